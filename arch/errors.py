@@ -1,0 +1,47 @@
+"""The one kind of error a reader of this project should ever meet: a sentence with a remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+
+class InputError(ValueError):
+    """What was given is wrong. The text says the rule, what came, where, and what to do."""
+
+
+class SpecError(InputError):
+    """A spec that cannot be a network."""
+
+
+class ShapeError(SpecError):
+    """A node that cannot stand where it was put; each enclosing part adds its name to `path`."""
+
+    def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
+        self.message, self.path = message, path
+        super().__init__(f"{', '.join(path)}: {message}" if path else message)
+
+    def within(self, *parts: str) -> ShapeError:
+        """Return the same error seen from further out, e.g. `row 4c, branch b5x5`."""
+        return ShapeError(self.message, (*parts, *self.path))
+
+
+def near(name: object, known: Iterable[str]) -> str:
+    """Return ` Did you mean a or b?` for the known names closest to `name`, or an empty string."""
+    matches = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def from_validation(error: ValidationError, where: str, known: Iterable[str]) -> InputError:
+    """Turn pydantic's first complaint into one sentence that names the key and a near name."""
+    detail = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in detail["loc"]) or "value"
+    if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        names = sorted(known)
+        known_names = ", ".join(names) or "none"
+        return SpecError(f"{where}: unknown key '{key}'.{near(key, names)} Known keys: {known_names}.")
+    if detail["type"].startswith("missing"):
+        return SpecError(f"{where}: '{key}' is missing; add it.")
+    return SpecError(f"{where}: '{key}' is {detail['input']!r}, but it must satisfy: {detail['msg']}.")

@@ -1,0 +1,69 @@
+"""fvcore as the judge of our counts: it traces the built network and counts on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+from torch import Tensor, nn
+
+from arch.modules import Network, build
+from arch.cost import cost
+from arch.spec import Spec
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A quantity as the spec gives it and as the judge counted it."""
+
+    quantity: str
+    ours: int
+    judged: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both are the same to the unit."""
+        return self.ours == self.judged
+
+
+class _Traced(nn.Module):
+    """A network that returns plain tensors, since tracing knows no named output."""
+
+    def __init__(self, network: Network, aux: bool) -> None:
+        super().__init__()
+        self.network, self.aux = network, aux
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        out = self.network(images, aux=self.aux)
+        return (out.logits, *out.aux.values())
+
+
+def check(spec: Spec) -> list[Verdict]:
+    """Count a network with fvcore and torch, and set each figure beside the spec's.
+
+    fvcore's conv and linear operators are taken, in evaluation mode at batch 1; its batch-norm and
+    pooling counts are left out, as no paper counts them.
+    """
+    ours = cost(spec)
+    network = build(spec).eval()
+    image = torch.zeros(1, *spec.input)
+    macs, activations = _traced(_Traced(network, aux=False), image)
+    with_aux, _ = _traced(_Traced(network, aux=True), image)
+    aux = sum(p.numel() for name, head in network.heads.items() if name in spec.aux_rows for p in head.parameters())
+    total = sum(p.numel() for p in network.parameters())
+    return [
+        Verdict("params", ours.params, total - aux),
+        Verdict("aux_params", ours.aux_params, aux),
+        Verdict("macs", ours.macs, macs),
+        Verdict("aux_macs", ours.aux_macs, with_aux - macs),
+        Verdict("activations", ours.activations, activations),
+    ]
+
+
+
+def _traced(module: nn.Module, image: Tensor) -> tuple[int, int]:
+    """Return fvcore's (conv + linear MACs, conv + linear outputs) of a module."""
+    flops = FlopCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+    outputs = ActivationCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+    return tuple(round(counts["conv"] + counts["linear"]) for counts in (flops, outputs))  # type: ignore[return-value]

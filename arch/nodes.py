@@ -1,0 +1,251 @@
+"""The node language: a few leaves, and three ways to put them together.
+
+A block definition is a function from channel numbers to a tree of these nodes. Nodes hold only what
+a paper's figure says; input channels, map size and style arrive when a tree is interpreted.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Pair = tuple[int, int]
+Size = int | Pair
+Padding = Literal["same", "valid"] | Size
+Shape = tuple[int, ...]  # (C, H, W) of a map or (C,) of a vector; the batch is left out
+
+
+class Node:
+    """Anything that maps one tensor to one tensor."""
+
+    __slots__ = ()
+    name: str
+
+    def __rshift__(self, after: Node) -> Chain:
+        return chain(self, after)
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Node):
+    """Convolution, then norm, then activation, as the style says where these are None.
+
+    `out` None means a depthwise convolution of `multiplier` outputs for each input channel.
+    """
+
+    out: int | None
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Padding = "same"
+    groups: int = 1
+    multiplier: int = 1
+    norm: bool | None = None
+    activation: bool | None = None
+    bias: bool | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(Node):
+    """Max or average pooling; `ceil` keeps the last window that starts inside the map."""
+
+    kind: Literal["max", "avg"]
+    kernel: Pair
+    stride: Pair
+    padding: Padding = "same"
+    ceil: bool = False
+    count_pad: bool = True
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPool(Node):
+    """The mean over the whole map, (C, H, W) -> (C, 1, 1)."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Relu(Node):
+    """A rectifier that stands by itself."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pad(Node):
+    """Zeros around the map: `amount` rows above and below, and columns left and right."""
+
+    amount: Pair
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Node):
+    """Dropout with probability `p` of zeroing a value."""
+
+    p: float
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Node):
+    """(C, H, W) -> (C * H * W,)."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Node):
+    """A fully connected layer with bias, on a vector."""
+
+    out: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain(Node):
+    """Nodes one after another."""
+
+    nodes: tuple[Node, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Node):
+    """Branches that read the same input; their channels are concatenated in order."""
+
+    branches: tuple[Node, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Residual(Node):
+    """`activation(shortcut(x) + scale * body(x))`.
+
+    With `project` the shortcut is a linear 1x1 convolution where channel numbers differ; without it
+    the shortcut is the identity and differing numbers are an error.
+    """
+
+    body: Node
+    scale: float = 1.0
+    activation: bool = True
+    project: bool = False
+    name: str = ""
+
+
+def _pair(size: Size) -> Pair:
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def named(node: Node, name: str) -> Node:
+    """Return the node under another name; names appear in errors and state-dict keys."""
+    return replace(node, name=name)  # type: ignore[type-var]
+
+
+def conv(
+    out: int,
+    kernel: Size,
+    stride: Size = 1,
+    padding: Padding = "same",
+    groups: int = 1,
+    norm: bool | None = None,
+    activation: bool | None = None,
+    bias: bool | None = None,
+) -> Conv:
+    """A convolution of `out` channels; norm, activation and bias follow the style where None."""
+    kernel = _pair(kernel)
+    name = f"conv{kernel[0]}x{kernel[1]}"
+    return Conv(out, kernel, _pair(stride), padding, groups, 1, norm, activation, bias, name)
+
+
+def depthwise(multiplier: int, kernel: Size, stride: Size = 1, padding: Padding = "same") -> Conv:
+    """The first part of a separable convolution: no norm, activation or bias follows it."""
+    return Conv(None, _pair(kernel), _pair(stride), padding, 1, multiplier, False, False, False, "depthwise")
+
+
+def reduce(out: int) -> Conv:
+    """The 1x1 convolution in front of a larger one."""
+    return Conv(out, (1, 1), name="reduce")
+
+
+def project(out: int) -> Conv:
+    """The 1x1 convolution after a pool."""
+    return Conv(out, (1, 1), name="project")
+
+
+def linear_1x1(out: int) -> Conv:
+    """A 1x1 convolution with bias and without norm or activation (Szegedy et al. 2016, section 3.2)."""
+    return Conv(out, (1, 1), norm=False, activation=False, bias=True, name="linear")
+
+
+def max_pool(kernel: Size, stride: Size = 1, padding: Padding = "same", ceil: bool = False) -> Pool:
+    """Max pooling; padding never wins."""
+    return Pool("max", _pair(kernel), _pair(stride), padding, ceil, name="max_pool")
+
+
+def avg_pool(
+    kernel: Size, stride: Size = 1, padding: Padding = "same", ceil: bool = False, count_pad: bool = True
+) -> Pool:
+    """Average pooling; `count_pad` says whether padding counts as zeros in the mean."""
+    return Pool("avg", _pair(kernel), _pair(stride), padding, ceil, count_pad, name="avg_pool")
+
+
+def global_pool() -> GlobalPool:
+    """The mean over the map."""
+    return GlobalPool("global_pool")
+
+
+def relu() -> Relu:
+    """A rectifier by itself."""
+    return Relu("relu")
+
+
+def pad(amount: Size) -> Pad:
+    """Zeros on all four sides."""
+    return Pad(_pair(amount), "pad")
+
+
+def dropout(p: float) -> Dropout:
+    """Dropout with probability `p` of zeroing a value, in training only."""
+    return Dropout(p, "dropout")
+
+
+def flatten() -> Flatten:
+    """A map as one vector."""
+    return Flatten("flatten")
+
+
+def linear(out: int) -> Linear:
+    """A fully connected layer with bias."""
+    return Linear(out, "linear")
+
+
+def chain(*nodes: Node) -> Chain:
+    """Nodes one after another; chains inside are opened, and equal names get a number."""
+    flat: list[Node] = []
+    for node in nodes:
+        flat.extend(node.nodes if isinstance(node, Chain) and not node.name else [node])
+    return Chain(_distinct(flat))
+
+
+def _distinct(nodes: list[Node]) -> tuple[Node, ...]:
+    seen: set[str] = set()
+    result = []
+    for node in nodes:
+        name, count = node.name, 2
+        while name in seen:
+            name, count = f"{re.sub(r'_[0-9]+$', '', node.name)}_{count}", count + 1
+        seen.add(name)
+        result.append(node if name == node.name else named(node, name))
+    return tuple(result)
+
+
+def concat(**branches: Node) -> Concat:
+    """Named branches side by side on one input."""
+    return Concat(tuple(named(node, name) for name, node in branches.items()), "concat")
+
+
+def residual(body: Node, scale: float = 1.0, activation: bool = True, project: bool = False) -> Residual:
+    """Add `scale` times the body to its input, then activate (Szegedy et al. 2016, figure 20)."""
+    return Residual(named(body, "body"), scale, activation, project, "residual")

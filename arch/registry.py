@@ -1,0 +1,112 @@
+"""A registry of definitions: refuses duplicates, lists by wildcard, names near matches."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, NamedTuple, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from arch.errors import InputError, from_validation, near
+from arch.nodes import Node
+
+Width = Annotated[int, Field(strict=True, ge=1, le=65_536)]
+Extent = Annotated[int, Field(strict=True, ge=1, le=1_024)]
+Kernel = Extent | tuple[Extent, Extent]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Reduced(NamedTuple):
+    """A 1x1 reduction and the larger convolution behind it, as two columns of GoogLeNet's Table 1."""
+
+    reduce: Width
+    out: Width
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A registered function from numbers to a tree of nodes."""
+
+    name: str
+    function: Callable[..., Node]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the definition's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @cached_property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The definition's arguments by name, in order."""
+        return dict(inspect.signature(self.function).parameters)
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        hints = get_type_hints(self.function, include_extras=True)
+        fields: dict[str, Any] = {
+            name: (hints[name], ... if p.default is inspect.Parameter.empty else p.default)
+            for name, p in self.parameters.items()
+        }
+        return create_model(self.name, __config__=ConfigDict(extra="forbid"), **fields)
+
+    def validate(self, args: dict[str, Any], where: str) -> dict[str, Any]:
+        """Return `args` with checked types, in the definition's order; defaults are not filled in.
+
+        Raises
+        ------
+        SpecError
+            An argument is unknown, missing or out of range; the text starts with `where`.
+        """
+        try:
+            model = self._model.model_validate(args)
+        except ValidationError as error:
+            raise from_validation(error, f"{where}, {self.name}", self.parameters) from None
+        return {name: getattr(model, name) for name in self.parameters if name in args}
+
+    def complete(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Return `args` with every default filled in."""
+        return {name: args.get(name, p.default) for name, p in self.parameters.items()}
+
+
+class Registry:
+    """Definitions by name."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._definitions: dict[str, Definition] = {}
+
+    def register(self, function: Callable[..., Node]) -> Callable[..., Node]:
+        """Add a definition under its function's name, less a trailing underscore; refuse a second one."""
+        name = function.__name__.rstrip("_")
+        if name in self._definitions:
+            raise InputError(f"{self.kind} '{name}' is registered already; choose another name.")
+        self._definitions[name] = Definition(name, function)
+        return function
+
+    def get(self, name: str, where: str = "") -> Definition:
+        """Return a definition, or raise InputError with the near names."""
+        if name not in self._definitions:
+            start = f"{where}: " if where else ""
+            raise InputError(
+                f"{start}there is no {self.kind} '{name}'.{near(name, self._definitions)} "
+                f"`inceptory list {self.kind}s` names all."
+            )
+        return self._definitions[name]
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the names that match a shell wildcard, sorted."""
+        return sorted(fnmatch.filter(self._definitions, pattern))
+
+    def __iter__(self) -> Iterator[Definition]:
+        return iter(self._definitions.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._definitions
+
+
+BLOCKS = Registry("block")
+HEADS = Registry("head")

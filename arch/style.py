@@ -1,0 +1,28 @@
+"""The style: what a network says once about all its layers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Style(BaseModel):
+    """Norm, bias, activation and initialisation of every layer that does not say otherwise.
+
+    `bias` None gives a bias exactly where no norm follows. `momentum` is torch's: the weight of the
+    new batch in the running statistics.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    norm: Literal["batch", "none"] = "batch"
+    eps: float = Field(1e-5, gt=0, lt=1)
+    momentum: float = Field(0.1, gt=0, le=1)
+    bias: bool | None = None
+    activation: Literal["relu", "none"] = "relu"
+    init: Literal["torch", "kaiming", "glorot", "truncated"] = "torch"
+
+    def has_bias(self, norm: bool) -> bool:
+        """Say whether a convolution with or without `norm` has a bias."""
+        return not norm if self.bias is None else self.bias

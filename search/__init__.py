@@ -1,0 +1,47 @@
+"""How networks are tried: data, recipes, training, studies.
+
+Importing this package does not import torch; its functions do when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.data import Data, DataConfig, load_data
+    from search.recipe import Recipe, load_recipe
+    from search.study import StudyConfig, load_study, run_study
+    from search.training import Epoch, fit
+
+__all__ = [
+    "Data",
+    "DataConfig",
+    "Epoch",
+    "Recipe",
+    "StudyConfig",
+    "fit",
+    "load_data",
+    "load_recipe",
+    "load_study",
+    "run_study",
+]
+
+_HOME = {
+    "Data": "data",
+    "DataConfig": "data",
+    "load_data": "data",
+    "Recipe": "recipe",
+    "load_recipe": "recipe",
+    "StudyConfig": "study",
+    "load_study": "study",
+    "run_study": "study",
+    "Epoch": "training",
+    "fit": "training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"search.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'search' has no attribute '{name}'")

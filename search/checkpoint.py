@@ -1,0 +1,55 @@
+"""Checkpoints of a training under way, and weights of a finished one."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from arch.errors import InputError
+from arch.modules import Network
+from arch.spec import to_yaml
+from search.record import replace_file, set_aside
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], fingerprint: Mapping[str, Any]) -> None:
+    """Write a training's state, with what it may be continued by; atomic."""
+    replace_file(path, lambda temporary: torch.save({"fingerprint": dict(fingerprint), **state}, temporary))
+
+
+def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a training's state, read without running any code from the file, or None where there is none.
+
+    A damaged file is set aside, named in `damaged.txt` beside it, and counts as none.
+
+    Raises
+    ------
+    InputError
+        The checkpoint belongs to another training; names the differences.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        known = state["fingerprint"]
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        set_aside(path, f"not readable as a checkpoint: {type(error).__name__}")
+        return None
+    differences = [
+        f"{key} was {known.get(key)!r} and is {value!r}" for key, value in fingerprint.items() if known.get(key) != value
+    ]
+    if differences:
+        raise InputError(f"{path}: belongs to another training ({'; '.join(differences)}); undo the change or use a new folder.")
+    return state
+
+
+def save_weights(path: Path, network: Network, about: Mapping[str, Any]) -> None:
+    """Write weights as safetensors, with the spec and `about` as JSON in the metadata."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    metadata = {"spec": to_yaml(network.spec), "about": json.dumps(about)}
+    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata))

@@ -1,0 +1,297 @@
+"""Data sets: training and held-out images in memory, and a test set that stays sealed until it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Generator, Tensor
+
+from arch.errors import InputError, near
+from search.augment import augment, prepare
+from search.cache import Pixels, cached
+from search.folder import Files, find_folder, folder_pixels, is_small, list_images
+from search.order import Batch
+from search.recipe import Recipe
+from search.record import append_line
+
+
+class DataConfig(BaseModel):
+    """Which images, and which of the training images are held out to judge by.
+
+    `val_fraction` is the held-out part of each class, drawn with `split_seed`; a folder's own
+    `val/` takes its place.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "digits"
+    val_fraction: float = Field(0.1, gt=0, lt=1)
+    split_seed: int = Field(0, ge=0)
+
+
+class Part(Protocol):
+    """Some labelled images that come in batches."""
+
+    labels: Tensor
+
+    def __len__(self) -> int: ...
+
+    def stream(self, batches: Sequence[Batch], recipe: Recipe, size: int) -> Iterator[Tensor]:
+        """Yield each batch as uint8 (N, C, H, W), before augmentation; folders come at `size` pixels."""
+        ...
+
+    def subset(self, index: Tensor) -> Part:
+        """Return the part with only these images."""
+        ...
+
+
+@dataclass
+class Memory:
+    """Small images of one size, all in memory (or mapped from the cache) as uint8 (N, C, H, W)."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def stream(self, batches: Sequence[Batch], recipe: Recipe, size: int) -> Iterator[Tensor]:
+        """Yield each batch as it is stored."""
+        if recipe.random_resized_crop:
+            raise InputError(f"recipe {recipe.name}: random_resized_crop is for folders of larger images; set it to false.")
+        return (self.pixels[batch.index] for batch in batches)
+
+    def subset(self, index: Tensor) -> Memory:
+        """Return only these images; they are copied."""
+        return Memory(self.pixels[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set split for honest use.
+
+    `train` and `val` are disjoint; `everything` is both. The test set is reached through
+    `open_test` alone, which leaves a record.
+
+    Attributes
+    ----------
+    mean, std : per channel, of the training images on the scale 0 to 1.
+    fingerprint : of the training images and labels.
+    split : of the indices that are held out.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Part
+    val: Part
+    everything: Part
+    mean: Tensor
+    std: Tensor
+    fingerprint: str
+    split: str
+    _test: Callable[[], Part]
+
+    def open_test(self, log: Path, reason: str) -> Part:
+        """Return the test set, after writing to `log` when, why and on which data it was opened."""
+        entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "reason": reason, "data": self.name, "train": self.fingerprint}
+        append_line(log, json.dumps(entry))
+        return self._test()
+
+    def stream(
+        self, part: Part, batches: Sequence[Batch], recipe: Recipe, size: int, device: torch.device
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, labels) for each batch: float32 (N, C, H, W), augmented and normalised on `device`."""
+        mean, std = self.mean.to(device), self.std.to(device)
+        for batch, pixels in zip(batches, part.stream(batches, recipe, size), strict=True):
+            pixels = pixels.to(device, non_blocking=True)
+            if batch.seed is not None:
+                pixels = augment(pixels, recipe, Generator().manual_seed(batch.seed))
+            yield prepare(pixels, recipe, mean, std), part.labels[batch.index].to(device, non_blocking=True)
+
+
+def data_root() -> Path:
+    """Return where data sets and their caches are: `INCEPTORY_DATA`, or `~/.cache/inceptory`."""
+    return Path(os.environ.get("INCEPTORY_DATA") or Path.home() / ".cache" / "inceptory")
+
+
+def list_datasets() -> dict[str, str]:
+    """Return the known data sets and what they are; any folder with `train/` and `test/` serves too."""
+    return {name: (source.__doc__ or "").partition("\n")[0] for name, source in _SOURCES.items()}
+
+
+def load_data(
+    name: str | DataConfig,
+    *,
+    root: str | Path | None = None,
+    val_fraction: float = 0.1,
+    split_seed: int = 0,
+    download: bool = False,
+) -> Data:
+    """Return a data set by name (`inceptory list datasets`) or by the path of a folder of class folders.
+
+    Nothing is downloaded unless `download`. Small images of one size are decoded once into a
+    checksummed cache; the held-out part is stratified by class.
+
+    Raises
+    ------
+    InputError
+        The data set is unknown or not at hand; says where it was looked for and what to do.
+
+    Examples
+    --------
+    >>> import search
+    >>> data = search.load_data("digits")
+    >>> len(data.train), len(data.val), len(data.classes)
+    (1293, 144, 10)
+    """
+    config = name if isinstance(name, DataConfig) else DataConfig(name=name, val_fraction=val_fraction, split_seed=split_seed)
+    place = Path(root) if root else data_root()
+    folder = find_folder(config.name, place)
+    if folder:
+        return _from_folder(config, folder, place)
+    if config.name not in _SOURCES:
+        raise InputError(
+            f"there is no data set '{config.name}'.{near(config.name, _SOURCES)} Known: {', '.join(_SOURCES)}; "
+            f"or a folder with train/ and test/ in it, by its path or by its name under {place}."
+        )
+    source = _SOURCES[config.name]
+
+    def read(part: Literal["train", "test"]) -> Pixels:
+        return cached(place / "cache" / f"{config.name}-{part}.safetensors", lambda: source(place, part, download))
+
+    train = read("train")
+    return _split(config, Memory(train.pixels, train.labels), None, train, lambda: _memory(read("test")))
+
+
+def _memory(pixels: Pixels) -> Memory:
+    return Memory(pixels.pixels, pixels.labels)
+
+
+def _from_folder(config: DataConfig, folder: Path, place: Path) -> Data:
+    listing = list_images(folder, "train")
+    small = is_small(listing)
+
+    def read(part: str) -> Pixels:
+        images = listing if part == "train" else list_images(folder, part, listing.classes)
+        key = hashlib.sha256(f"{folder.resolve()} {part} {images.signature}".encode()).hexdigest()[:12]
+        return cached(place / "cache" / f"{folder.name}-{part}-{key}.safetensors", lambda: folder_pixels(images))
+
+    held_out = (folder / "val").is_dir()
+    if small:
+        train = read("train")
+        val = _memory(read("val")) if held_out else None
+        return _split(config, _memory(train), val, train, lambda: _memory(read("test")))
+    everything = Files(listing.paths, listing.labels)
+    val_files = None
+    if held_out:
+        images = list_images(folder, "val", listing.classes)
+        val_files = Files(images.paths, images.labels)
+
+    def open_files() -> Files:
+        images = list_images(folder, "test", listing.classes)
+        return Files(images.paths, images.labels)
+
+    summary = Pixels(torch.empty(0), listing.labels, listing.classes, listing.signature, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    return _split(config, everything, val_files, summary, open_files)
+
+
+def _split(config: DataConfig, everything: Part, val: Part | None, about: Pixels, test: Callable[[], Part]) -> Data:
+    if val is None:
+        held_out = stratified(about.labels, config.val_fraction, config.split_seed)
+        kept = torch.ones(len(about.labels), dtype=torch.bool)
+        kept[held_out] = False
+        train, val = everything.subset(kept.nonzero().flatten()), everything.subset(held_out)
+        split = hashlib.sha256(held_out.numpy().tobytes()).hexdigest()[:16]
+    else:
+        train, split = everything, f"own val/ of {len(val)} images"
+    return Data(
+        config.name, about.classes, train, val, everything, torch.tensor(about.mean), torch.tensor(about.std),
+        about.checksum[:16], split, test,
+    )
+
+
+def stratified(labels: Tensor, fraction: float, seed: int) -> Tensor:
+    """Return the sorted indices of `fraction` of each class (at least one image), drawn with `seed`."""
+    generator = Generator().manual_seed(seed)
+    chosen = []
+    for label in labels.unique():
+        members = (labels == label).nonzero().flatten()
+        take = max(1, round(fraction * len(members)))
+        chosen.append(members[torch.randperm(len(members), generator=generator)[:take]])
+    return torch.cat(chosen).sort().values
+
+
+def _digits(root: Path, part: str, download: bool) -> Pixels:
+    """scikit-learn's 1,797 handwritten digits at 32x32x3, 80/20 stratified: embedded, nothing to fetch."""
+    return _embedded_digits(part, noise=0.0)
+
+
+def _digits_noisy(root: Path, part: str, download: bool) -> Pixels:
+    """The digits with fixed Gaussian noise, sigma 1.5 on pixels in [-1, 1]: hard enough to tell splits apart."""
+    return _embedded_digits(part, noise=1.5)
+
+
+def _embedded_digits(part: str, noise: float) -> Pixels:
+    import torch.nn.functional as F
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    labels = torch.from_numpy(raw.target).long()
+    images = torch.from_numpy(raw.images).float().unsqueeze(1) / 16
+    images = F.interpolate(images, (32, 32), mode="bilinear").expand(-1, 3, -1, -1)
+    if noise:
+        # One uint8 step is 1/21 here: the range of four deviations of noise around [-1, 1] is kept.
+        drawn = torch.randn(images.shape, generator=Generator().manual_seed(0))
+        images = (images * 2 - 1 + noise * drawn + 6) / 12
+    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+    is_test = torch.zeros(len(labels), dtype=torch.bool)
+    is_test[stratified(labels, 0.2, 0)] = True
+    chosen = is_test if part == "test" else ~is_test
+    return Pixels.of(pixels[chosen].contiguous(), labels[chosen], tuple(str(digit) for digit in range(10)))
+
+
+def _from_torchvision(kind: str, root: Path, part: str, download: bool) -> Pixels:
+    from torchvision import datasets
+
+    try:
+        source = getattr(datasets, kind)(root, train=part == "train", download=download)
+    except RuntimeError:
+        raise InputError(
+            f"{kind} is not under {root}; put its original files there, or ask for it with --download."
+        ) from None
+    pixels = torch.as_tensor(source.data)
+    pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    return Pixels.of(pixels.contiguous(), torch.as_tensor(source.targets).long(), tuple(source.classes))
+
+
+def _cifar10(root: Path, part: str, download: bool) -> Pixels:
+    """CIFAR-10: 60,000 photographs of 10 kinds at 32x32 (torchvision's files, or a class-folder tree)."""
+    return _from_torchvision("CIFAR10", root, part, download)
+
+
+def _cifar100(root: Path, part: str, download: bool) -> Pixels:
+    """CIFAR-100: 60,000 photographs of 100 kinds at 32x32 (torchvision's files)."""
+    return _from_torchvision("CIFAR100", root, part, download)
+
+
+def _fashion_mnist(root: Path, part: str, download: bool) -> Pixels:
+    """Fashion-MNIST: 70,000 grey pictures of 10 kinds of clothing at 28x28 (torchvision's files)."""
+    return _from_torchvision("FashionMNIST", root, part, download)
+
+
+_SOURCES: dict[str, Callable[[Path, str, bool], Pixels]] = {
+    "digits": _digits,
+    "digits_noisy": _digits_noisy,
+    "cifar10": _cifar10,
+    "cifar100": _cifar100,
+    "fashion_mnist": _fashion_mnist,
+}

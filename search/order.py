@@ -1,0 +1,36 @@
+"""The order of images: which go into which batch, under which seed. Everything follows from numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+
+class Batch(NamedTuple):
+    """The indices of one batch; `seed` draws its augmentation, None means without."""
+
+    index: Tensor
+    seed: int | None
+
+
+def mix(*numbers: int) -> int:
+    """Return a seed that depends on all numbers and their order."""
+    text = ",".join(map(str, numbers)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
+
+
+def training_batches(length: int, batch: int, seed: int, epoch: int) -> list[Batch]:
+    """Return an epoch's batches, shuffled; what does not fill the last batch waits for another epoch."""
+    order = torch.randperm(length, generator=Generator().manual_seed(mix(seed, epoch)))
+    batch = min(batch, length)
+    return [
+        Batch(order[step * batch : (step + 1) * batch], mix(seed, epoch, step)) for step in range(length // batch)
+    ]
+
+
+def plain_batches(length: int, batch: int) -> list[Batch]:
+    """Return batches over all images in order, without augmentation."""
+    return [Batch(index, None) for index in torch.arange(length).split(batch)]

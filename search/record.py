@@ -1,0 +1,178 @@
+"""The run directory: the one contract between those who train and those who report.
+
+    runs/<study>/
+      study.yaml          as resolved: every default written out
+      environment.json    versions, device, threads, git commit
+      study.db            Optuna's storage (the default; any storage URL serves)
+      attempts.jsonl      one line for each start of the driver
+      trials/00017/       spec.yaml  recipe.yaml  metrics.jsonl  result.json  checkpoint.pt | weights.safetensors
+      report/
+
+Everything is readable by a person and while the run goes on. Writes are atomic: a crash leaves the
+old file or the new one. Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from arch.errors import InputError
+
+
+def replace_file(path: Path, write: Callable[[str], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in its place at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        write(temporary)
+        os.chmod(temporary, 0o644)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    replace_file(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8") and None)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically, indented; NaN and infinities become null."""
+    write_text(path, json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_yaml(path: Path, value: Any) -> None:
+    """Write a YAML file atomically, keys in the order given."""
+    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110))
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a JSON-lines file atomically."""
+    write_text(path, "".join(json.dumps(_finite(row)) + "\n" for row in rows))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line, and have it on the disk before returning."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file of a run holds.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged; names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); is this the folder of a run?") from None
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); set it aside and run the command again.") from None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a JSON-lines file; a half-written last line is left out, one inside is an error."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise InputError(f"{path}, line {number}: damaged; set the file aside.") from None
+    return rows
+
+
+def set_aside(path: Path, reason: str) -> Path:
+    """Rename a damaged file, never delete it, and return its new name."""
+    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+    os.replace(path, aside)
+    append_line(path.parent / "damaged.txt", f"{aside.name}: {reason}")
+    return aside
+
+
+def trial_folder(run: Path, number: int) -> Path:
+    """Return the folder of a trial, `trials/00017`."""
+    return run / "trials" / f"{number:05d}"
+
+
+def results(run: Path) -> Iterator[dict[str, Any]]:
+    """Yield the result of every trial that has one, by number."""
+    for path in sorted((run / "trials").glob("[0-9]*/result.json")):
+        yield read_json(path)
+
+
+def environment(**more: Any) -> dict[str, Any]:
+    """Return what the numbers of a run depend on: versions, processor, commit; `more` is added."""
+    packages = ("inceptory", "torch", "torchvision", "optuna", "fvcore", "pandas", "numpy", "scipy", "scikit-learn")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "commit": _commit(),
+        "versions": versions,
+        **more,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return f"{name}, AMX bf16" if "amx_bf16" in flags else name
+
+
+def _commit() -> str | None:
+    try:
+        here = Path(__file__).parent
+        asked = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip() or None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value

@@ -1,0 +1,350 @@
+"""`fit`: the training loop as a generator of epoch records, with exact resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from arch.errors import InputError
+from arch.modules import Network, build, initialise
+from arch.spec import Spec
+from search.checkpoint import load_checkpoint, save_checkpoint
+from search.data import Data, Part
+from search.hardware import pick_device, pick_precision
+from search.order import mix, plain_batches, training_batches
+from search.recipe import Recipe, load_recipe
+
+_EVAL_BATCH = 250
+_WATCH_EVERY = 50  # steps between looks at whether the loss is still finite
+
+
+class Diverged(RuntimeError):
+    """The training loss is no longer a number."""
+
+
+class Stopped(RuntimeError):
+    """The training was asked to stop, and has written a checkpoint if it was given a place for one."""
+
+
+class Control:
+    """The reins of a running fit: it reports every step here, and stops where `stop` is true."""
+
+    def __init__(self) -> None:
+        self.stop = False
+
+    def tick(self, epoch: int, step: int, steps: int) -> bool:
+        """Take note of a step done (from 1); return False to stop the training there."""
+        return not self.stop
+
+
+@dataclass
+class Epoch:
+    """One epoch of training. Accuracies are fractions; `images_per_second` is of training alone.
+
+    `val_*` are None where nothing is held out. `restored` marks an epoch that was read back from a
+    checkpoint. `network` holds the weights that were judged (averaged, if the recipe averages).
+    """
+
+    epoch: int
+    epochs: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    val_aux_accuracy: dict[str, float]
+    lr: float
+    aux_weights: dict[str, float]
+    seconds: float
+    images_per_second: float
+    restored: bool = False
+    network: Network | None = field(default=None, repr=False, compare=False)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the record as plain values, for a line of JSON."""
+        names = [f.name for f in dataclasses.fields(self) if f.name not in ("restored", "network")]
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How a network does on some images; `aux` by the row of each head, `predictions` (N,)."""
+
+    loss: float
+    accuracy: float
+    aux_accuracy: dict[str, float]
+    predictions: Tensor
+
+
+def fit(
+    spec: Spec,
+    data: Data,
+    recipe: Recipe | str | None = None,
+    *,
+    seed: int = 0,
+    on: Literal["train", "everything"] = "train",
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    control: Control | None = None,
+) -> Iterator[Epoch]:
+    """Train a network and yield one record an epoch; leave the loop to stop early.
+
+    With `checkpoint`, the state is saved at the end of each epoch and when stopped by `control`.
+    Called again with the same arguments it first yields the finished epochs from there, then goes
+    on: on a CPU with the same threads, to the same bits as if it had never been stopped.
+
+    Parameters
+    ----------
+    on : `train` judges each epoch on the held-out part; `everything` trains on that part too.
+
+    Raises
+    ------
+    InputError
+        Spec, data and recipe do not fit together, or the checkpoint is of another training.
+    Diverged
+        The loss is no longer finite.
+    Stopped
+        `control` asked to stop.
+
+    Examples
+    --------
+    >>> import arch, search
+    >>> spec, data = arch.load("googlenet_cifar_small"), search.load_data("digits")
+    >>> recipe = search.load_recipe("default", {"epochs": 1, "batch": 32})
+    >>> [epoch.epoch for epoch in search.fit(spec, data, recipe, seed=0)]
+    [1]
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe or "default")
+    check_fit(spec, data, recipe)
+    trainer = _Trainer(spec, data, recipe, seed, on, pick_device(device), checkpoint, control or Control())
+    return trainer.epochs()
+
+
+def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
+    """Raise InputError where a spec, a data set and a recipe cannot go together; says what to change."""
+    recipe.aux_weights(spec.aux_rows, 0.0)
+    channels, size, width = spec.input
+    pixels = getattr(data.train, "pixels", None)
+    have = (len(data.mean), *(pixels.shape[2:] if pixels is not None else (size, width)))
+    if recipe.resize:
+        have = (have[0], recipe.resize, recipe.resize)
+    if have != spec.input:
+        came, wanted = "x".join(map(str, have)), "x".join(map(str, spec.input))
+        raise InputError(
+            f"{spec.name} reads {wanted} images, but {data.name} with recipe {recipe.name} gives {came}; "
+            f"use --input {came} or --set recipe.resize={size}."
+        )
+    if spec.classes != len(data.classes):
+        raise InputError(f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; use --classes {len(data.classes)}.")
+
+
+class _Trainer:
+    """The state of one training: what an epoch changes and a checkpoint holds."""
+
+    def __init__(
+        self, spec: Spec, data: Data, recipe: Recipe, seed: int, on: str, device: torch.device,
+        checkpoint: Path | None, control: Control,
+    ) -> None:
+        self.spec, self.data, self.recipe, self.seed = spec, data, recipe, seed
+        self.device, self.path, self.control = device, checkpoint, control
+        self.part = data.train if on == "train" else data.everything
+        self.judged_on = data.val if on == "train" else None
+        self.steps_an_epoch = max(1, len(self.part) // recipe.batch)
+        self.steps = recipe.epochs * self.steps_an_epoch
+        if recipe.max_steps:
+            self.steps = min(self.steps, recipe.max_steps)
+        self.all_epochs = -(-self.steps // self.steps_an_epoch)
+        self.bf16 = pick_precision(recipe.precision, device) == "bf16"
+        with torch.random.fork_rng():
+            torch.manual_seed(mix(seed))
+            network = build(spec)
+            if recipe.init:
+                initialise(network, recipe.init)
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(recipe, self.network)
+        self.average = (
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+            if recipe.ema
+            else None
+        )
+        self.history: list[Epoch] = []
+        self.step = 0  # steps done in the epoch under way
+        self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss, correct, images of that epoch
+        self.seconds = 0.0  # spent in that epoch
+        self.fingerprint = {
+            "spec": spec.id,
+            "recipe": recipe.id,
+            "seed": seed,
+            "data": data.fingerprint,
+            "split": data.split,
+            "on": on,
+            "device": device.type,
+            "threads": torch.get_num_threads() if device.type == "cpu" else 0,
+            "precision": "bf16" if self.bf16 else "fp32",
+            "execution": "plain",
+            "torch": torch.__version__,
+        }
+
+    def epochs(self) -> Iterator[Epoch]:
+        state = load_checkpoint(self.path, self.fingerprint) if self.path else None
+        if state:
+            self._restore(state)
+        for record in self.history:
+            record.network = self.judged_network
+            yield record
+        while len(self.history) < self.all_epochs:
+            record = self._epoch(len(self.history))
+            self.history.append(record)
+            self.step, self.seconds = 0, 0.0
+            self.sums.zero_()
+            self._save()
+            yield record
+
+    @property
+    def judged_network(self) -> Network:
+        return self.average.module if self.average else self.network
+
+    def _epoch(self, epoch: int) -> Epoch:
+        recipe = self.recipe
+        start = time.perf_counter() - self.seconds
+        batches = training_batches(len(self.part), recipe.batch, self.seed, epoch)
+        batches = batches[: self.steps - epoch * self.steps_an_epoch]
+        losses = [record.train_loss for record in self.history]
+        size = self.spec.input[1]
+        weights: dict[str, float] = {}
+        lr = recipe.lr
+        self.network.train()
+        todo = self.data.stream(self.part, batches[self.step :], recipe, size, self.device)
+        with torch.random.fork_rng(devices=_devices(self.device)):
+            for images, labels in todo:
+                done = epoch * self.steps_an_epoch + self.step
+                lr = recipe.lr_at(done, self.steps, epoch, losses)
+                weights = recipe.aux_weights(self.spec.aux_rows, done / self.steps)
+                torch.manual_seed(mix(self.seed, epoch, self.step, 1))  # dropout
+                self._train_step(images, labels, lr, weights)
+                self.step += 1
+                if self.step % _WATCH_EVERY == 0 or self.step == len(batches):
+                    self._watch(epoch)
+                if not self.control.tick(epoch + 1, self.step, len(batches)):
+                    self.seconds = time.perf_counter() - start
+                    self._save()
+                    raise Stopped(f"stopped in epoch {epoch + 1} after step {self.step} of {len(batches)}")
+        trained = time.perf_counter() - start
+        loss, correct, images_seen = self.sums.tolist()
+        judged = (
+            judge(self.judged_network, self.data, self.judged_on, recipe, self.bf16) if self.judged_on else None
+        )
+        return Epoch(
+            epoch=epoch + 1,
+            epochs=self.all_epochs,
+            train_loss=loss / images_seen,
+            train_accuracy=correct / images_seen,
+            val_loss=judged.loss if judged else None,
+            val_accuracy=judged.accuracy if judged else None,
+            val_aux_accuracy=judged.aux_accuracy if judged else {},
+            lr=lr,
+            aux_weights=weights,
+            seconds=time.perf_counter() - start,
+            images_per_second=images_seen / trained,
+            network=self.judged_network,
+        )
+
+    def _train_step(self, images: Tensor, labels: Tensor, lr: float, weights: dict[str, float]) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        images = images.contiguous(memory_format=torch.channels_last)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            out = self.network(images)
+        smoothing = self.recipe.label_smoothing
+        main = F.cross_entropy(out.logits.float(), labels, label_smoothing=smoothing)
+        loss = main
+        for row, weight in weights.items():
+            if weight:
+                loss = loss + weight * F.cross_entropy(out.aux[row].float(), labels, label_smoothing=smoothing)
+        loss.backward()
+        self.optimizer.step()
+        if self.average:
+            self.average.update_parameters(self.network)
+        correct = (out.logits.detach().argmax(1) == labels).sum()
+        self.sums += torch.stack([loss.detach().double() * len(labels), correct.double(), torch.full_like(self.sums[2], len(labels))])
+
+    def _watch(self, epoch: int) -> None:
+        total = float(self.sums[0])
+        if not math.isfinite(total):
+            raise Diverged(f"the training loss is {total} after step {self.step} of epoch {epoch + 1}; lower recipe.lr")
+
+    def _save(self) -> None:
+        if not self.path:
+            return
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else {},
+            "history": [record.metrics() for record in self.history],
+            "step": self.step,
+            "sums": self.sums,
+            "seconds": self.seconds,
+        }
+        save_checkpoint(self.path, state, self.fingerprint)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.history = [Epoch(**metrics, restored=True) for metrics in state["history"]]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.sums.copy_(state["sums"])
+
+
+def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over a network's parameters."""
+    parameters = list(network.parameters())
+    common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    match recipe.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, **common)
+        case "adamw":
+            return torch.optim.AdamW(parameters, **common)
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, momentum=recipe.momentum, alpha=0.9, eps=1.0, **common)
+    nesterov = recipe.nesterov and recipe.momentum > 0
+    return torch.optim.SGD(parameters, momentum=recipe.momentum, nesterov=nesterov, **common)
+
+
+@torch.no_grad()
+def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False) -> Judged:
+    """Return loss and accuracy of a network on a part of the data, its auxiliary heads' accuracies too."""
+    was_training = network.training
+    network.eval()
+    device = next(network.parameters()).device
+    loss, correct = 0.0, 0
+    aux: dict[str, int] = dict.fromkeys(network.spec.aux_rows, 0)
+    predictions = []
+    batches = plain_batches(len(part), _EVAL_BATCH)
+    for images, labels in data.stream(part, batches, recipe, network.spec.input[1], device):
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            out = network(images, aux=True)
+        loss += float(F.cross_entropy(out.logits.float(), labels, reduction="sum"))
+        predictions.append(out.logits.argmax(1))
+        correct += int((predictions[-1] == labels).sum())
+        for row, logits in out.aux.items():
+            aux[row] += int((logits.argmax(1) == labels).sum())
+    network.train(was_training)
+    n = len(part)
+    return Judged(loss / n, correct / n, {row: hits / n for row, hits in aux.items()}, torch.cat(predictions).cpu())
+
+
+def _devices(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
