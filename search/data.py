@@ -19,9 +19,10 @@ from arch.errors import InputError, near
 from search.augment import augment, prepare
 from search.cache import Pixels, cached
 from search.folder import Files, find_folder, folder_pixels, is_small, list_images
-from search.order import Batch
+from search.order import Batch, stratified
 from search.recipe import Recipe
 from search.record import append_line
+from search.sources import SOURCES
 
 
 class DataConfig(BaseModel):
@@ -123,11 +124,6 @@ def data_root() -> Path:
     return Path(os.environ.get("INCEPTORY_DATA") or Path.home() / ".cache" / "inceptory")
 
 
-def list_datasets() -> dict[str, str]:
-    """Return the known data sets and what they are; any folder with `train/` and `test/` serves too."""
-    return {name: (source.__doc__ or "").partition("\n")[0] for name, source in _SOURCES.items()}
-
-
 def load_data(
     name: str | DataConfig,
     *,
@@ -158,12 +154,12 @@ def load_data(
     folder = find_folder(config.name, place)
     if folder:
         return _from_folder(config, folder, place)
-    if config.name not in _SOURCES:
+    if config.name not in SOURCES:
         raise InputError(
-            f"there is no data set '{config.name}'.{near(config.name, _SOURCES)} Known: {', '.join(_SOURCES)}; "
+            f"there is no data set '{config.name}'.{near(config.name, SOURCES)} Known: {', '.join(SOURCES)}; "
             f"or a folder with train/ and test/ in it, by its path or by its name under {place}."
         )
-    source = _SOURCES[config.name]
+    source = SOURCES[config.name]
 
     def read(part: Literal["train", "test"]) -> Pixels:
         return cached(place / "cache" / f"{config.name}-{part}.safetensors", lambda: source(place, part, download))
@@ -217,81 +213,3 @@ def _split(config: DataConfig, everything: Part, val: Part | None, about: Pixels
         config.name, about.classes, train, val, everything, torch.tensor(about.mean), torch.tensor(about.std),
         about.checksum[:16], split, test,
     )
-
-
-def stratified(labels: Tensor, fraction: float, seed: int) -> Tensor:
-    """Return the sorted indices of `fraction` of each class (at least one image), drawn with `seed`."""
-    generator = Generator().manual_seed(seed)
-    chosen = []
-    for label in labels.unique():
-        members = (labels == label).nonzero().flatten()
-        take = max(1, round(fraction * len(members)))
-        chosen.append(members[torch.randperm(len(members), generator=generator)[:take]])
-    return torch.cat(chosen).sort().values
-
-
-def _digits(root: Path, part: str, download: bool) -> Pixels:
-    """scikit-learn's 1,797 handwritten digits at 32x32x3, 80/20 stratified: embedded, nothing to fetch."""
-    return _embedded_digits(part, noise=0.0)
-
-
-def _digits_noisy(root: Path, part: str, download: bool) -> Pixels:
-    """The digits with fixed Gaussian noise, sigma 1.5 on pixels in [-1, 1]: hard enough to tell splits apart."""
-    return _embedded_digits(part, noise=1.5)
-
-
-def _embedded_digits(part: str, noise: float) -> Pixels:
-    import torch.nn.functional as F
-    from sklearn.datasets import load_digits
-
-    raw = load_digits()
-    labels = torch.from_numpy(raw.target).long()
-    images = torch.from_numpy(raw.images).float().unsqueeze(1) / 16
-    images = F.interpolate(images, (32, 32), mode="bilinear").expand(-1, 3, -1, -1)
-    if noise:
-        # One uint8 step is 1/21 here: the range of four deviations of noise around [-1, 1] is kept.
-        drawn = torch.randn(images.shape, generator=Generator().manual_seed(0))
-        images = (images * 2 - 1 + noise * drawn + 6) / 12
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-    is_test = torch.zeros(len(labels), dtype=torch.bool)
-    is_test[stratified(labels, 0.2, 0)] = True
-    chosen = is_test if part == "test" else ~is_test
-    return Pixels.of(pixels[chosen].contiguous(), labels[chosen], tuple(str(digit) for digit in range(10)))
-
-
-def _from_torchvision(kind: str, root: Path, part: str, download: bool) -> Pixels:
-    from torchvision import datasets
-
-    try:
-        source = getattr(datasets, kind)(root, train=part == "train", download=download)
-    except RuntimeError:
-        raise InputError(
-            f"{kind} is not under {root}; put its original files there, or ask for it with --download."
-        ) from None
-    pixels = torch.as_tensor(source.data)
-    pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-    return Pixels.of(pixels.contiguous(), torch.as_tensor(source.targets).long(), tuple(source.classes))
-
-
-def _cifar10(root: Path, part: str, download: bool) -> Pixels:
-    """CIFAR-10: 60,000 photographs of 10 kinds at 32x32 (torchvision's files, or a class-folder tree)."""
-    return _from_torchvision("CIFAR10", root, part, download)
-
-
-def _cifar100(root: Path, part: str, download: bool) -> Pixels:
-    """CIFAR-100: 60,000 photographs of 100 kinds at 32x32 (torchvision's files)."""
-    return _from_torchvision("CIFAR100", root, part, download)
-
-
-def _fashion_mnist(root: Path, part: str, download: bool) -> Pixels:
-    """Fashion-MNIST: 70,000 grey pictures of 10 kinds of clothing at 28x28 (torchvision's files)."""
-    return _from_torchvision("FashionMNIST", root, part, download)
-
-
-_SOURCES: dict[str, Callable[[Path, str, bool], Pixels]] = {
-    "digits": _digits,
-    "digits_noisy": _digits_noisy,
-    "cifar10": _cifar10,
-    "cifar100": _cifar100,
-    "fashion_mnist": _fashion_mnist,
-}

@@ -34,3 +34,14 @@ def training_batches(length: int, batch: int, seed: int, epoch: int) -> list[Bat
 def plain_batches(length: int, batch: int) -> list[Batch]:
     """Return batches over all images in order, without augmentation."""
     return [Batch(index, None) for index in torch.arange(length).split(batch)]
+
+
+def stratified(labels: Tensor, fraction: float, seed: int) -> Tensor:
+    """Return the sorted indices of `fraction` of each class (at least one image), drawn with `seed`."""
+    generator = Generator().manual_seed(seed)
+    chosen = []
+    for label in labels.unique():
+        members = (labels == label).nonzero().flatten()
+        take = max(1, round(fraction * len(members)))
+        chosen.append(members[torch.randperm(len(members), generator=generator)[:take]])
+    return torch.cat(chosen).sort().values

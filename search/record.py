@@ -21,6 +21,7 @@ import platform
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from typing import Any
 import yaml
 
 from arch.errors import InputError
+from arch.strict import load_yaml
 
 
 def replace_file(path: Path, write: Callable[[str], None]) -> None:
@@ -123,6 +125,52 @@ def results(run: Path) -> Iterator[dict[str, Any]]:
     """Yield the result of every trial that has one, by number."""
     for path in sorted((run / "trials").glob("[0-9]*/result.json")):
         yield read_json(path)
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield a sentence for each value in which two nested mappings differ."""
+    for key in sorted(set(old) | set(new), key=str):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from differing(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield f"{prefix}{key} was {a!r} and is {b!r}"
+
+
+def status(run: Path) -> dict[str, Any]:
+    """Return how far a run is, from its folders alone.
+
+    Raises
+    ------
+    InputError
+        The folder is no run.
+    """
+    if (run / "study.yaml").exists():
+        config = load_yaml(run / "study.yaml")
+        objective, total = config["objective"], config["trials"]
+        found = list(results(run))
+        states = Counter(result["state"] for result in found)
+        begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))
+        values = [r[objective] for r in found if r["state"] == "complete" and r.get(objective) is not None]
+        best = (min if objective == "val_loss" else max)(values, default=None)
+        return {
+            "run": config["name"],
+            "finished": len(found) - states["infeasible"],
+            "of": total,
+            "complete": states["complete"],
+            "pruned": states["pruned"],
+            "failed": states["failed"],
+            "over the limit": states["infeasible"],
+            "begun": begun - len(found),
+            f"best {objective}": best,
+        }
+    if (run / "spec.yaml").exists():
+        done = read_lines(run / "metrics.jsonl")
+        last = done[-1] if done else {}
+        ended = (run / "result.json").exists()
+        state = read_json(run / "result.json")["state"] if ended else "begun"
+        return {"run": run.name, "state": state, "epoch": last.get("epoch", 0), "of": last.get("epochs"), "val_accuracy": last.get("val_accuracy")}
+    raise InputError(f"{run}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
 
 
 def environment(**more: Any) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from search.checkpoint import save_weights
 from search.data import DataConfig, load_data
 from search.hardware import pick_device, pick_precision
 from search.recipe import load_recipe
-from search.record import environment, write_json, write_lines, write_text, write_yaml
+from search.interrupt import caught
+from search.progress import Silent
+from search.record import differing, environment, read_json, write_json, write_lines, write_text, write_yaml
 from search.training import Control, Diverged, Epoch, Judged, Stopped, fit, judge
 
 
@@ -110,6 +112,51 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     write_json(folder / "environment.json", environment(threads=torch.get_num_threads(), device=str(pick_device(task.device))))
     write_json(folder / "result.json", result)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
+    """Run a task to its end with progress shown; return its result, and the signal that stopped it or 0.
+
+    A folder that holds a finished training of the same task is answered from its record; one of
+    another is refused.
+    """
+    folder, reins = Path(task.folder), _Shown(show)
+    if (folder / "result.json").exists():
+        known = read_json(folder / "result.json")
+        ids = {"spec_id": from_mapping(task.spec).id, "recipe_id": load_recipe(task.recipe).id, "seed": task.seed, "data": task.data["name"]}
+        differences = list(differing({key: known.get(key) for key in ids}, ids))
+        if differences:
+            raise InputError(f"{folder}: holds another training ({'; '.join(differences)}); name a new folder with --run.")
+        if known["state"] == "complete" and ("test_accuracy" in known or not task.test):
+            return known, 0
+    show.begin(folder.name, 1, 0)
+    show.started(reins.key, int(task.recipe["epochs"]))
+    try:
+        with caught(reins.catch):
+            for epoch in run(task, reins):
+                show.epoch(reins.key, epoch.metrics())
+    except Stopped:
+        return {"state": "stopped"}, reins.signal
+    finally:
+        show.close()
+    return read_json(folder / "result.json"), 0
+
+
+class _Shown(Control):
+    """Shows each step, and stops at the first signal."""
+
+    key = "training"
+
+    def __init__(self, show: Silent) -> None:
+        super().__init__()
+        self.show, self.signal = show, 0
+
+    def catch(self, number: int) -> None:
+        self.signal, self.stop = number, True
+
+    def tick(self, epoch: int, step: int, steps: int) -> bool:
+        self.show.step(self.key, epoch, step, steps)
+        return not self.stop
 
 
 def _last_figures(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,422 @@
+"""The command line of Inceptory: thin, each command a few calls of `arch`, `search` and `reports`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+import arch
+from arch.cost import NetworkCost
+from arch.edit import with_classes, with_input
+from arch.errors import InputError, near
+from arch.registry import BLOCKS, HEADS
+from arch.strict import parse_yaml
+
+app = typer.Typer(
+    help="Explore the Inception family: specs, exact costs, studies on CIFAR-10, reports.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+out = Console(width=None if sys.stdout.isatty() else 160)  # a file or pipe is wider than 80 columns
+err = Console(stderr=True, soft_wrap=True)
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    md = "md"
+    latex = "latex"
+
+
+class ShowFormat(StrEnum):
+    """How a network is shown."""
+
+    table = "table"
+    yaml = "yaml"
+    json = "json"
+    csv = "csv"
+    md = "md"
+    latex = "latex"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the table is printed.")]
+InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, help="Another number of classes.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as recipe.lr=0.05; may be repeated.")]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is not at hand.")]
+
+
+def _network(name: str, shape: str | None = None, classes: int | None = None) -> arch.Spec:
+    spec = arch.load(name)
+    if shape:
+        parts = shape.lower().split("x")
+        if len(parts) != 3 or not all(part.isdigit() and 0 < int(part) <= 16_384 for part in parts):
+            raise InputError(f"--input is '{shape}', but it must be channels x height x width, such as 3x32x32.")
+        spec = with_input(spec, (int(parts[0]), int(parts[1]), int(parts[2])))
+    return with_classes(spec, classes) if classes else spec
+
+
+def _overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return `--set section.key=value` as a mapping by section; values are read as YAML."""
+    result: dict[str, dict[str, Any]] = {section: {} for section in sections}
+    for setting in settings or []:
+        path, equals, text = setting.partition("=")
+        section, dot, key = path.partition(".")
+        if not equals or not dot or not key:
+            raise InputError(f"--set is '{setting}', but it must read {sections[0]}.KEY=VALUE.")
+        if section not in sections:
+            raise InputError(f"--set {setting}: unknown section '{section}'.{near(section, sections)} Sections: {', '.join(sections)}.")
+        result[section][key] = parse_yaml(text, f"--set {setting}")
+    return result
+
+
+def _print(rows: list[dict[str, Any]], kind: Format, title: str = "") -> None:
+    """Print rows of plain values as a table, or as text for other programs."""
+    if kind is Format.json:
+        print(json.dumps(rows, indent=2))
+    elif kind is Format.table:
+        table = RichTable(title=title or None, title_justify="left", box=None, pad_edge=False)
+        columns = list(rows[0]) if rows else []
+        for column in columns:
+            numbers = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
+            whole = numbers or column == columns[0]
+            table.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
+        for row in rows:
+            table.add_row(*(_cell(row[column]) for column in columns))
+        out.print(table)
+    else:
+        import pandas as pd
+
+        from reports.tables import emit
+
+        print(emit(pd.DataFrame(rows), kind.value))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value).replace("[", r"\[")
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="networks, blocks, heads, recipes or datasets")] = "networks",
+    pattern: Annotated[str, typer.Argument(help="a wildcard, such as 'inception*'")] = "*",
+    format: FormatOption = Format.table,
+) -> None:
+    """List what there is."""
+    kinds = ("networks", "blocks", "heads", "recipes", "datasets")
+    if kind == "networks":
+        rows = [_network_line(arch.load(name)) for name in arch.list_networks(pattern)]
+    elif kind in ("blocks", "heads"):
+        registry = BLOCKS if kind == "blocks" else HEADS
+        found = [registry.get(name) for name in registry.names(pattern)]
+        rows = [{"name": d.name, "arguments": ", ".join(d.parameters), "what": d.summary} for d in found]
+    elif kind == "recipes":
+        from search.recipe import list_recipes, load_recipe
+
+        recipes = [load_recipe(name) for name in list_recipes(pattern)]
+        rows = [
+            {"name": r.name, "optimizer": r.optimizer, "lr": r.lr, "schedule": r.schedule, "batch": r.batch, "epochs": r.epochs, "source": r.source}
+            for r in recipes
+        ]
+    elif kind == "datasets":
+        from fnmatch import fnmatch
+
+        from search.sources import DATASETS
+
+        rows = [{"name": name, "what": what} for name, what in DATASETS.items() if fnmatch(name, pattern)]
+    else:
+        raise InputError(f"'{kind}' cannot be listed.{near(kind, kinds)} Choose from {', '.join(kinds)}.")
+    if not rows and format is not Format.json:
+        err.print(f"nothing among the {kind} matches '{pattern}'", markup=False)
+        return
+    _print(rows, format)
+
+
+def _network_line(spec: arch.Spec) -> dict[str, Any]:
+    total = arch.cost(spec)
+    return {
+        "name": spec.name, "input": _shape(spec.input), "params": total.params, "aux_params": total.aux_params,
+        "macs": total.macs, "source": spec.source,
+    }  # fmt: skip
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+@app.command()
+def show(
+    network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
+    format: Annotated[ShowFormat, typer.Option("--format", help="yaml prints the network's file.")] = ShowFormat.table,
+    input: InputOption = None,
+    classes: ClassesOption = None,
+) -> None:
+    """Show a network row by row, with shapes and costs."""
+    spec = _network(network, input, classes)
+    if format is ShowFormat.yaml:
+        print(arch.to_yaml(spec), end="")
+        return
+    total = arch.cost(spec)
+    args = {row.name: row.args for row in spec.rows} | {after: head.args for after, head in spec.heads.items()}
+    parts = [(row, "") for row in total.rows] + [(row, f"after {row.name}") for row in total.aux]
+    rows = [
+        {
+            "row": f"aux {row.name}" if where else row.name, "block": row.block,
+            "arguments": ", ".join(f"{key} {_args(value)}" for key, value in args[row.name].items()),
+            "output": _shape(row.output), "params": row.params, "MACs": row.macs,
+        }
+        for row, where in parts
+    ]  # fmt: skip
+    title = (
+        f"{spec.name}, {spec.source}\ninput {_shape(spec.input)}, {spec.classes} classes; without auxiliary heads "
+        f"{total.params:,} parameters and {total.macs:,} MACs; heads {total.aux_params:,} and {total.aux_macs:,}\n"
+    )
+    _print(rows, Format(format.value), title)
+
+
+def _args(value: Any) -> str:
+    return ">".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@app.command()
+def count(
+    networks: Annotated[list[str], typer.Argument(help="names, wildcards or YAML files")],
+    check: Annotated[bool, typer.Option("--check", help="Let fvcore and torch count the built network too.")] = False,
+    input: InputOption = None,
+    classes: ClassesOption = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Count parameters, MACs and activations from the spec."""
+    names = [name for given in networks for name in (arch.list_networks(given) if "*" in given else [given])]
+    specs = [_network(name, input, classes) for name in names]
+    rows = [_count_row(spec, arch.cost(spec), detailed=format is Format.json) for spec in specs]
+    wrong = []
+    if check:
+        from arch.judge import check as judge
+
+        for spec, row in zip(specs, rows, strict=True):
+            differing = [v for v in judge(spec) if not v.agrees]
+            row["fvcore"] = "agrees" if not differing else "DIFFERS"
+            wrong += [f"{spec.name}: {v.quantity} {v.ours:,} from the spec, {v.judged:,} counted" for v in differing]
+    _print(rows, format)
+    if wrong:
+        err.print("\n".join(wrong), markup=False)
+        raise typer.Exit(1)
+
+
+def _count_row(spec: arch.Spec, total: NetworkCost, detailed: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "network": spec.name, "input": list(spec.input) if detailed else _shape(spec.input), "params": total.params,
+        "aux_params": total.aux_params, "macs": total.macs, "aux_macs": total.aux_macs, "activations": total.activations,
+    }  # fmt: skip
+    if detailed:
+        row["rows"] = [
+            {"name": r.name, "block": r.block, "output": list(r.output), "params": r.params, "macs": r.macs} for r in total.rows
+        ]
+    return row
+
+
+@app.command()
+def diff(a: str, b: str, format: FormatOption = Format.table) -> None:
+    """Set two networks side by side, row by row."""
+    first, second = arch.load(a), arch.load(b)
+    _print(_differences(first, second), format, f"{first.name} and {second.name}\n")
+
+
+def _differences(a: arch.Spec, b: arch.Spec) -> list[dict[str, Any]]:
+    costs = [{row.name: row for row in arch.cost(spec).rows} for spec in (a, b)]
+    texts = [{row.name: f"{row.block} {', '.join(f'{k} {_args(v)}' for k, v in row.args.items())}" for row in spec.rows} for spec in (a, b)]
+    names = [*costs[0], *(name for name in costs[1] if name not in costs[0])]
+    rows = []
+    for name in names:
+        old, new = costs[0].get(name), costs[1].get(name)
+        one, two = (text.get(name, cost.block if (cost := part) else "") for text, part in zip(texts, (old, new), strict=True))
+        rows.append({
+            "row": name, a.name: one or "-", b.name: ("=" if one == two else two) or "-",
+            "params": (new.params if new else 0) - (old.params if old else 0),
+            "MACs": (new.macs if new else 0) - (old.macs if old else 0),
+        })  # fmt: skip
+    total_a, total_b = arch.cost(a), arch.cost(b)
+    for key in ("input", "classes", "style"):
+        one, two = str(getattr(a, key)), str(getattr(b, key))
+        if one != two:
+            rows.append({"row": key, a.name: one, b.name: two, "params": None, "MACs": None})
+    heads = [", ".join(f"{after}: {head.head}" for after, head in spec.heads.items()) for spec in (a, b)]
+    rows.append({
+        "row": "heads", a.name: heads[0], b.name: "=" if heads[0] == heads[1] else heads[1],
+        "params": total_b.aux_params - total_a.aux_params, "MACs": total_b.aux_macs - total_a.aux_macs,
+    })  # fmt: skip
+    rows.append({"row": "total without heads", a.name: "", b.name: "", "params": total_b.params - total_a.params, "MACs": total_b.macs - total_a.macs})
+    return rows
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
+    data: Annotated[str, typer.Option(help="a data set, or a folder with train/ and test/")] = "cifar10",
+    recipe: Annotated[str, typer.Option(help="a recipe's name or YAML file")] = "default",
+    run: Annotated[Path | None, typer.Option(help="the run directory; by default runs/NETWORK-RECIPE-DATA-SEED")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    set: SetOption = None,
+    input: InputOption = None,
+    classes: ClassesOption = None,
+    everything: Annotated[bool, typer.Option("--everything", help="Train on the held-out images too.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Open the test set after the last epoch; recorded.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes torch's default")] = 0,
+    download: DownloadOption = False,
+) -> None:
+    """Train one network; the same command goes on where it was stopped."""
+    import torch
+
+    from search.data import DataConfig, load_data
+    from search.progress import display
+    from search.recipe import load_recipe
+    from search.training import check_fit
+    from search.trial import Task
+    from search.trial import train as train_task
+
+    spec = _network(network, input, classes)
+    changes = _overrides(set, ("recipe", "data"))
+    chosen = load_recipe(recipe, changes["recipe"])
+    config = DataConfig(**({"name": data} | changes["data"]))
+    if threads:
+        torch.set_num_threads(threads)
+    check_fit(spec, load_data(config, download=download), chosen)
+    folder = run or Path("runs") / f"{spec.name}-{chosen.name}-{Path(data).name}-{seed}"
+    task = Task(str(folder), arch.to_mapping(spec), chosen.model_dump(), config.model_dump(), seed, everything, test, device)
+    result, caught = train_task(task, display(err))
+    if caught:
+        _stopped(caught)
+    if result["state"] != "complete":
+        raise RuntimeError(f"{folder}: {result['state']}: {result.get('reason', '')}")
+    for key in ("val_accuracy", "test_accuracy"):
+        if result.get(key) is not None:
+            out.print(f"{key.replace('_', ' ')} {result[key]:.2%}", highlight=False)
+    out.print(f"written to {folder}; `inceptory report {folder}` makes the page", highlight=False, soft_wrap=True)
+
+
+def _stopped(number: int) -> None:
+    """Say how to go on, and leave with the code that a shell gives to that signal."""
+    command = " ".join(["inceptory", *sys.argv[1:]])
+    err.print(f"stopped by {signal.Signals(number).name}; a checkpoint is written. To go on: {command}", markup=False)
+    raise typer.Exit(128 + number)
+
+
+@app.command()
+def search(
+    study: Annotated[str, typer.Argument(help="a study's YAML file")],
+    run: Annotated[Path | None, typer.Option(help="the run directory; by default runs/NAME")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="another total number of trials")] = None,
+    set: SetOption = None,
+) -> None:
+    """Run a study, or go on with it, until it has its total number of trials."""
+    from search.progress import display
+    from search.study import load_study, run_study
+
+    config = load_study(study)
+    changes = _overrides(set, ("recipe", "data", "sampler", "pruner", "engine", "study"))
+    values = config.model_dump() | changes.pop("study")
+    recipe = values["recipe"]
+    values["recipe"] = (recipe if isinstance(recipe, dict) else {"base": recipe}) | changes.pop("recipe")
+    for section, change in changes.items():
+        values[section] = values[section] | change
+    outcome = run_study(load_study(values), run, trials=trials, show=display(err))
+    if outcome.ended == "interrupted":
+        _stopped(outcome.signal)
+    out.print(f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished; see `inceptory best {outcome.run}` and `inceptory report {outcome.run}`", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def status(run: Path, format: FormatOption = Format.table) -> None:
+    """Say how far a run is."""
+    from search.record import status as status_of
+
+    _print([status_of(run)], format)
+
+
+@app.command()
+def best(run: Path, format: Annotated[ShowFormat, typer.Option("--format", help="yaml prints the best network's file.")] = ShowFormat.table) -> None:
+    """Show a study's best network beside the base."""
+    import reports
+    from reports.tables import best_beside_base
+
+    loaded = reports.load(run)
+    table = best_beside_base(loaded)
+    if table is None:
+        raise InputError(f"{run}: no trial has come to its end yet; `inceptory status {run}` says how far it is.")
+    if format is ShowFormat.yaml:
+        print(arch.to_yaml(replace(loaded.specs["best"], name=f"{loaded.name}_best")), end="")
+    elif format is ShowFormat.table:
+        _print(table.printed().to_dict("records"), Format.table, f"{table.caption}: {_accuracies(loaded)}\n")
+    else:
+        _print(json.loads(table.frame.to_json(orient="records")), Format(format.value))
+
+
+def _accuracies(run: Any) -> str:
+    top = run.ranked.iloc[0]
+    text = f"{run.objective} {top[run.objective]:.4f} (trial {top['trial']})"
+    return text + (f", base {run.base[run.objective]:.4f}" if run.base else "")
+
+
+@app.command()
+def report(
+    run: Path,
+    to: Annotated[Path | None, typer.Option(help="another folder than report/ in the run directory")] = None,
+) -> None:
+    """Write a run's tables, figures and page."""
+    from reports.page import report as write_report
+
+    out.print(str(write_report(run, to)), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def demo(
+    run: Annotated[Path, typer.Option(help="the run directory")] = Path("runs/demo"),
+) -> None:
+    """Run a small study on the embedded digits, and report it: the whole project in minutes."""
+    import reports
+    from reports.page import report as write_report
+    from search.progress import display
+    from search.study import DEMO, run_study
+
+    outcome = run_study(DEMO, run, show=display(err))
+    if outcome.ended == "interrupted":
+        _stopped(outcome.signal)
+    page = write_report(run)
+    best(run)
+    out.print(f"\nbest split found: {_accuracies(reports.load(run))} (held-out digits, one seed each: a demonstration, no proof)", highlight=False, soft_wrap=True)
+    out.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line: 0 well, 1 failed, 2 wrong input, 130 and 143 interrupted."""
+    try:
+        app()
+    except InputError as error:
+        err.print(f"inceptory: {error}", markup=False, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (RuntimeError, OSError) as error:
+        err.print(f"inceptory: {error}", markup=False, highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""What came out: frames, tables, figures and a page, read from a run directory. Nothing here trains."""
+
+from reports.load import Run, load
+
+__all__ = ["Run", "load"]

@@ -1,0 +1,202 @@
+"""From a run directory, or the tables that one left, to tidy pandas frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from arch.cost import cost
+from arch.edit import searchable, split_of
+from arch.errors import InputError
+from arch.spec import Spec, to_yaml
+from arch.spec import load as load_spec
+from arch.strict import load_yaml
+from search.record import read_json, read_lines, trial_folder, write_json, write_lines, write_text, write_yaml
+
+BASE = "base"
+_NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as frames.
+
+    Attributes
+    ----------
+    trials : one row a training: what came out, what it cost (MACs, parameters), `searched.*` the
+        sampler's values, `row.*` each searchable row's family and split. The base network's `trial`
+        is `base`; a single training's is `training`.
+    epochs : one row an epoch of a training.
+    specs : the base and best networks, where there are any.
+    """
+
+    folder: Path
+    kind: Literal["study", "training"]
+    name: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    distributions: dict[str, str]
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    specs: dict[str, Spec]
+
+    @property
+    def objective(self) -> str:
+        """The column that the study ranks by."""
+        return str(self.config.get("objective", "val_accuracy"))
+
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """Trained trials that came to their end, best first; duplicates, the base and failures are left out."""
+        frame = self.trials
+        if frame.empty or self.objective not in frame:
+            return frame.iloc[:0]
+        kept = frame[(frame["state"] == "complete") & frame["duplicate_of"].isna() & (frame["trial"] != BASE)]
+        return kept.sort_values([self.objective, "trial"], ascending=[self.objective == "val_loss", True])
+
+    @property
+    def base(self) -> dict[str, Any] | None:
+        """The base network's row, if it was trained to its end."""
+        found = self.trials[(self.trials["trial"] == BASE) & (self.trials["state"] == "complete")]
+        return None if found.empty else dict(found.iloc[0])
+
+
+def load(run: str | Path) -> Run:
+    """Return a run directory as tidy frames; also while it is still running.
+
+    Takes a study, a single training, or a folder of exported results (`trials.csv`, `epochs.csv`).
+
+    Raises
+    ------
+    InputError
+        The folder is no run, or a file in it is damaged; names it.
+
+    Examples
+    --------
+    >>> import reports
+    >>> run = reports.load("docs/results/splits_cifar10")
+    >>> len(run.ranked) >= 1
+    True
+    """
+    folder = Path(run)
+    if (folder / "trials.csv").exists():
+        return _exported(folder)
+    if (folder / "study.yaml").exists():
+        return _study(folder)
+    if (folder / "spec.yaml").exists():
+        return _training(folder)
+    raise InputError(f"{folder}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
+
+
+def _study(folder: Path) -> Run:
+    config = load_yaml(folder / "study.yaml")
+    folders = [(BASE, folder / BASE)] + [(str(int(p.name)), p) for p in sorted((folder / "trials").glob("[0-9]*"))]
+    rows = [_trial_row(name, path) for name, path in folders if (path / "result.json").exists()]
+    trials = _trial_frame(rows)
+    epochs = pd.DataFrame([epoch for name, path in folders for epoch in _epoch_rows(name, path)])
+    run = Run(
+        folder, "study", config["name"], config, read_json(folder / "environment.json"),
+        read_lines(folder / "attempts.jsonl"), _optional(folder / "distributions.json"), trials, epochs, {},
+    )  # fmt: skip
+    specs = {"base": load_spec(folder / "base.yaml")} if (folder / "base.yaml").exists() else {}
+    if not run.ranked.empty:
+        specs["best"] = load_spec(trial_folder(folder, int(run.ranked.iloc[0]["trial"])) / "spec.yaml")
+    run.specs.update(specs)
+    return run
+
+
+def _training(folder: Path) -> Run:
+    rows = [_trial_row("training", folder)] if (folder / "result.json").exists() else []
+    spec = load_spec(folder / "spec.yaml")
+    config = {"recipe": load_yaml(folder / "recipe.yaml"), "network": spec.name}
+    return Run(
+        folder, "training", spec.name, config, _optional(folder / "environment.json"), [], {},
+        _trial_frame(rows), pd.DataFrame(list(_epoch_rows("training", folder))), {"base": spec},
+    )  # fmt: skip
+
+
+def _exported(folder: Path) -> Run:
+    config = load_yaml(folder / "study.yaml")
+    specs = {name: load_spec(folder / f"{name}.yaml") for name in ("base", "best") if (folder / f"{name}.yaml").exists()}
+    kept_as_text = {"trial": str, "duplicate_of": str}
+    return Run(
+        folder, "study" if "space" in config else "training", str(config.get("name", folder.name)), config,
+        read_json(folder / "environment.json"), read_lines(folder / "attempts.jsonl"),
+        _optional(folder / "distributions.json"), pd.read_csv(folder / "trials.csv", dtype=kept_as_text),
+        pd.read_csv(folder / "epochs.csv", dtype=kept_as_text), specs,
+    )  # fmt: skip
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
+
+
+def _trial_row(name: str, folder: Path) -> dict[str, Any]:
+    result = read_json(folder / "result.json")
+    row = {key: value for key, value in result.items() if key not in (*_NESTED, "traceback")}
+    for key in _NESTED:
+        row |= {f"{key}.{part}": value for part, value in (result.get(key) or {}).items()}
+    row["trial"] = name
+    row["duplicate_of"] = str(result["duplicate_of"]) if "duplicate_of" in result else None
+    weight = load_yaml(folder / "recipe.yaml").get("aux_weight") if (folder / "recipe.yaml").exists() else None
+    spec = load_spec(folder / "spec.yaml") if (folder / "spec.yaml").exists() else None
+    if spec:
+        weights = weight if isinstance(weight, dict) else dict.fromkeys(spec.aux_rows, weight)
+        row |= {f"aux_weight.{head}": value for head, value in weights.items()}
+        row |= {f"row.{name}": text for name, text in splits(spec).items()}
+    return row
+
+
+def _trial_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    first = ["trial", "state", "val_accuracy", "val_loss", "duplicate_of", "reason"]
+    frame = pd.DataFrame(rows)
+    for column in first:
+        if column not in frame:
+            frame[column] = None
+    return frame[[*first, *(column for column in frame if column not in first)]]
+
+
+def splits(spec: Spec) -> dict[str, str]:
+    """Return each searchable row's family and split as text, `inception_v1 16 | 24>32 | 8>8 | 8`."""
+    result = {}
+    for row in searchable(spec):
+        s = split_of(row)
+        result[row.name] = f"{row.block} {s.b1x1} | {s.b3x3.reduce}>{s.b3x3.out} | {s.b5x5.reduce}>{s.b5x5.out} | {s.pool}"
+    return result
+
+
+def _epoch_rows(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    for metrics in read_lines(folder / "metrics.jsonl"):
+        row: dict[str, Any] = {"trial": name}
+        for key, value in metrics.items():
+            row |= {f"{key}.{part}": v for part, v in value.items()} if isinstance(value, dict) else {key: value}
+        yield row
+
+
+def export(run: Run, folder: Path) -> None:
+    """Write what the tables are made of: `trials.csv`, `epochs.csv`, environment, attempts, specs.
+
+    `load` reads the folder back, and the same tables come out of it.
+    """
+    write_text(folder / "trials.csv", run.trials.to_csv(index=False))
+    write_text(folder / "epochs.csv", run.epochs.to_csv(index=False))
+    write_yaml(folder / "study.yaml", run.config)
+    write_json(folder / "environment.json", run.environment)
+    write_lines(folder / "attempts.jsonl", run.attempts)
+    write_json(folder / "distributions.json", run.distributions)
+    for name, spec in run.specs.items():
+        write_text(folder / f"{name}.yaml", to_yaml(spec))
+
+
+def row_costs(spec: Spec) -> pd.DataFrame:
+    """Return a frame of a network's rows: name, block, output, parameters, MACs, activations."""
+    return pd.DataFrame([
+        {"row": r.name, "block": r.block, "output": "x".join(map(str, r.output)), "params": r.params, "macs": r.macs,
+         "activations": r.activations}
+        for r in cost(spec).rows
+    ])  # fmt: skip
