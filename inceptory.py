@@ -23,8 +23,11 @@ from arch.strict import parse_yaml
 
 app = typer.Typer(
     help="Explore the Inception family: specs, exact costs, studies on CIFAR-10, reports.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-)  # fmt: skip
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 out = Console(width=None if sys.stdout.isatty() else 160)  # a file or pipe is wider than 80 columns
 err = Console(stderr=True, soft_wrap=True)
 
@@ -76,7 +79,9 @@ def _overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[st
         if not equals or not dot or not key:
             raise InputError(f"--set is '{setting}', but it must read {sections[0]}.KEY=VALUE.")
         if section not in sections:
-            raise InputError(f"--set {setting}: unknown section '{section}'.{near(section, sections)} Sections: {', '.join(sections)}.")
+            raise InputError(
+                f"--set {setting}: unknown section '{section}'.{near(section, sections)} Sections: {', '.join(sections)}."
+            )
         result[section][key] = parse_yaml(text, f"--set {setting}")
     return result
 
@@ -130,7 +135,15 @@ def list_(
 
         recipes = [load_recipe(name) for name in list_recipes(pattern)]
         rows = [
-            {"name": r.name, "optimizer": r.optimizer, "lr": r.lr, "schedule": r.schedule, "batch": r.batch, "epochs": r.epochs, "source": r.source}
+            {
+                "name": r.name,
+                "optimizer": r.optimizer,
+                "lr": r.lr,
+                "schedule": r.schedule,
+                "batch": r.batch,
+                "epochs": r.epochs,
+                "source": r.source,
+            }
             for r in recipes
         ]
     elif kind == "datasets":
@@ -150,9 +163,13 @@ def list_(
 def _network_line(spec: arch.Spec) -> dict[str, Any]:
     total = arch.cost(spec)
     return {
-        "name": spec.name, "input": _shape(spec.input), "params": total.params, "aux_params": total.aux_params,
-        "macs": total.macs, "source": spec.source,
-    }  # fmt: skip
+        "name": spec.name,
+        "input": _shape(spec.input),
+        "params": total.params,
+        "aux_params": total.aux_params,
+        "macs": total.macs,
+        "source": spec.source,
+    }
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -176,12 +193,15 @@ def show(
     parts = [(row, "") for row in total.rows] + [(row, f"after {row.name}") for row in total.aux]
     rows = [
         {
-            "row": f"aux {row.name}" if where else row.name, "block": row.block,
+            "row": f"aux {row.name}" if where else row.name,
+            "block": row.block,
             "arguments": ", ".join(f"{key} {_args(value)}" for key, value in args[row.name].items()),
-            "output": _shape(row.output), "params": row.params, "MACs": row.macs,
+            "output": _shape(row.output),
+            "params": row.params,
+            "MACs": row.macs,
         }
         for row, where in parts
-    ]  # fmt: skip
+    ]
     title = (
         f"{spec.name}, {spec.source}\ninput {_shape(spec.input)}, {spec.classes} classes; without auxiliary heads "
         f"{total.params:,} parameters and {total.macs:,} MACs; heads {total.aux_params:,} and {total.aux_macs:,}\n"
@@ -221,12 +241,18 @@ def count(
 
 def _count_row(spec: arch.Spec, total: NetworkCost, detailed: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "network": spec.name, "input": list(spec.input) if detailed else _shape(spec.input), "params": total.params,
-        "aux_params": total.aux_params, "macs": total.macs, "aux_macs": total.aux_macs, "activations": total.activations,
-    }  # fmt: skip
+        "network": spec.name,
+        "input": list(spec.input) if detailed else _shape(spec.input),
+        "params": total.params,
+        "aux_params": total.aux_params,
+        "macs": total.macs,
+        "aux_macs": total.aux_macs,
+        "activations": total.activations,
+    }
     if detailed:
         row["rows"] = [
-            {"name": r.name, "block": r.block, "output": list(r.output), "params": r.params, "macs": r.macs} for r in total.rows
+            {"name": r.name, "block": r.block, "output": list(r.output), "params": r.params, "macs": r.macs}
+            for r in total.rows
         ]
     return row
 
@@ -240,28 +266,50 @@ def diff(a: str, b: str, format: FormatOption = Format.table) -> None:
 
 def _differences(a: arch.Spec, b: arch.Spec) -> list[dict[str, Any]]:
     costs = [{row.name: row for row in arch.cost(spec).rows} for spec in (a, b)]
-    texts = [{row.name: f"{row.block} {', '.join(f'{k} {_args(v)}' for k, v in row.args.items())}" for row in spec.rows} for spec in (a, b)]
+    texts = [
+        {row.name: f"{row.block} {', '.join(f'{k} {_args(v)}' for k, v in row.args.items())}" for row in spec.rows}
+        for spec in (a, b)
+    ]
     names = [*costs[0], *(name for name in costs[1] if name not in costs[0])]
     rows = []
     for name in names:
         old, new = costs[0].get(name), costs[1].get(name)
-        one, two = (text.get(name, cost.block if (cost := part) else "") for text, part in zip(texts, (old, new), strict=True))
-        rows.append({
-            "row": name, a.name: one or "-", b.name: ("=" if one == two else two) or "-",
-            "params": (new.params if new else 0) - (old.params if old else 0),
-            "MACs": (new.macs if new else 0) - (old.macs if old else 0),
-        })  # fmt: skip
+        one, two = (
+            text.get(name, cost.block if (cost := part) else "") for text, part in zip(texts, (old, new), strict=True)
+        )
+        rows.append(
+            {
+                "row": name,
+                a.name: one or "-",
+                b.name: ("=" if one == two else two) or "-",
+                "params": (new.params if new else 0) - (old.params if old else 0),
+                "MACs": (new.macs if new else 0) - (old.macs if old else 0),
+            }
+        )
     total_a, total_b = arch.cost(a), arch.cost(b)
     for key in ("input", "classes", "style"):
         one, two = str(getattr(a, key)), str(getattr(b, key))
         if one != two:
             rows.append({"row": key, a.name: one, b.name: two, "params": None, "MACs": None})
     heads = [", ".join(f"{after}: {head.head}" for after, head in spec.heads.items()) for spec in (a, b)]
-    rows.append({
-        "row": "heads", a.name: heads[0], b.name: "=" if heads[0] == heads[1] else heads[1],
-        "params": total_b.aux_params - total_a.aux_params, "MACs": total_b.aux_macs - total_a.aux_macs,
-    })  # fmt: skip
-    rows.append({"row": "total without heads", a.name: "", b.name: "", "params": total_b.params - total_a.params, "MACs": total_b.macs - total_a.macs})
+    rows.append(
+        {
+            "row": "heads",
+            a.name: heads[0],
+            b.name: "=" if heads[0] == heads[1] else heads[1],
+            "params": total_b.aux_params - total_a.aux_params,
+            "MACs": total_b.aux_macs - total_a.aux_macs,
+        }
+    )
+    rows.append(
+        {
+            "row": "total without heads",
+            a.name: "",
+            b.name: "",
+            "params": total_b.params - total_a.params,
+            "MACs": total_b.macs - total_a.macs,
+        }
+    )
     return rows
 
 
@@ -270,7 +318,9 @@ def train(
     network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
     data: Annotated[str, typer.Option(help="a data set, or a folder with train/ and test/")] = "cifar10",
     recipe: Annotated[str, typer.Option(help="a recipe's name or YAML file")] = "default",
-    run: Annotated[Path | None, typer.Option(help="the run directory; by default runs/NETWORK-RECIPE-DATA-SEED")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="the run directory; by default runs/NETWORK-RECIPE-DATA-SEED")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     set: SetOption = None,
     input: InputOption = None,
@@ -299,7 +349,9 @@ def train(
         torch.set_num_threads(threads)
     check_fit(spec, load_data(config, download=download), chosen)
     folder = run or Path("runs") / f"{spec.name}-{chosen.name}-{Path(data).name}-{seed}"
-    task = Task(str(folder), arch.to_mapping(spec), chosen.model_dump(), config.model_dump(), seed, everything, test, device)
+    task = Task(
+        str(folder), arch.to_mapping(spec), chosen.model_dump(), config.model_dump(), seed, everything, test, device
+    )
     result, caught = train_task(task, display(err))
     if caught:
         _stopped(caught)
@@ -339,7 +391,11 @@ def search(
     outcome = run_study(load_study(values), run, trials=trials, show=display(err))
     if outcome.ended == "interrupted":
         _stopped(outcome.signal)
-    out.print(f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished; see `inceptory best {outcome.run}` and `inceptory report {outcome.run}`", highlight=False, soft_wrap=True)
+    out.print(
+        f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished; see `inceptory best {outcome.run}` and `inceptory report {outcome.run}`",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -351,7 +407,12 @@ def status(run: Path, format: FormatOption = Format.table) -> None:
 
 
 @app.command()
-def best(run: Path, format: Annotated[ShowFormat, typer.Option("--format", help="yaml prints the best network's file.")] = ShowFormat.table) -> None:
+def best(
+    run: Path,
+    format: Annotated[
+        ShowFormat, typer.Option("--format", help="yaml prints the best network's file.")
+    ] = ShowFormat.table,
+) -> None:
     """Show a study's best network beside the base."""
     import reports
     from reports.tables import best_beside_base
@@ -363,9 +424,13 @@ def best(run: Path, format: Annotated[ShowFormat, typer.Option("--format", help=
     if format is ShowFormat.yaml:
         print(arch.to_yaml(replace(loaded.specs["best"], name=f"{loaded.name}_best")), end="")
     elif format is ShowFormat.table:
-        _print(table.printed().to_dict("records"), Format.table, f"{table.caption}: {_accuracies(loaded)}\n")
+        _print(_records(table.printed()), Format.table, f"{table.caption}: {_accuracies(loaded)}\n")
     else:
         _print(json.loads(table.frame.to_json(orient="records")), Format(format.value))
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]
 
 
 def _accuracies(run: Any) -> str:
@@ -400,7 +465,11 @@ def demo(
         _stopped(outcome.signal)
     page = write_report(run)
     best(run)
-    out.print(f"\nbest split found: {_accuracies(reports.load(run))} (held-out digits, one seed each: a demonstration, no proof)", highlight=False, soft_wrap=True)
+    out.print(
+        f"\nbest split found: {_accuracies(reports.load(run))} (held-out digits, one seed each: a demonstration, no proof)",
+        highlight=False,
+        soft_wrap=True,
+    )
     out.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 

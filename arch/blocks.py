@@ -72,25 +72,19 @@ def inception_v2(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width) -> Node
 
 
 @BLOCKS.register
-def inception_v3(
-    b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, n: Literal[3, 5, 7] = 3
-) -> Node:
+def inception_v3(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, n: Literal[3, 5, 7] = 3) -> Node:
     """Inception module with asymmetric 1xn and nx1 convolutions (Szegedy et al. 2015, figure 6)."""
     r3, r5 = b3x3.reduce, b5x5.reduce
     return concat(
         b1x1=conv(b1x1, 1),
         b3x3=reduce(r3) >> conv(r3, (1, n)) >> conv(b3x3.out, (n, 1)),
-        b5x5=chain(
-            reduce(r5), conv(r5, (n, 1)), conv(r5, (1, n)), conv(r5, (n, 1)), conv(b5x5.out, (1, n))
-        ),
+        b5x5=chain(reduce(r5), conv(r5, (n, 1)), conv(r5, (1, n)), conv(r5, (n, 1)), conv(b5x5.out, (1, n))),
         pool=max_pool(3) >> project(pool),
     )
 
 
 @BLOCKS.register
-def inception_residual(
-    b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, scale: Scale = 0.2
-) -> Node:
+def inception_residual(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, scale: Scale = 0.2) -> Node:
     """Inception module added to its input, scaled (Szegedy et al. 2016, figures 10 and 20)."""
     out = b1x1 + b3x3.out + b5x5.out + pool
     return residual(_double_3x3(b1x1, b3x3, b5x5, pool) >> linear_1x1(out), scale=scale, project=True)
@@ -106,12 +100,12 @@ def _double_3x3(b1x1: int, b3x3: Reduced, b5x5: Reduced, pool: int) -> Concat:
 
 
 @BLOCKS.register
-def stem_googlenet(conv1: Width = 64, conv2: Reduced = Reduced(64, 192)) -> Node:
+def stem_googlenet(conv1: Width, b3x3: Reduced) -> Node:
     """GoogLeNet's first three convolutions and two pools (Szegedy et al. 2014, Table 1), 224 to 28 pixels."""
     return chain(
         conv(conv1, 7, 2),
         max_pool(3, 2, "valid", ceil=True),
-        reduce(conv2.reduce),
-        conv(conv2.out, 3),
+        reduce(b3x3.reduce),
+        conv(b3x3.out, 3),
         max_pool(3, 2, "valid", ceil=True),
     )

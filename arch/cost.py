@@ -80,8 +80,7 @@ def cost(spec: Spec) -> NetworkCost:
         for row, part in zip(spec.rows, placed.rows, strict=True)
     ]
     heads = {
-        after: RowCost(after, spec.heads[after].head, part.output, *count(part))
-        for after, part in placed.heads.items()
+        after: RowCost(after, spec.heads[after].head, part.output, *count(part)) for after, part in placed.heads.items()
     }
     final = heads.pop(FINAL)
     return NetworkCost((*rows, final), tuple(heads.values()))

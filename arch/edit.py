@@ -95,7 +95,9 @@ def with_family(spec: Spec, family: str, rows: Iterable[str] | None = None, **ar
         The block is no family, or a row has no split.
     """
     if family not in families():
-        raise SpecError(f"'{family}' does not take the common split.{near(family, families())} Families: {', '.join(families())}.")
+        raise SpecError(
+            f"'{family}' does not take the common split.{near(family, families())} Families: {', '.join(families())}."
+        )
     chosen = [row.name for row in searchable(spec)] if rows is None else list(rows)
     for name in chosen:
         row = spec.row(name)

@@ -26,7 +26,14 @@ def aux_googlenet(classes: Width, dropout: Fraction = 0.7) -> Node:
 def aux_cifar32(classes: Width) -> Node:
     """Tutorial 000's auxiliary head: 2x2 pool, 1x1 128, dropout 0.5, 64, dropout 0.5, classes."""
     return chain(
-        avg_pool(2, 2, "valid"), conv(128, 1), flatten(), dropout_node(0.5), linear(64), relu(), dropout_node(0.5), linear(classes)
+        avg_pool(2, 2, "valid"),
+        conv(128, 1),
+        flatten(),
+        dropout_node(0.5),
+        linear(64),
+        relu(),
+        dropout_node(0.5),
+        linear(classes),
     )
 
 

@@ -8,8 +8,8 @@ import torch
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
 
-from arch.modules import Network, build
 from arch.cost import cost
+from arch.modules import Network, build
 from arch.spec import Spec
 
 
@@ -61,9 +61,18 @@ def check(spec: Spec) -> list[Verdict]:
     ]
 
 
-
 def _traced(module: nn.Module, image: Tensor) -> tuple[int, int]:
     """Return fvcore's (conv + linear MACs, conv + linear outputs) of a module."""
-    flops = FlopCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
-    outputs = ActivationCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+    flops = (
+        FlopCountAnalysis(module, (image,))
+        .unsupported_ops_warnings(False)
+        .uncalled_modules_warnings(False)
+        .by_operator()
+    )
+    outputs = (
+        ActivationCountAnalysis(module, (image,))
+        .unsupported_ops_warnings(False)
+        .uncalled_modules_warnings(False)
+        .by_operator()
+    )
     return tuple(round(counts["conv"] + counts["linear"]) for counts in (flops, outputs))  # type: ignore[return-value]

@@ -235,7 +235,9 @@ def _windows(size: int, kernel: int, stride: int, padding: int, ceil: bool = Fal
 
 def _need_map(node: Node, shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
-        raise ShapeError(f"needs a (C, H, W) map, but a vector of {shape[0]} comes in; put it before flatten", (node.name,))
+        raise ShapeError(
+            f"needs a (C, H, W) map, but a vector of {shape[0]} comes in; put it before flatten", (node.name,)
+        )
     return shape  # type: ignore[return-value]
 
 

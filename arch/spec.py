@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from arch import blocks, heads  # noqa: F401  (importing them fills the registries)
+import arch.blocks
+import arch.heads  # noqa: F401  (importing these two fills the registries)
 from arch.errors import InputError, SpecError, from_validation, near
 from arch.nodes import Node
 from arch.registry import BLOCKS, HEADS, Definition
@@ -219,7 +220,9 @@ def from_mapping(mapping: Any, where: str = "spec") -> Spec:
 
 def _listed(rows: Any, where: str) -> list[Any]:
     if not isinstance(rows, list) or not rows:
-        raise SpecError(f"{where}: 'rows' is a list with at least one row, such as {{name: 3a, block: inception_v1, ...}}.")
+        raise SpecError(
+            f"{where}: 'rows' is a list with at least one row, such as {{name: 3a, block: inception_v1, ...}}."
+        )
     if len(rows) > 1_000:
         raise SpecError(f"{where}: {len(rows)} rows; a network has at most 1,000.")
     return rows
@@ -243,12 +246,16 @@ def _row(row: Any, index: int, where: str) -> Row:
 
 def _heads(heads: Any, rows: list[str], where: str) -> dict[str, Head]:
     if not isinstance(heads, Mapping) or FINAL not in heads:
-        raise SpecError(f"{where}: 'heads' maps '{FINAL}' to the classifier and rows to auxiliary heads; '{FINAL}' is missing.")
+        raise SpecError(
+            f"{where}: 'heads' maps '{FINAL}' to the classifier and rows to auxiliary heads; '{FINAL}' is missing."
+        )
     result = {}
     for after, head in heads.items():
         here = f"{where}, head {after}"
         if after != FINAL and after not in rows:
-            raise SpecError(f"{here}: there is no row '{after}' to hang it on.{near(after, rows)} Rows: {', '.join(rows)}.")
+            raise SpecError(
+                f"{here}: there is no row '{after}' to hang it on.{near(after, rows)} Rows: {', '.join(rows)}."
+            )
         if not isinstance(head, Mapping) or "head" not in head:
             raise SpecError(f"{here}: a head is a mapping with at least 'head'.")
         definition = HEADS.get(_text(head["head"], f"{here}: 'head'"), here)
@@ -283,7 +290,9 @@ def _whole(value: Any, where: str, most: int) -> int:
 
 def _extents(value: Any, where: str) -> tuple[int, int, int]:
     if not isinstance(value, list | tuple) or len(value) != 3:
-        raise SpecError(f"{where}: 'input' is {value!r}, but it must be [channels, height, width], such as [3, 224, 224].")
+        raise SpecError(
+            f"{where}: 'input' is {value!r}, but it must be [channels, height, width], such as [3, 224, 224]."
+        )
     c, h, w = (_whole(part, f"{where}: 'input'", 16_384) for part in value)
     return (c, h, w)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -17,10 +19,17 @@ from search.record import replace_file
 # Okabe and Ito's palette, told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
 _WIDTH, _HEIGHT = 6.0, 3.6  # inches: the text width of most papers
-_STYLE = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-    "legend.frameon": False, "savefig.bbox": "tight", "svg.fonttype": "path", "svg.hashsalt": "inceptory",
-}  # fmt: skip
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "savefig.bbox": "tight",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "inceptory",
+}
 
 
 def learning_curves(run: Run) -> Figure:
@@ -30,11 +39,25 @@ def learning_curves(run: Run) -> Figure:
     for trial, frame in run.epochs.groupby("trial", sort=False):
         label, colour, width = _look(str(trial), best)
         curve = frame[["epoch", "val_accuracy"]].dropna()
-        axes.plot(curve["epoch"], 100 * curve["val_accuracy"], marker="o", markersize=3, label=label, color=colour, linewidth=width)
+        axes.plot(
+            curve["epoch"],
+            100 * curve["val_accuracy"],
+            marker="o",
+            markersize=3,
+            label=label,
+            color=colour,
+            linewidth=width,
+        )
     if run.kind == "training":
-        axes.plot(run.epochs["epoch"], 100 * run.epochs["train_accuracy"], "--", color=GREY, label="training images, augmented")
+        axes.plot(
+            run.epochs["epoch"],
+            100 * run.epochs["train_accuracy"],
+            "--",
+            color=GREY,
+            label="training images, augmented",
+        )
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", frameon=False)
     return figure
 
 
@@ -52,16 +75,27 @@ def accuracy_against_macs(run: Run) -> Figure:
     """Objective against cost of each trained network, with the limit and the base."""
     figure, axes = _axes("MACs without auxiliary heads (M)", _label(run))
     ranked = run.ranked
-    axes.scatter(ranked["macs"] / 1e6, _scaled(run, ranked[run.objective]), color=GREY, s=22, label=f"trials (n = {len(ranked)})")
+    axes.scatter(
+        ranked["macs"] / 1e6, _scaled(run, ranked[run.objective]), color=GREY, s=22, label=f"trials (n = {len(ranked)})"
+    )
     if not ranked.empty:
         best = ranked.iloc[:1]
-        axes.scatter(best["macs"] / 1e6, _scaled(run, best[run.objective]), color=ORANGE, s=45, zorder=3, label=f"best (trial {best.iloc[0]['trial']})")
+        axes.scatter(
+            best["macs"] / 1e6,
+            _scaled(run, best[run.objective]),
+            color=ORANGE,
+            s=45,
+            zorder=3,
+            label=f"best (trial {best.iloc[0]['trial']})",
+        )
     if run.base:
         base = pd.Series([run.base[run.objective]])
-        axes.scatter([run.base["macs"] / 1e6], _scaled(run, base), color=BLUE, marker="s", s=40, zorder=3, label="base network")
+        axes.scatter(
+            [run.base["macs"] / 1e6], _scaled(run, base), color=BLUE, marker="s", s=40, zorder=3, label="base network"
+        )
     if run.config.get("max_macs"):
         axes.axvline(run.config["max_macs"] / 1e6, color=GREEN, linestyle=":", label="limit")
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
 
 
@@ -75,9 +109,14 @@ def search_progress(run: Run) -> Figure:
     axes.scatter(count, _scaled(run, values), color=GREY, s=22, label="trial")
     axes.step(count, _scaled(run, so_far), where="post", color=ORANGE, label="best so far")
     if run.base:
-        axes.axhline(float(_scaled(run, pd.Series([run.base[run.objective]])).iloc[0]), color=BLUE, linestyle="--", label="base network")
+        axes.axhline(
+            float(_scaled(run, pd.Series([run.base[run.objective]])).iloc[0]),
+            color=BLUE,
+            linestyle="--",
+            label="base network",
+        )
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return figure
 
 
@@ -108,8 +147,10 @@ def figures_of(run: Run) -> Iterator[tuple[str, str, Figure]]:
 def write(figure: Figure, folder: Path, name: str) -> None:
     """Write `NAME.svg` and `NAME.png` (200 dots an inch)."""
     with matplotlib.rc_context(_STYLE):
-        for ending, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 200})):
-            replace_file(folder / f"{name}.{ending}", lambda path, e=ending, o=options: figure.savefig(path, format=e, **o))
+        formats: dict[str, dict[str, Any]] = {"svg": {"metadata": {"Date": None}}, "png": {"dpi": 200}}
+        for ending, options in formats.items():
+            save = partial(figure.savefig, format=ending, **options)
+            replace_file(folder / f"{name}.{ending}", save)
 
 
 def svg(figure: Figure) -> str:
@@ -121,7 +162,7 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def _axes(x: str, y: str, height: float = _HEIGHT):  # type: ignore[no-untyped-def]
+def _axes(x: str, y: str, height: float = _HEIGHT) -> tuple[Figure, Any]:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()

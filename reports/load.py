@@ -100,9 +100,17 @@ def _study(folder: Path) -> Run:
     trials = _trial_frame(rows)
     epochs = pd.DataFrame([epoch for name, path in folders for epoch in _epoch_rows(name, path)])
     run = Run(
-        folder, "study", config["name"], config, read_json(folder / "environment.json"),
-        read_lines(folder / "attempts.jsonl"), _optional(folder / "distributions.json"), trials, epochs, {},
-    )  # fmt: skip
+        folder,
+        "study",
+        config["name"],
+        config,
+        read_json(folder / "environment.json"),
+        read_lines(folder / "attempts.jsonl"),
+        _optional(folder / "distributions.json"),
+        trials,
+        epochs,
+        {},
+    )
     specs = {"base": load_spec(folder / "base.yaml")} if (folder / "base.yaml").exists() else {}
     if not run.ranked.empty:
         specs["best"] = load_spec(trial_folder(folder, int(run.ranked.iloc[0]["trial"])) / "spec.yaml")
@@ -115,21 +123,37 @@ def _training(folder: Path) -> Run:
     spec = load_spec(folder / "spec.yaml")
     config = {"recipe": load_yaml(folder / "recipe.yaml"), "network": spec.name}
     return Run(
-        folder, "training", spec.name, config, _optional(folder / "environment.json"), [], {},
-        _trial_frame(rows), pd.DataFrame(list(_epoch_rows("training", folder))), {"base": spec},
-    )  # fmt: skip
+        folder,
+        "training",
+        spec.name,
+        config,
+        _optional(folder / "environment.json"),
+        [],
+        {},
+        _trial_frame(rows),
+        pd.DataFrame(list(_epoch_rows("training", folder))),
+        {"base": spec},
+    )
 
 
 def _exported(folder: Path) -> Run:
     config = load_yaml(folder / "study.yaml")
-    specs = {name: load_spec(folder / f"{name}.yaml") for name in ("base", "best") if (folder / f"{name}.yaml").exists()}
+    specs = {
+        name: load_spec(folder / f"{name}.yaml") for name in ("base", "best") if (folder / f"{name}.yaml").exists()
+    }
     kept_as_text = {"trial": str, "duplicate_of": str}
     return Run(
-        folder, "study" if "space" in config else "training", str(config.get("name", folder.name)), config,
-        read_json(folder / "environment.json"), read_lines(folder / "attempts.jsonl"),
-        _optional(folder / "distributions.json"), pd.read_csv(folder / "trials.csv", dtype=kept_as_text),
-        pd.read_csv(folder / "epochs.csv", dtype=kept_as_text), specs,
-    )  # fmt: skip
+        folder,
+        "study" if "space" in config else "training",
+        str(config.get("name", folder.name)),
+        config,
+        read_json(folder / "environment.json"),
+        read_lines(folder / "attempts.jsonl"),
+        _optional(folder / "distributions.json"),
+        pd.read_csv(folder / "trials.csv", dtype=kept_as_text),
+        pd.read_csv(folder / "epochs.csv", dtype=kept_as_text),
+        specs,
+    )
 
 
 def _optional(path: Path) -> dict[str, Any]:
@@ -166,7 +190,9 @@ def splits(spec: Spec) -> dict[str, str]:
     result = {}
     for row in searchable(spec):
         s = split_of(row)
-        result[row.name] = f"{row.block} {s.b1x1} | {s.b3x3.reduce}>{s.b3x3.out} | {s.b5x5.reduce}>{s.b5x5.out} | {s.pool}"
+        result[row.name] = (
+            f"{row.block} {s.b1x1} | {s.b3x3.reduce}>{s.b3x3.out} | {s.b5x5.reduce}>{s.b5x5.out} | {s.pool}"
+        )
     return result
 
 
@@ -195,8 +221,16 @@ def export(run: Run, folder: Path) -> None:
 
 def row_costs(spec: Spec) -> pd.DataFrame:
     """Return a frame of a network's rows: name, block, output, parameters, MACs, activations."""
-    return pd.DataFrame([
-        {"row": r.name, "block": r.block, "output": "x".join(map(str, r.output)), "params": r.params, "macs": r.macs,
-         "activations": r.activations}
-        for r in cost(spec).rows
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "row": r.name,
+                "block": r.block,
+                "output": "x".join(map(str, r.output)),
+                "params": r.params,
+                "macs": r.macs,
+                "activations": r.activations,
+            }
+            for r in cost(spec).rows
+        ]
+    )

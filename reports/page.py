@@ -37,7 +37,9 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
         write_figure(figure, place / "figures", name)
         drawn.append((caption, Markup(svg(figure))))
     export(loaded, place)
-    page = _template().render(run=loaded, tables=[(table, _cells(table)) for table in tables], figures=drawn, sentence=sentence(loaded))
+    page = _template().render(
+        run=loaded, tables=[(table, _cells(table)) for table in tables], figures=drawn, sentence=sentence(loaded)
+    )
     write_text(place / "index.html", page)
     return place / "index.html"
 
@@ -62,12 +64,17 @@ def _cells(table: Table) -> list[list[tuple[str, str]]]:
     """Return each cell as (text, value to sort by)."""
     printed = table.printed()
     return [
-        [(printed.iat[i, j], str(table.frame.iat[i, j])) for j in range(len(printed.columns))] for i in range(len(printed))
+        [(str(printed.iat[i, j]), str(table.frame.iat[i, j])) for j in range(len(printed.columns))]
+        for i in range(len(printed))
     ]
 
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("page.html")

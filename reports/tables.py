@@ -66,8 +66,21 @@ def _absent(value: Any) -> bool:
 
 
 def _tex(text: Any) -> str:
-    escapes = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
-               "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", ">": r"$>$", "<": r"$<$"}  # fmt: skip
+    escapes = {
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "_": r"\_",
+        "#": r"\#",
+        "$": r"\$",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "|": r"\textbar{}",
+        ">": r"$>$",
+        "<": r"$<$",
+    }
     return "".join(escapes.get(letter, letter) for letter in str(text))
 
 
@@ -129,7 +142,12 @@ def summary(run: Run) -> Table:
         ]
     if not ranked.empty:
         best = ranked.iloc[0]
-        lines += [(f"best {_label(run)}", f"{_objective(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)")]
+        lines += [
+            (
+                f"best {_label(run)}",
+                f"{_objective(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)",
+            )
+        ]
     if run.base:
         base = run.base
         lines += [(f"base {_label(run)}", f"{_objective(run, base[run.objective])} ({int(base['macs']):,} MACs)")]
@@ -140,7 +158,10 @@ def summary(run: Run) -> Table:
         lines += [("parameters", whole(row["params"])), ("MACs", whole(row["macs"]))]
     if "seconds" in frame and not frame["seconds"].dropna().empty:
         own = frame[frame["duplicate_of"].isna()]
-        lines += [("training time, summed", f"{own['seconds'].sum() / 60:.1f} min"), ("images per second and training, median", f"{own['images_per_second'].median():.0f}")]
+        lines += [
+            ("training time, summed", f"{own['seconds'].sum() / 60:.1f} min"),
+            ("images per second and training, median", f"{own['images_per_second'].median():.0f}"),
+        ]
     return Table("summary", f"{run.name}: summary", pd.DataFrame(lines, columns=["what", "value"]), {}, protocol(run))
 
 
@@ -148,15 +169,38 @@ def trials(run: Run) -> Table:
     """Every trial that was trained or answered, best first, and the base."""
     frame = run.trials[run.trials["state"] != "infeasible"].copy()
     aux = [column for column in frame if str(column).startswith("aux_weight.")]
-    columns = ["trial", "state", run.objective, "params", "macs", *aux, "epochs", "seconds", "images_per_second", "duplicate_of"]
-    frame = frame.reindex(columns=columns).sort_values(run.objective, ascending=run.objective == "val_loss", kind="stable", na_position="last")
+    columns = [
+        "trial",
+        "state",
+        run.objective,
+        "params",
+        "macs",
+        *aux,
+        "epochs",
+        "seconds",
+        "images_per_second",
+        "duplicate_of",
+    ]
+    frame = frame.reindex(columns=columns).sort_values(
+        run.objective, ascending=run.objective == "val_loss", kind="stable", na_position="last"
+    )
     frame = frame.reset_index(drop=True)
-    names = {run.objective: _label(run), "params": "params (M)", "macs": "MACs (M)", "seconds": "time (s)", "images_per_second": "img/s"}
+    names = {
+        run.objective: _label(run),
+        "params": "params (M)",
+        "macs": "MACs (M)",
+        "seconds": "time (s)",
+        "images_per_second": "img/s",
+    }
     formats: dict[str, Format] = {
         _label(run): percent if run.objective == "val_accuracy" else decimals(4),
-        "params (M)": millions, "MACs (M)": millions, "epochs": whole, "time (s)": decimals(0), "img/s": decimals(0),
+        "params (M)": millions,
+        "MACs (M)": millions,
+        "epochs": whole,
+        "time (s)": decimals(0),
+        "img/s": decimals(0),
         **dict.fromkeys(map(str, aux), decimals(3)),
-    }  # fmt: skip
+    }
     return Table("trials", f"{run.name}: trials, best first", frame.rename(columns=names), formats, protocol(run))
 
 
@@ -168,19 +212,36 @@ def best_beside_base(run: Run) -> Table | None:
     old_splits, new_splits = splits(base), splits(best)
     rows: list[dict[str, Any]] = []
     for old, new in zip(cost(base).rows, cost(best).rows, strict=True):
-        rows.append({
-            "row": old.name,
-            "base": old_splits.get(old.name, old.block),
-            "best": new_splits.get(new.name, new.block),
-            "base MACs": old.macs,
-            "best MACs": new.macs,
-            "change": new.macs / old.macs - 1 if old.macs else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "row": old.name,
+                "base": old_splits.get(old.name, old.block),
+                "best": new_splits.get(new.name, new.block),
+                "base MACs": old.macs,
+                "best MACs": new.macs,
+                "change": new.macs / old.macs - 1 if old.macs else None,
+            }
+        )
     total_old, total_new = cost(base).macs, cost(best).macs
-    rows.append({"row": "total", "base": base.name, "best": f"trial {run.ranked.iloc[0]['trial']}", "base MACs": total_old, "best MACs": total_new, "change": total_new / total_old - 1})
-    formats: dict[str, Format] = {"base MACs": whole, "best MACs": whole, "change": lambda value: f"{100 * value:+.1f} %"}
+    rows.append(
+        {
+            "row": "total",
+            "base": base.name,
+            "best": f"trial {run.ranked.iloc[0]['trial']}",
+            "base MACs": total_old,
+            "best MACs": total_new,
+            "change": total_new / total_old - 1,
+        }
+    )
+    formats: dict[str, Format] = {
+        "base MACs": whole,
+        "best MACs": whole,
+        "change": lambda value: f"{100 * value:+.1f} %",
+    }
     note = "Splits read 1x1 | 3x3 reduce>3x3 | 5x5 reduce>5x5 | pool projection."
-    return Table("best", f"{run.name}: best network beside the base", pd.DataFrame(rows), formats, (note, *protocol(run)))
+    return Table(
+        "best", f"{run.name}: best network beside the base", pd.DataFrame(rows), formats, (note, *protocol(run))
+    )
 
 
 def importance(run: Run) -> Table | None:
@@ -190,7 +251,11 @@ def importance(run: Run) -> Table | None:
     from optuna.trial import create_trial
 
     ranked = run.ranked
-    names = [name for name in sorted(run.distributions) if f"searched.{name}" in ranked and ranked[f"searched.{name}"].notna().all()]
+    names = [
+        name
+        for name in sorted(run.distributions)
+        if f"searched.{name}" in ranked and ranked[f"searched.{name}"].notna().all()
+    ]
     varying = [name for name in names if ranked[f"searched.{name}"].nunique() > 1]
     if len(ranked) < 4 or not varying or ranked[run.objective].nunique() < 2:
         return None
@@ -203,18 +268,52 @@ def importance(run: Run) -> Table | None:
     shares = optuna.importance.get_param_importances(study, evaluator=evaluator, params=varying)
     frame = pd.DataFrame({"parameter": list(shares), "importance": list(shares.values())})
     note = f"fANOVA over {len(ranked)} trained trials; with so few trials a ranking, not a measurement."
-    return Table("importance", f"{run.name}: importance of the searched parameters", frame, {"importance": decimals(3)}, (note, *protocol(run)))
+    return Table(
+        "importance",
+        f"{run.name}: importance of the searched parameters",
+        frame,
+        {"importance": decimals(3)},
+        (note, *protocol(run)),
+    )
 
 
 def epochs(run: Run) -> Table:
     """Every epoch of a single training."""
-    columns = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "images_per_second"]
-    names = {"train_accuracy": "train accuracy (%)", "val_accuracy": "held-out accuracy (%)", "seconds": "time (s)", "images_per_second": "img/s", "train_loss": "train loss", "val_loss": "held-out loss", "lr": "learning rate"}
+    columns = [
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "val_loss",
+        "val_accuracy",
+        "lr",
+        "seconds",
+        "images_per_second",
+    ]
+    names = {
+        "train_accuracy": "train accuracy (%)",
+        "val_accuracy": "held-out accuracy (%)",
+        "seconds": "time (s)",
+        "images_per_second": "img/s",
+        "train_loss": "train loss",
+        "val_loss": "held-out loss",
+        "lr": "learning rate",
+    }
     formats: dict[str, Format] = {
-        "train accuracy (%)": percent, "held-out accuracy (%)": percent, "train loss": decimals(4), "held-out loss": decimals(4),
-        "learning rate": decimals(5), "time (s)": decimals(0), "img/s": decimals(0),
-    }  # fmt: skip
-    return Table("epochs", f"{run.name}: epochs", run.epochs.reindex(columns=columns).rename(columns=names), formats, protocol(run))
+        "train accuracy (%)": percent,
+        "held-out accuracy (%)": percent,
+        "train loss": decimals(4),
+        "held-out loss": decimals(4),
+        "learning rate": decimals(5),
+        "time (s)": decimals(0),
+        "img/s": decimals(0),
+    }
+    return Table(
+        "epochs",
+        f"{run.name}: epochs",
+        run.epochs.reindex(columns=columns).rename(columns=names),
+        formats,
+        protocol(run),
+    )
 
 
 def tables_of(run: Run) -> list[Table]:
@@ -243,4 +342,6 @@ def emit(frame: pd.DataFrame, kind: str) -> str:
             return table.csv().rstrip("\n")
         case "md":
             return str(table.printed().to_markdown(index=False, disable_numparse=True))
-    return str(table.printed().rename(columns=_tex).map(_tex).style.hide(axis="index").to_latex(hrules=True)).rstrip("\n")
+    return str(table.printed().rename(columns=_tex).map(_tex).style.hide(axis="index").to_latex(hrules=True)).rstrip(
+        "\n"
+    )

@@ -69,13 +69,11 @@ def _read(path: Path) -> Pixels | None:
         pixels = pixels.clone()
     if _checksum(pixels, labels) != about["checksum"]:
         return None
-    return Pixels(
-        pixels, labels, tuple(about["classes"]), about["checksum"], tuple(about["mean"]), tuple(about["std"])
-    )
+    return Pixels(pixels, labels, tuple(about["classes"]), about["checksum"], tuple(about["mean"]), tuple(about["std"]))
 
 
 def _checksum(pixels: Tensor, labels: Tensor) -> str:
     digest = hashlib.sha256(str(tuple(pixels.shape)).encode())
-    digest.update(memoryview(pixels.contiguous().numpy()).cast("B"))
+    digest.update(pixels.contiguous().numpy().data)
     digest.update(labels.contiguous().numpy().tobytes())
     return digest.hexdigest()

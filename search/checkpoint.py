@@ -35,16 +35,20 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
     if not path.exists():
         return None
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         known = state["fingerprint"]
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
         set_aside(path, f"not readable as a checkpoint: {type(error).__name__}")
         return None
     differences = [
-        f"{key} was {known.get(key)!r} and is {value!r}" for key, value in fingerprint.items() if known.get(key) != value
+        f"{key} was {known.get(key)!r} and is {value!r}"
+        for key, value in fingerprint.items()
+        if known.get(key) != value
     ]
     if differences:
-        raise InputError(f"{path}: belongs to another training ({'; '.join(differences)}); undo the change or use a new folder.")
+        raise InputError(
+            f"{path}: belongs to another training ({'; '.join(differences)}); undo the change or use a new folder."
+        )
     return state
 
 

@@ -68,7 +68,9 @@ class Memory:
     def stream(self, batches: Sequence[Batch], recipe: Recipe, size: int) -> Iterator[Tensor]:
         """Yield each batch as it is stored."""
         if recipe.random_resized_crop:
-            raise InputError(f"recipe {recipe.name}: random_resized_crop is for folders of larger images; set it to false.")
+            raise InputError(
+                f"recipe {recipe.name}: random_resized_crop is for folders of larger images; set it to false."
+            )
         return (self.pixels[batch.index] for batch in batches)
 
     def subset(self, index: Tensor) -> Memory:
@@ -103,7 +105,12 @@ class Data:
 
     def open_test(self, log: Path, reason: str) -> Part:
         """Return the test set, after writing to `log` when, why and on which data it was opened."""
-        entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "reason": reason, "data": self.name, "train": self.fingerprint}
+        entry = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "reason": reason,
+            "data": self.name,
+            "train": self.fingerprint,
+        }
         append_line(log, json.dumps(entry))
         return self._test()
 
@@ -149,7 +156,11 @@ def load_data(
     >>> len(data.train), len(data.val), len(data.classes)
     (1293, 144, 10)
     """
-    config = name if isinstance(name, DataConfig) else DataConfig(name=name, val_fraction=val_fraction, split_seed=split_seed)
+    config = (
+        name
+        if isinstance(name, DataConfig)
+        else DataConfig(name=name, val_fraction=val_fraction, split_seed=split_seed)
+    )
     place = Path(root) if root else data_root()
     folder = find_folder(config.name, place)
     if folder:
@@ -196,7 +207,9 @@ def _from_folder(config: DataConfig, folder: Path, place: Path) -> Data:
         images = list_images(folder, "test", listing.classes)
         return Files(images.paths, images.labels)
 
-    summary = Pixels(torch.empty(0), listing.labels, listing.classes, listing.signature, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    summary = Pixels(
+        torch.empty(0), listing.labels, listing.classes, listing.signature, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    )
     return _split(config, everything, val_files, summary, open_files)
 
 
@@ -210,6 +223,14 @@ def _split(config: DataConfig, everything: Part, val: Part | None, about: Pixels
     else:
         train, split = everything, f"own val/ of {len(val)} images"
     return Data(
-        config.name, about.classes, train, val, everything, torch.tensor(about.mean), torch.tensor(about.std),
-        about.checksum[:16], split, test,
+        config.name,
+        about.classes,
+        train,
+        val,
+        everything,
+        torch.tensor(about.mean),
+        torch.tensor(about.std),
+        about.checksum[:16],
+        split,
+        test,
     )

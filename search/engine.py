@@ -202,4 +202,3 @@ class LocalPool:
 def make_engine(workers: int, threads: int) -> Engine:
     """Return the engine for so many trainings side by side."""
     return LocalPool(workers, threads) if workers > 1 else InProcess(threads)
-

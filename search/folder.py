@@ -63,7 +63,10 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
         stat = os.stat(path)
         digest.update(f"{os.path.relpath(path, folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return Listing(
-        tuple(path for path, _ in images.samples), torch.tensor(images.targets), tuple(images.classes), digest.hexdigest()
+        tuple(path for path, _ in images.samples),
+        torch.tensor(images.targets),
+        tuple(images.classes),
+        digest.hexdigest(),
     )
 
 
@@ -84,7 +87,8 @@ def _size(path: str) -> tuple[int, int]:
 def _read_rgb(path: str) -> Tensor:
     try:
         with Image.open(path) as image:
-            return v2.functional.pil_to_tensor(image.convert("RGB"))
+            pixels: Tensor = v2.functional.pil_to_tensor(image.convert("RGB"))
+            return pixels
     except (UnidentifiedImageError, OSError) as error:
         raise InputError(f"{path}: not readable as an image ({error}); repair or remove it.") from None
 
@@ -106,7 +110,7 @@ class _Decoded(Dataset[Tensor]):
         return len(self.batches)
 
     def __getitem__(self, item: int) -> Tensor:
-        index, seed = self.batches[item]
+        index, seed = self.batches[item].index, self.batches[item].seed
         images = [_read_rgb(self.paths[i]) for i in index.tolist()]
         if seed is None or not self.recipe.random_resized_crop:
             return torch.stack([self.resize(image) for image in images])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """The indices of one batch; `seed` draws its augmentation, None means without."""
 
     index: Tensor
@@ -26,21 +27,19 @@ def training_batches(length: int, batch: int, seed: int, epoch: int) -> list[Bat
     """Return an epoch's batches, shuffled; what does not fill the last batch waits for another epoch."""
     order = torch.randperm(length, generator=Generator().manual_seed(mix(seed, epoch)))
     batch = min(batch, length)
-    return [
-        Batch(order[step * batch : (step + 1) * batch], mix(seed, epoch, step)) for step in range(length // batch)
-    ]
+    return [Batch(order[step * batch : (step + 1) * batch], mix(seed, epoch, step)) for step in range(length // batch)]
 
 
 def plain_batches(length: int, batch: int) -> list[Batch]:
     """Return batches over all images in order, without augmentation."""
-    return [Batch(index, None) for index in torch.arange(length).split(batch)]
+    return [Batch(torch.arange(at, min(at + batch, length)), None) for at in range(0, length, batch)]
 
 
 def stratified(labels: Tensor, fraction: float, seed: int) -> Tensor:
     """Return the sorted indices of `fraction` of each class (at least one image), drawn with `seed`."""
     generator = Generator().manual_seed(seed)
     chosen = []
-    for label in labels.unique():
+    for label in torch.unique(labels):
         members = (labels == label).nonzero().flatten()
         take = max(1, round(fraction * len(members)))
         chosen.append(members[torch.randperm(len(members), generator=generator)[:take]])

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class Silent:
@@ -62,7 +70,9 @@ class Plain(Silent):
         self._say(text)
 
     def _say(self, text: str) -> None:
-        self.console.print(f"[{time.monotonic() - self.start:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True)
+        self.console.print(
+            f"[{time.monotonic() - self.start:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 class Live(Silent):
@@ -70,9 +80,14 @@ class Live(Silent):
 
     def __init__(self, console: Console) -> None:
         self.bars = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[text]}"), console=console,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+        )
         self.study: TaskID | None = None
         self.over = 0
         self.tasks: dict[str, TaskID] = {}
@@ -124,7 +139,11 @@ class Live(Silent):
 def describe(metrics: Mapping[str, Any]) -> str:
     """Return an epoch in a few words."""
     judged = metrics.get("val_accuracy")
-    accuracy = f"held-out accuracy {judged:.2%}" if judged is not None else f"training accuracy {metrics['train_accuracy']:.2%}"
+    accuracy = (
+        f"held-out accuracy {judged:.2%}"
+        if judged is not None
+        else f"training accuracy {metrics['train_accuracy']:.2%}"
+    )
     return (
         f"epoch {metrics['epoch']}/{metrics['epochs']}: loss {metrics['train_loss']:.4f}, {accuracy}, "
         f"{metrics['images_per_second']:.0f} img/s"

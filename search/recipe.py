@@ -111,7 +111,9 @@ class Recipe(BaseModel):
             for row in given:
                 if row not in rows:
                     heads = ", ".join(rows) or "none"
-                    raise InputError(f"recipe {self.name}: aux_weight names row '{row}', which has no head.{near(row, rows)} Heads: {heads}.")
+                    raise InputError(
+                        f"recipe {self.name}: aux_weight names row '{row}', which has no head.{near(row, rows)} Heads: {heads}."
+                    )
             return {row: given.get(row, 0.0) * factor[self.aux_decay] for row in rows}
         return dict.fromkeys(rows, given * factor[self.aux_decay])
 
@@ -155,7 +157,9 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, changes: Mappin
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{recipe}.yaml"
         if not path.is_file():
-            raise InputError(f"there is no recipe '{recipe}'.{near(recipe, list_recipes())} `inceptory list recipes` names all.")
+            raise InputError(
+                f"there is no recipe '{recipe}'.{near(recipe, list_recipes())} `inceptory list recipes` names all."
+            )
     mapping = load_yaml(path)
     if not isinstance(mapping, dict):
         raise InputError(f"{path}: a recipe is a mapping with keys such as lr, batch and epochs.")

@@ -32,7 +32,7 @@ from arch.errors import InputError
 from arch.strict import load_yaml
 
 
-def replace_file(path: Path, write: Callable[[str], None]) -> None:
+def replace_file(path: Path, write: Callable[[str], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in its place at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -50,7 +50,7 @@ def replace_file(path: Path, write: Callable[[str], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    replace_file(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8") and None)
+    replace_file(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -169,7 +169,13 @@ def status(run: Path) -> dict[str, Any]:
         last = done[-1] if done else {}
         ended = (run / "result.json").exists()
         state = read_json(run / "result.json")["state"] if ended else "begun"
-        return {"run": run.name, "state": state, "epoch": last.get("epoch", 0), "of": last.get("epochs"), "val_accuracy": last.get("val_accuracy")}
+        return {
+            "run": run.name,
+            "state": state,
+            "epoch": last.get("epoch", 0),
+            "of": last.get("epochs"),
+            "val_accuracy": last.get("val_accuracy"),
+        }
     raise InputError(f"{run}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
 
 
@@ -209,7 +215,10 @@ def _commit() -> str | None:
         here = Path(__file__).parent
         asked = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=True,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -44,18 +44,22 @@ def make_sampler(options: Mapping[str, Any], seed: int, trial_seed: int) -> samp
         The name or an option is unknown or out of range.
     """
     name = options.get("name", "")
-    return _make(SAMPLERS, "sampler", options, seed=(seed if name in _ONE_SEQUENCE else trial_seed) % 2**32)
+    sampler: samplers.BaseSampler = _make(
+        SAMPLERS, "sampler", options, seed=(seed if name in _ONE_SEQUENCE else trial_seed) % 2**32
+    )
+    return sampler
 
 
 def make_pruner(options: Mapping[str, Any]) -> pruners.BasePruner:
     """Return a pruner from its `name` and options; InputError where these are wrong."""
-    return _make(PRUNERS, "pruner", options)
+    pruner: pruners.BasePruner = _make(PRUNERS, "pruner", options)
+    return pruner
 
 
 def options_of(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options with every plain default of that sampler or pruner written out."""
-    known = SAMPLERS if kind == "sampler" else PRUNERS
-    name = options.get("name")
+    known: Mapping[str, Callable[..., Any]] = SAMPLERS if kind == "sampler" else PRUNERS
+    name = str(options.get("name"))
     if name not in known:
         return dict(options)
     defaults = {
@@ -74,11 +78,12 @@ def _make(known: Mapping[str, Callable[..., Any]], kind: str, options: Mapping[s
     allowed = inspect.signature(known[name]).parameters
     for key in values:
         if key not in allowed or key == "seed":
-            raise InputError(f"{kind} {name}: unknown option '{key}'.{near(key, allowed)} Options: {', '.join(k for k in allowed if k != 'seed')}.")
+            raise InputError(
+                f"{kind} {name}: unknown option '{key}'.{near(key, allowed)} Options: {', '.join(k for k in allowed if k != 'seed')}."
+            )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return known[name](**values, **more)
     except (TypeError, ValueError) as error:
         raise InputError(f"{kind} {name}: {error}.") from None
-

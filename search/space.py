@@ -177,9 +177,7 @@ def decode(space: Space, base: Spec, recipe: Recipe, chooser: Chooser) -> Candid
                 spec = with_split(spec, row, _split(space.splits, out, f"split.{name}", chooser))
     changes: dict[str, Any] = {key: _value(f"recipe.{key}", r, chooser) for key, r in space.recipe.items()}
     if space.aux_weight:
-        changes["aux_weight"] = {
-            row: _value(f"aux_weight.{row}", space.aux_weight, chooser) for row in base.aux_rows
-        }
+        changes["aux_weight"] = {row: _value(f"aux_weight.{row}", space.aux_weight, chooser) for row in base.aux_rows}
     return Candidate(spec, load_recipe(recipe, changes) if changes else recipe)
 
 
@@ -194,8 +192,7 @@ def _groups(per: str, base: Spec, rows: Sequence[str]) -> dict[str, list[str]]:
 def _value(name: str, values: Range, chooser: Chooser) -> Any:
     if values.choices:
         return chooser.choice(name, values.choices)
-    assert values.low is not None and values.high is not None
-    return chooser.number(name, values.low, values.high, values.log)
+    return chooser.number(name, values.low or 0.0, values.high or 0.0, values.log)
 
 
 def _split(space: Splits, out: int, name: str, chooser: Chooser) -> Split:
@@ -248,13 +245,17 @@ def check_space(space: Space, base: Spec, recipe: Recipe, where: str) -> None:
     if space.splits:
         for name in space.splits.rows or rows:
             if name not in rows:
-                raise InputError(f"{where}, space.splits: '{name}' is no row with a split.{near(name, rows)} Rows: {', '.join(rows) or 'none'}.")
+                raise InputError(
+                    f"{where}, space.splits: '{name}' is no row with a split.{near(name, rows)} Rows: {', '.join(rows) or 'none'}."
+                )
             _check_split(space.splits, split_of(rows[name]).out, f"{where}, space.splits, row {name}")
         if space.splits.per == "stage" and space.splits.reduce[0] > space.splits.reduce[1]:
             raise InputError(f"{where}, space.splits.reduce: the first ratio is the smaller one.")
     for family in space.family.choices if space.family else []:
         if family not in families():
-            raise InputError(f"{where}, space.family: there is no family '{family}'.{near(family, families())} Families: {', '.join(families())}.")
+            raise InputError(
+                f"{where}, space.family: there is no family '{family}'.{near(family, families())} Families: {', '.join(families())}."
+            )
     if space.aux_weight and not base.aux_rows:
         raise InputError(f"{where}, space.aux_weight: {base.name} has no auxiliary head; add one or remove the key.")
     for key, values in space.recipe.items():
@@ -268,6 +269,10 @@ def check_space(space: Space, base: Spec, recipe: Recipe, where: str) -> None:
 
 def _check_split(space: Splits, out: int, where: str) -> None:
     if out % space.round:
-        raise InputError(f"{where}: {out} output channels are no multiple of round: {space.round}; choose a divisor of {out}.")
+        raise InputError(
+            f"{where}: {out} output channels are no multiple of round: {space.round}; choose a divisor of {out}."
+        )
     if out < 4 * -(-space.minimum // space.round) * space.round:
-        raise InputError(f"{where}: {out} output channels cannot be four branches of at least {space.minimum}; lower minimum or round.")
+        raise InputError(
+            f"{where}: {out} output channels cannot be four branches of at least {space.minimum}; lower minimum or round."
+        )

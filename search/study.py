@@ -25,11 +25,21 @@ from arch.strict import load_yaml
 from search.data import Data, DataConfig, load_data
 from search.engine import Engine, Event, make_engine
 from search.hardware import cores, pick_device
+from search.interrupt import caught
 from search.order import mix
 from search.progress import Silent
 from search.recipe import Recipe, load_recipe
-from search.record import append_line, differing, environment, read_json, results, trial_folder, write_json, write_text, write_yaml
-from search.interrupt import caught
+from search.record import (
+    append_line,
+    differing,
+    environment,
+    read_json,
+    results,
+    trial_folder,
+    write_json,
+    write_text,
+    write_yaml,
+)
 from search.samplers import make_pruner, make_sampler, options_of
 from search.space import Candidate, Sampled, Space, check_space, decode, enumerate_space
 from search.training import check_fit
@@ -216,7 +226,9 @@ class _Driver:
         write_text(self.run / "base.yaml", to_yaml(self.base))
         engine = self.config.engine
         threads = {"workers": engine.workers, "threads": engine.threads, "device": str(pick_device(engine.device))}
-        write_json(self.run / "environment.json", environment(**threads, data=self.data.fingerprint, split=self.data.split))
+        write_json(
+            self.run / "environment.json", environment(**threads, data=self.data.fingerprint, split=self.data.split)
+        )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = optuna.create_study(
             storage=self.config.storage or f"sqlite:///{self.run / 'study.db'}",
@@ -230,13 +242,20 @@ class _Driver:
         for result in results(self.run):
             self._remember(result)
         finished = self._finished()
-        started = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid(), "finished": finished, "asked": len(self.study.trials)}
+        started = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "pid": os.getpid(),
+            "finished": finished,
+            "asked": len(self.study.trials),
+        }
         append_line(self.run / "attempts.jsonl", json.dumps(started))
         self.show.begin(self.config.name, self.config.trials, finished)
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must not change between two starts of one study."""
-        kept = self.config.model_dump(mode="json", include={"space", "objective", "max_macs", "seed", "sampler", "pruner"})
+        kept = self.config.model_dump(
+            mode="json", include={"space", "objective", "max_macs", "seed", "sampler", "pruner"}
+        )
         return kept | {
             "network": self.base.fingerprint,
             "recipe": self.recipe.model_dump(exclude={"name", "source"}),
@@ -255,7 +274,9 @@ class _Driver:
         total_candidates = self._count_candidates()
         ended: str = "complete"
         while not self.caught:
-            while not self.caught and len(self.running) < self.engine.slots and self._open_trials() < self.config.trials:
+            while (
+                not self.caught and len(self.running) < self.engine.slots and self._open_trials() < self.config.trials
+            ):
                 if self.infeasible_in_a_row >= _MOST_INFEASIBLE:
                     ended = "nothing feasible"
                     break
@@ -276,7 +297,9 @@ class _Driver:
         if ended == "space exhausted":
             self.show.note(f"the space holds {total_candidates} candidates within the limit; all have been tried")
         if ended == "nothing feasible":
-            self.show.note(f"{_MOST_INFEASIBLE} proposals in a row were over max_macs {self.config.max_macs:,}; raise it or narrow the space")
+            self.show.note(
+                f"{_MOST_INFEASIBLE} proposals in a row were over max_macs {self.config.max_macs:,}; raise it or narrow the space"
+            )
         return Outcome(self.run, finished, self.config.trials, ended)  # type: ignore[arg-type]
 
     def _count_candidates(self) -> int | None:
@@ -323,7 +346,11 @@ class _Driver:
             trial.set_constraint("macs", over)
         if over > 0:
             self.infeasible_in_a_row += 1
-            self._record(trial, candidate, about | {"state": "infeasible", "reason": f"{candidate.macs:,} MACs are over {self.config.max_macs:,}"})
+            self._record(
+                trial,
+                candidate,
+                about | {"state": "infeasible", "reason": f"{candidate.macs:,} MACs are over {self.config.max_macs:,}"},
+            )
             return
         self.infeasible_in_a_row = 0
         answered_by = self.known.get(candidate.key)
@@ -345,7 +372,12 @@ class _Driver:
     def _answer(self, trial: Trial, candidate: Candidate, answered_by: str) -> None:
         """Answer a duplicate from the record."""
         original = read_json(self._folder(answered_by) / "result.json")
-        about = {"trial": trial.number, "key": candidate.key, "searched": trial.params, "duplicate_of": original["trial"]}
+        about = {
+            "trial": trial.number,
+            "key": candidate.key,
+            "searched": trial.params,
+            "duplicate_of": original["trial"],
+        }
         self._record(trial, candidate, original | about)
 
     def _record(self, trial: Trial, candidate: Candidate, result: dict[str, Any]) -> None:
@@ -354,8 +386,15 @@ class _Driver:
         write_text(folder / "spec.yaml", to_yaml(candidate.spec))
         write_yaml(folder / "recipe.yaml", candidate.recipe.model_dump())
         costs = cost(candidate.spec)
-        figures = {"params": costs.params, "aux_params": costs.aux_params, "macs": costs.macs, "aux_macs": costs.aux_macs}
-        write_json(folder / "result.json", figures | {"spec_id": candidate.spec.id, "recipe_id": candidate.recipe.id} | result)
+        figures = {
+            "params": costs.params,
+            "aux_params": costs.aux_params,
+            "macs": costs.macs,
+            "aux_macs": costs.aux_macs,
+        }
+        write_json(
+            folder / "result.json", figures | {"spec_id": candidate.spec.id, "recipe_id": candidate.recipe.id} | result
+        )
         self._tell(trial, read_json(folder / "result.json"))
 
     def _task(self, key: str, candidate: Candidate, about: Mapping[str, Any]) -> Task:
@@ -397,7 +436,9 @@ class _Driver:
         else:
             if event.kind == "lost":
                 reason = f"{event.payload}, {_ATTEMPTS} times"
-                write_json(self._folder(event.key) / "result.json", {**running.task.about, "state": "failed", "reason": reason})
+                write_json(
+                    self._folder(event.key) / "result.json", {**running.task.about, "state": "failed", "reason": reason}
+                )
             del self.running[event.key]
             self._ended(event.key, running)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -132,7 +132,7 @@ def fit(
 def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
     """Raise InputError where a spec, a data set and a recipe cannot go together; says what to change."""
     recipe.aux_weights(spec.aux_rows, 0.0)
-    channels, size, width = spec.input
+    size, width = spec.input[1:]
     pixels = getattr(data.train, "pixels", None)
     have = (len(data.mean), *(pixels.shape[2:] if pixels is not None else (size, width)))
     if recipe.resize:
@@ -144,15 +144,24 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
             f"use --input {came} or --set recipe.resize={size}."
         )
     if spec.classes != len(data.classes):
-        raise InputError(f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; use --classes {len(data.classes)}.")
+        raise InputError(
+            f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; use --classes {len(data.classes)}."
+        )
 
 
 class _Trainer:
     """The state of one training: what an epoch changes and a checkpoint holds."""
 
     def __init__(
-        self, spec: Spec, data: Data, recipe: Recipe, seed: int, on: str, device: torch.device,
-        checkpoint: Path | None, control: Control,
+        self,
+        spec: Spec,
+        data: Data,
+        recipe: Recipe,
+        seed: int,
+        on: str,
+        device: torch.device,
+        checkpoint: Path | None,
+        control: Control,
     ) -> None:
         self.spec, self.data, self.recipe, self.seed = spec, data, recipe, seed
         self.device, self.path, self.control = device, checkpoint, control
@@ -169,7 +178,7 @@ class _Trainer:
             network = build(spec)
             if recipe.init:
                 initialise(network, recipe.init)
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network: Network = network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(recipe, self.network)
         self.average = (
             AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
@@ -211,7 +220,7 @@ class _Trainer:
 
     @property
     def judged_network(self) -> Network:
-        return self.average.module if self.average else self.network
+        return cast(Network, self.average.module) if self.average else self.network
 
     def _epoch(self, epoch: int) -> Epoch:
         recipe = self.recipe
@@ -240,9 +249,7 @@ class _Trainer:
                     raise Stopped(f"stopped in epoch {epoch + 1} after step {self.step} of {len(batches)}")
         trained = time.perf_counter() - start
         loss, correct, images_seen = self.sums.tolist()
-        judged = (
-            judge(self.judged_network, self.data, self.judged_on, recipe, self.bf16) if self.judged_on else None
-        )
+        judged = judge(self.judged_network, self.data, self.judged_on, recipe, self.bf16) if self.judged_on else None
         return Epoch(
             epoch=epoch + 1,
             epochs=self.all_epochs,
@@ -276,7 +283,9 @@ class _Trainer:
         if self.average:
             self.average.update_parameters(self.network)
         correct = (out.logits.detach().argmax(1) == labels).sum()
-        self.sums += torch.stack([loss.detach().double() * len(labels), correct.double(), torch.full_like(self.sums[2], len(labels))])
+        self.sums += torch.stack(
+            [loss.detach().double() * len(labels), correct.double(), torch.full_like(self.sums[2], len(labels))]
+        )
 
     def _watch(self, epoch: int) -> None:
         total = float(self.sums[0])
@@ -310,7 +319,7 @@ class _Trainer:
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over a network's parameters."""
     parameters = list(network.parameters())
-    common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     match recipe.optimizer:
         case "adam":
             return torch.optim.Adam(parameters, **common)

@@ -16,9 +16,9 @@ from arch.spec import from_mapping, to_yaml
 from search.checkpoint import save_weights
 from search.data import DataConfig, load_data
 from search.hardware import pick_device, pick_precision
-from search.recipe import load_recipe
 from search.interrupt import caught
 from search.progress import Silent
+from search.recipe import load_recipe
 from search.record import differing, environment, read_json, write_json, write_lines, write_text, write_yaml
 from search.training import Control, Diverged, Epoch, Judged, Stopped, fit, judge
 
@@ -57,7 +57,11 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         `control` asked to stop; the checkpoint is written.
     """
     folder = Path(task.folder)
-    spec, recipe, data_config = from_mapping(task.spec, "spec of the trial"), load_recipe(task.recipe), DataConfig(**task.data)
+    spec, recipe, data_config = (
+        from_mapping(task.spec, "spec of the trial"),
+        load_recipe(task.recipe),
+        DataConfig(**task.data),
+    )
     write_text(folder / "spec.yaml", to_yaml(spec))
     write_yaml(folder / "recipe.yaml", recipe.model_dump())
     costs = cost(spec)
@@ -81,9 +85,15 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         data = load_data(data_config)
         result |= {"train_images": len(data.everything if task.everything else data.train), "val_images": len(data.val)}
         epochs = fit(
-            spec, data, recipe, seed=task.seed, on="everything" if task.everything else "train",
-            device=task.device, checkpoint=folder / "checkpoint.pt", control=control,
-        )  # fmt: skip
+            spec,
+            data,
+            recipe,
+            seed=task.seed,
+            on="everything" if task.everything else "train",
+            device=task.device,
+            checkpoint=folder / "checkpoint.pt",
+            control=control,
+        )
         for last in epochs:
             rows.append(last.metrics())
             write_lines(folder / "metrics.jsonl", rows)
@@ -107,9 +117,16 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     if last:
         result |= _last_figures(rows)
         if last.network and result["state"] == "complete":
-            about = {"classes": data.classes, "recipe": recipe.model_dump(), "mean": data.mean.tolist(), "std": data.std.tolist()}
+            about = {
+                "classes": data.classes,
+                "recipe": recipe.model_dump(),
+                "mean": data.mean.tolist(),
+                "std": data.std.tolist(),
+            }
             save_weights(folder / "weights.safetensors", last.network, about)
-    write_json(folder / "environment.json", environment(threads=torch.get_num_threads(), device=str(pick_device(task.device))))
+    write_json(
+        folder / "environment.json", environment(threads=torch.get_num_threads(), device=str(pick_device(task.device)))
+    )
     write_json(folder / "result.json", result)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
@@ -123,10 +140,17 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     folder, reins = Path(task.folder), _Shown(show)
     if (folder / "result.json").exists():
         known = read_json(folder / "result.json")
-        ids = {"spec_id": from_mapping(task.spec).id, "recipe_id": load_recipe(task.recipe).id, "seed": task.seed, "data": task.data["name"]}
+        ids = {
+            "spec_id": from_mapping(task.spec).id,
+            "recipe_id": load_recipe(task.recipe).id,
+            "seed": task.seed,
+            "data": task.data["name"],
+        }
         differences = list(differing({key: known.get(key) for key in ids}, ids))
         if differences:
-            raise InputError(f"{folder}: holds another training ({'; '.join(differences)}); name a new folder with --run.")
+            raise InputError(
+                f"{folder}: holds another training ({'; '.join(differences)}); name a new folder with --run."
+            )
         if known["state"] == "complete" and ("test_accuracy" in known or not task.test):
             return known, 0
     show.begin(folder.name, 1, 0)
