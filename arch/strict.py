@@ -15,14 +15,6 @@ _MOST_BYTES = 1_000_000
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """PyYAML's safe loader, strict about keys."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not read; write the value out", mark
-            )
-        return super().compose_node(parent, index)
-
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
@@ -56,6 +48,11 @@ def load_yaml(path: str | Path) -> Any:
 def parse_yaml(text: str | bytes, where: str) -> Any:
     """Return what a YAML text holds; `where` names it in errors."""
     try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "aliases (*name) are not read; write the value out", event.start_mark
+                )
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""

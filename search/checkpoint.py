@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,10 +37,11 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        state: dict[str, Any] = torch.load(io.BytesIO(path.read_bytes()), weights_only=True, map_location="cpu")
         known = state["fingerprint"]
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-        set_aside(path, f"not readable as a checkpoint: {type(error).__name__}")
+        aside = set_aside(path, f"not readable as a checkpoint: {type(error).__name__}")
+        warnings.warn(f"{path}: damaged; set aside as {aside.name}, the training starts anew", stacklevel=2)
         return None
     differences = [
         f"{key} was {known.get(key)!r} and is {value!r}"

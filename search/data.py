@@ -154,7 +154,7 @@ def load_data(
     >>> import search
     >>> data = search.load_data("digits")
     >>> len(data.train), len(data.val), len(data.classes)
-    (1293, 144, 10)
+    (1295, 143, 10)
     """
     config = (
         name

@@ -262,7 +262,10 @@ def check_space(space: Space, base: Spec, recipe: Recipe, where: str) -> None:
         if key not in Recipe.model_fields or key in ("name", "source", "aux_weight"):
             raise InputError(f"{where}, space.recipe: '{key}' cannot be searched.{near(key, Recipe.model_fields)}")
         for value in values.choices or [values.low, values.high]:
-            load_recipe(recipe, {key: value})
+            try:
+                load_recipe(recipe, {key: value})
+            except InputError as error:
+                raise InputError(f"{where}, space.recipe.{key}: {error}") from None
     if not (space.splits or space.family or space.aux_weight or space.recipe):
         raise InputError(f"{where}, space: nothing varies; add splits, family, aux_weight or recipe.")
 

@@ -200,7 +200,7 @@ class _Trainer:
             "threads": torch.get_num_threads() if device.type == "cpu" else 0,
             "precision": "bf16" if self.bf16 else "fp32",
             "execution": "plain",
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),  # its own type is no plain text, and would not be read back
         }
 
     def epochs(self) -> Iterator[Epoch]:
@@ -229,15 +229,11 @@ class _Trainer:
         batches = batches[: self.steps - epoch * self.steps_an_epoch]
         losses = [record.train_loss for record in self.history]
         size = self.spec.input[1]
-        weights: dict[str, float] = {}
-        lr = recipe.lr
         self.network.train()
         todo = self.data.stream(self.part, batches[self.step :], recipe, size, self.device)
         with torch.random.fork_rng(devices=_devices(self.device)):
             for images, labels in todo:
-                done = epoch * self.steps_an_epoch + self.step
-                lr = recipe.lr_at(done, self.steps, epoch, losses)
-                weights = recipe.aux_weights(self.spec.aux_rows, done / self.steps)
+                lr, weights = self._rates(epoch, self.step, losses)
                 torch.manual_seed(mix(self.seed, epoch, self.step, 1))  # dropout
                 self._train_step(images, labels, lr, weights)
                 self.step += 1
@@ -249,6 +245,7 @@ class _Trainer:
                     raise Stopped(f"stopped in epoch {epoch + 1} after step {self.step} of {len(batches)}")
         trained = time.perf_counter() - start
         loss, correct, images_seen = self.sums.tolist()
+        lr, weights = self._rates(epoch, len(batches) - 1, losses)
         judged = judge(self.judged_network, self.data, self.judged_on, recipe, self.bf16) if self.judged_on else None
         return Epoch(
             epoch=epoch + 1,
@@ -264,6 +261,12 @@ class _Trainer:
             images_per_second=images_seen / trained,
             network=self.judged_network,
         )
+
+    def _rates(self, epoch: int, step: int, losses: list[float]) -> tuple[float, dict[str, float]]:
+        """Return the learning rate and the heads' loss weights of a step."""
+        done = epoch * self.steps_an_epoch + step
+        weights = self.recipe.aux_weights(self.spec.aux_rows, done / self.steps)
+        return self.recipe.lr_at(done, self.steps, epoch, losses), weights
 
     def _train_step(self, images: Tensor, labels: Tensor, lr: float, weights: dict[str, float]) -> None:
         for group in self.optimizer.param_groups:
