@@ -335,6 +335,7 @@ def train(
     import torch
 
     from search.data import DataConfig, load_data
+    from search.hardware import pick_device
     from search.progress import display
     from search.recipe import load_recipe
     from search.training import check_fit
@@ -345,6 +346,7 @@ def train(
     changes = _overrides(set, ("recipe", "data"))
     chosen = load_recipe(recipe, changes["recipe"])
     config = DataConfig(**({"name": data} | changes["data"]))
+    pick_device(device)
     if threads:
         torch.set_num_threads(threads)
     check_fit(spec, load_data(config, download=download), chosen)

@@ -180,7 +180,7 @@ def list_networks(pattern: str = "*") -> list[str]:
     --------
     >>> import arch
     >>> arch.list_networks("googlenet_cifar*")
-    ['googlenet_cifar', 'googlenet_cifar_small']
+    ['googlenet_cifar', 'googlenet_cifar_small', 'googlenet_cifar_tiny']
     """
     return sorted(fnmatch.filter((path.stem for path in NETWORKS.glob("*.yaml")), pattern))
 

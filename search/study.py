@@ -342,7 +342,7 @@ class _Driver:
         key = _key(trial.number)
         about = {"trial": trial.number, "key": candidate.key, "searched": trial.params}
         self._note_distributions(trial)
-        if self.config.max_macs:
+        if self.config.max_macs and not trial.constraints:
             trial.set_constraint("macs", over)
         if over > 0:
             self.infeasible_in_a_row += 1
@@ -494,8 +494,9 @@ class _Driver:
 def _resolved(config: StudyConfig, recipe: Recipe) -> StudyConfig:
     """Return the study with every default written out, and workers and threads chosen for this machine."""
     workers, threads = config.engine.workers, config.engine.threads
+    device = pick_device(config.engine.device)
     if not workers:
-        workers = 1 if pick_device(config.engine.device).type == "cuda" else min(len(cores()), config.trials)
+        workers = 1 if device.type == "cuda" else min(len(cores()), config.trials)
     if not threads:
         threads = 1 if workers > 1 else torch.get_num_threads()
     return config.model_copy(

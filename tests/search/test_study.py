@@ -265,7 +265,7 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
 
 def test_a_worker_that_dies_costs_one_attempt(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(
-        yaml.safe_dump(study(recipe=LONG | {"epochs": 30}, trials=2, engine={"workers": 2, "threads": 1}))
+        yaml.safe_dump(study(recipe=LONG | {"epochs": 12}, trials=2, engine={"workers": 2, "threads": 1}))
     )
     process = start(tmp_path, "run")
     wait_for(lambda: (tmp_path / "run" / "trials" / "00000" / "metrics.jsonl").exists(), process)

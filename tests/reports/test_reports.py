@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import html.parser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import arch
+import reports
+from reports.figures import figures_of
+from reports.page import report, sentence
+from reports.tables import Table, best_beside_base, emit, importance, millions, percent, summary, tables_of, trials
+from search.study import run_study
+from search.trial import Task
+from search.trial import run as run_task
+from tests.conftest import MICRO, study
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "micro"
+    space = {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"low": 0.0, "high": 0.6}}
+    base = arch.cost(arch.load(MICRO)).macs
+    run_study(study(space=space, trials=5, max_macs=round(base * 1.1)), folder)
+    return folder
+
+
+def test_frames_are_tidy(finished: Path) -> None:
+    run = reports.load(finished)
+    assert len(run.ranked) == 5
+    assert run.trials["trial"].iloc[0] == "base"
+    assert len(run.epochs) == 6 * 2
+    best = run.ranked.iloc[0]
+    assert best["val_accuracy"] == run.ranked["val_accuracy"].max()
+    assert best["row.3a"].startswith("inception_v1 ")
+    assert 0 <= best["aux_weight.3a"] <= 0.6
+    assert 0 <= best["searched.split.3a.b1x1"] <= 1
+    assert run.specs["best"].id == best["spec_id"]
+
+
+def test_tables_hold_what_the_records_hold(finished: Path) -> None:
+    run = reports.load(finished)
+    table = trials(run)
+    assert len(table.frame) == 6
+    row = table.frame[table.frame["trial"] == "base"].iloc[0]
+    assert row["MACs (M)"] == arch.cost(arch.load(MICRO)).macs
+    assert table.printed().iloc[0]["held-out accuracy (%)"] == percent(run.trials["val_accuracy"].max())
+    beside = best_beside_base(run)
+    assert beside is not None
+    total = beside.frame.iloc[-1]
+    assert total["best MACs"] == arch.cost(run.specs["best"]).macs == beside.frame["best MACs"].iloc[:-1].sum()
+    shares = importance(run)
+    assert shares is not None
+    assert shares.frame["importance"].sum() == pytest.approx(1, abs=1e-6)
+    over = int((run.trials["state"] == "infeasible").sum())
+    assert f"5 complete, {over} infeasible" in dict(summary(run).frame.values)["by state"] or over == 0
+    assert any("n = 1" in note and "seed 0" in note for note in table.notes)
+    assert any("torch" in note and "cores" in note for note in table.notes)
+
+
+def test_the_report_is_one_offline_page_with_files_beside_it(finished: Path, tmp_path: Path) -> None:
+    page = report(finished, tmp_path)
+    text = page.read_text()
+    assert "src=" not in text.replace("img-src", "")
+    assert "<link" not in text
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+
+    class Tags(html.parser.HTMLParser):
+        found: dict[str, int] = {}
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            self.found[tag] = self.found.get(tag, 0) + 1
+
+    Tags().feed(text)
+    assert Tags.found["svg"] == 4
+    assert Tags.found["table"] == 4
+    for name in ("summary", "trials", "best", "importance"):
+        for ending in ("csv", "md", "tex"):
+            assert (tmp_path / "tables" / f"{name}.{ending}").stat().st_size > 50
+    for name in ("learning_curves", "accuracy_against_macs", "search_progress", "importance"):
+        assert (tmp_path / "figures" / f"{name}.svg").read_text().startswith("<?xml")
+        assert (tmp_path / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_same_tables_come_out_of_what_a_report_exports(finished: Path, tmp_path: Path) -> None:
+    report(finished, tmp_path)
+    again = reports.load(tmp_path)
+    for table in tables_of(again):
+        assert table.csv() == (tmp_path / "tables" / f"{table.name}.csv").read_text()
+        assert table.markdown() == (tmp_path / "tables" / f"{table.name}.md").read_text()
+    assert [name for name, _, _ in figures_of(again)] == [name for name, _, _ in figures_of(reports.load(finished))]
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in RESULTS.glob("*/trials.csv")), ids=lambda path: path.name
+)
+def test_committed_results_rebuild_their_tables(folder: Path) -> None:
+    """Each result in docs/results holds the frames that its tables are made of."""
+    for file in ("trials.csv", "epochs.csv", "environment.json", "attempts.jsonl"):
+        assert (folder / file).exists()
+    tables = tables_of(reports.load(folder))
+    assert len(tables) >= 2
+    for table in tables:
+        assert table.csv() == (folder / "tables" / f"{table.name}.csv").read_text()
+        assert table.markdown() == (folder / "tables" / f"{table.name}.md").read_text()
+
+
+def test_there_are_committed_results() -> None:
+    assert {"splits_cifar10", "googlenet_bn_cifar32", "googlenet_cifar_small"} <= {p.name for p in RESULTS.iterdir()}
+
+
+def test_a_single_training_is_reported_too(tmp_path: Path) -> None:
+    spec = arch.load(MICRO)
+    recipe = {"epochs": 2, "batch": 128, "precision": "fp32"}
+    list(run_task(Task(str(tmp_path), arch.to_mapping(spec), recipe, {"name": "digits"}, test=True)))
+    text = report(tmp_path).read_text()
+    assert "test accuracy, last epoch" in text
+    assert "n = 1" in text
+    assert (tmp_path / "test_openings.jsonl").exists()
+
+
+def test_a_run_that_has_just_begun_and_no_run_at_all(finished: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    for name in ("study.yaml", "base.yaml", "environment.json"):
+        (begun / name).write_text((finished / name).read_text())
+    assert "No trial" in sentence(reports.load(begun))
+    assert report(begun).exists()
+    with pytest.raises(arch.InputError, match="no run is here"):
+        reports.load(tmp_path)
+
+
+def test_names_are_escaped(finished: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    report(finished, evil)
+    text = (evil / "trials.csv").read_text().replace("digits", "<script>alert(1)</script>", 1)
+    (evil / "trials.csv").write_text(text)
+    page = report(evil, tmp_path / "page").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_table_in_every_format() -> None:
+    frame = pd.DataFrame({"name": ["a_b", "c|d"], "MACs": [1_500_000, None]})
+    table = Table("t", "100 % of it", frame, {"MACs": millions}, ("n = 1",))
+    assert table.csv() == "name,MACs\na_b,1500000.0\nc|d,\n"
+    assert "| a_b    | 1.500  |" in table.markdown()
+    assert "c\\|d" in table.markdown()
+    latex = table.latex()
+    assert r"a\_b & 1.500 \\" in latex
+    assert r"\toprule" in latex
+    assert r"100 \% of it" in latex
+    assert emit(frame, "json").startswith("[")

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import arch
+from search.record import read_json
+from tests.conftest import MICRO, study
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inceptory", *args]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("kind", ["networks", "blocks", "heads", "recipes", "datasets"])
+def test_list(kind: str) -> None:
+    done = run("list", kind, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) >= 3
+    assert run("list", kind).stdout.splitlines()[0].startswith("name")
+
+
+def test_list_by_wildcard() -> None:
+    names = [row["name"] for row in json.loads(run("list", "networks", "inception*", "--format", "json").stdout)]
+    assert names == [name for name in arch.list_networks() if name.startswith("inception")]
+
+
+def test_count_json_has_the_promised_keys() -> None:
+    network = json.loads(run("count", "googlenet", "--format", "json").stdout)[0]
+    assert network["network"] == "googlenet"
+    assert network["input"] == [3, 224, 224]
+    assert (network["params"], network["macs"], network["aux_params"]) == (6_998_552, 1_582_671_872, 6_379_728)
+    assert network["aux_macs"] == 8_372_224
+    assert network["activations"] > 0
+    assert sum(row["macs"] for row in network["rows"]) == network["macs"]
+    assert sum(row["params"] for row in network["rows"]) == network["params"]
+    assert set(network["rows"][0]) == {"name", "block", "output", "params", "macs"}
+    changed = json.loads(
+        run("count", "googlenet_cifar", "--input", "3x64x64", "--classes", "100", "--format", "json").stdout
+    )[0]
+    assert changed["input"] == [3, 64, 64]
+    assert changed["rows"][-1]["output"] == [100]
+
+
+def test_count_check_asks_the_judge() -> None:
+    done = run("count", "googlenet_cifar_small", str(MICRO), "--check", "--format", "json")
+    assert [row["fvcore"] for row in json.loads(done.stdout)] == ["agrees", "agrees"]
+    assert done.returncode == 0
+
+
+def test_show_yaml_is_accepted_by_count_also_after_an_edit(tmp_path: Path) -> None:
+    text = run("show", "googlenet", "--format", "yaml").stdout
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    assert json.loads(run("count", str(file), "--format", "json").stdout)[0]["macs"] == 1_582_671_872
+    edited = text.replace("b5x5: [16, 32],  pool: 32", "b5x5: [24, 48],  pool: 40")
+    assert edited != text
+    file.write_text(edited)
+    assert json.loads(run("count", str(file), "--format", "json").stdout)[0]["macs"] > 1_582_671_872
+
+
+def test_show_and_diff() -> None:
+    assert "1,582,671,872 MACs" in run("show", "googlenet").stdout
+    rows = json.loads(run("diff", "googlenet_cifar_small", "inception_v2_cifar_small", "--format", "json").stdout)
+    assert rows[-1]["MACs"] == 0
+    by_name = {row["row"]: row for row in rows}
+    assert by_name["stem"]["inception_v2_cifar_small"] == "="
+    assert by_name["5b"]["inception_v2_cifar_small"].startswith("inception_v2")
+
+
+@pytest.mark.parametrize("kind", ["csv", "md", "latex"])
+def test_other_formats(kind: str) -> None:
+    text = run("count", "googlenet", "--format", kind).stdout
+    assert "googlenet" in text
+    if kind == "csv":
+        assert next(csv.DictReader(io.StringIO(text)))["macs"] == "1582671872"
+
+
+@pytest.mark.parametrize(
+    ("args", "fragment"),
+    [
+        (["count", "goglenet"], "googlenet"),
+        (["count", "nowhere.yaml"], "cannot be read"),
+        (["count", "googlenet", "--input", "3x32"], "--input"),
+        (["count", "googlenet", "--input", "3x4x4"], "leaves nothing"),
+        (["list", "network"], "Did you mean networks"),
+        (["train", "googlenet", "--data", "digits"], "--input 3x32x32"),
+        (["train", "googlenet_cifar_small", "--data", "digits", "--set", "recipe.epoch=1"], "Did you mean epochs"),
+        (["train", "googlenet_cifar_small", "--data", "digits", "--set", "recip.lr=1"], "Did you mean recipe"),
+        (["train", "googlenet_cifar_small", "--data", "cifar101"], "Did you mean cifar10"),
+        (["train", "googlenet_cifar_small", "--data", "digits", "--device", "cuda:9"], "device"),
+        (["search", "nowhere.yaml"], "cannot be read"),
+        (["status", "nowhere"], "no run is here"),
+        (["best", "nowhere"], "no run is here"),
+        (["report", "nowhere"], "no run is here"),
+        (["count"], "Missing argument"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_input_is_code_2_and_one_paragraph(args: list[str], fragment: str, tmp_path: Path) -> None:
+    done = run(*args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert fragment in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "args", [["list"], ["count", "googlenet"], ["diff", "googlenet", "googlenet_cifar"], ["status", "RUN"]]
+)
+def test_torch_is_not_imported_where_it_is_not_needed(args: list[str], tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(MICRO.read_text())
+    args = [str(tmp_path) if arg == "RUN" else arg for arg in args]
+    code = f"import sys; sys.argv = ['inceptory', *{args!r}]\nimport inceptory\ntry:\n inceptory.main()\nexcept SystemExit as e:\n assert not e.code\nassert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_from_a_study_to_its_report(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(trials=2)))
+    done = run("search", "study.yaml", "--set", "recipe.epochs=1", "--set", "sampler.name=tpe", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "complete: 2 of 2 trials finished" in done.stdout
+    assert "held-out accuracy" in done.stderr
+    status = json.loads(run("status", "runs/micro", "--format", "json", cwd=tmp_path).stdout)[0]
+    assert (status["finished"], status["of"], status["complete"]) == (2, 2, 2)
+    assert "best network beside the base" in run("best", "runs/micro", cwd=tmp_path).stdout
+    best = run("best", "runs/micro", "--format", "yaml", cwd=tmp_path).stdout
+    (tmp_path / "best.yaml").write_text(best)
+    assert run("count", "best.yaml", cwd=tmp_path).returncode == 0
+    assert run("report", "runs/micro", cwd=tmp_path).stdout.strip() == "runs/micro/report/index.html"
+    assert yaml.safe_load((tmp_path / "runs/micro/study.yaml").read_text())["sampler"]["name"] == "tpe"
+
+
+def test_train_stops_resumes_and_answers_from_its_record(tmp_path: Path) -> None:
+    args = ["train", str(MICRO), "--data", "digits", "--threads", "1", "--test", "--run", "run"]
+    short = ["--set", "recipe.epochs=15", "--set", "recipe.batch=32"]
+    command = [sys.executable, "-m", "inceptory", *args, *short]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=env
+    )
+    while not (tmp_path / "run" / "metrics.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    text = process.communicate()[1]
+    assert process.returncode == 130, text
+    assert "To go on: inceptory train" in text
+    done = run(*args, *short, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = read_json(tmp_path / "run" / "result.json")
+    assert result["epochs"] == 15
+    assert f"test accuracy {result['test_accuracy']:.2%}" in done.stdout
+    assert run(*args, *short, cwd=tmp_path).stdout == done.stdout
+    assert len((tmp_path / "run" / "test_openings.jsonl").read_text().splitlines()) == 1
+    assert run(*args, "--set", "recipe.epochs=2", cwd=tmp_path).returncode == 2
+
+
+def test_a_failed_training_is_code_1(tmp_path: Path) -> None:
+    plain = arch.from_mapping(arch.to_mapping(arch.load(MICRO)) | {"style": {"norm": "none"}})
+    (tmp_path / "plain.yaml").write_text(arch.to_yaml(plain))
+    wild = ["recipe.lr=99", "recipe.warmup=0", "recipe.schedule=constant", "recipe.batch=16", "recipe.weight_decay=1"]
+    done = run(
+        "train", "plain.yaml", "--data", "digits", *(part for value in wild for part in ("--set", value)), cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "diverged" in done.stderr
+    assert "Traceback" not in done.stderr
