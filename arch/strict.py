@@ -50,9 +50,8 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
     try:
         for event in yaml.parse(text, Loader=_Loader):
             if isinstance(event, yaml.AliasEvent):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "aliases (*name) are not read; write the value out", event.start_mark
-                )
+                line = event.start_mark.line + 1 if event.start_mark else "?"
+                raise InputError(f"{where}, line {line}: aliases (*name) are not read; write the value out.")
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""

@@ -127,7 +127,15 @@ class LocalPool:
 
     def start(self, key: str, task: Task) -> None:
         """Give a task to a free worker, starting one if there is none."""
-        worker = next((w for w in self._workers if w.key is None), None) or self._hire()
+        for worker in [w for w in self._workers if w.key is None]:
+            try:
+                worker.pipe.send((key, task))
+            except OSError:
+                self._lost(worker)  # it died while it was idle
+            else:
+                worker.key = key
+                return
+        worker = self._hire()
         worker.key = key
         worker.pipe.send((key, task))
 

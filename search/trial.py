@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,8 @@ class Task:
     device: str = "auto"
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    def with_folder(self, folder: Path) -> Task:
-        """Return the task with another folder."""
-        return Task(**{**asdict(self), "folder": str(folder)})
+
+_loaded = lru_cache(maxsize=1)(load_data)  # a worker's next trial is nearly always on the same images
 
 
 def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
@@ -82,7 +82,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     rows: list[dict[str, Any]] = []
     last: Epoch | None = None
     try:
-        data = load_data(data_config)
+        data = _loaded(data_config)
         result |= {"train_images": len(data.everything if task.everything else data.train), "val_images": len(data.val)}
         epochs = fit(
             spec,
