@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.load import BASE, Run
-from reports.tables import importance as importance_table
+from reports.tables import Table
 from search.record import replace_file
 
 # Okabe and Ito's palette, told apart by colour-blind readers.
@@ -120,28 +120,25 @@ def search_progress(run: Run) -> Figure:
     return figure
 
 
-def importance(run: Run) -> Figure | None:
-    """The most important parameters, as bars."""
-    table = importance_table(run)
-    if table is None:
-        return None
-    top = table.frame.head(15).iloc[::-1]
+def importance(shares: pd.DataFrame) -> Figure:
+    """The most important parameters, as bars, from the frame of the table of that name."""
+    top = shares.head(15).iloc[::-1]
     figure, axes = _axes("share of the objective's variance (fANOVA)", "", height=0.6 + 0.24 * len(top))
     axes.barh(top["parameter"], top["importance"], color=BLUE)
     axes.grid(axis="y", visible=False)
     return figure
 
 
-def figures_of(run: Run) -> Iterator[tuple[str, str, Figure]]:
-    """Yield (name, caption, figure) for everything that a run has something to show."""
+def figures_of(run: Run, tables: Sequence[Table]) -> Iterator[tuple[str, str, Figure]]:
+    """Yield (name, caption, figure) for everything that a run with these tables has to show."""
     if not run.epochs.empty and run.epochs["val_accuracy"].notna().any():
         yield "learning_curves", "Learning curves.", learning_curves(run)
     if run.kind == "study" and not run.ranked.empty:
         yield "accuracy_against_macs", "What each network cost, and how it did.", accuracy_against_macs(run)
         yield "search_progress", "How the search went.", search_progress(run)
-        shares = importance(run)
-        if shares:
-            yield "importance", "Which parameters mattered.", shares
+        for table in tables:
+            if table.name == "importance":
+                yield "importance", "Which parameters mattered in this search.", importance(table.frame)
 
 
 def write(figure: Figure, folder: Path, name: str) -> None:

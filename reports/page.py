@@ -33,7 +33,7 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
     for table in tables:
         table.write(place / "tables")
     drawn = []
-    for name, caption, figure in figures_of(loaded):
+    for name, caption, figure in figures_of(loaded, tables):
         write_figure(figure, place / "figures", name)
         drawn.append((caption, Markup(svg(figure))))
     export(loaded, place)

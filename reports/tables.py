@@ -89,11 +89,6 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def millions(value: float) -> str:
-    """Show a count in millions, three decimals."""
-    return f"{value / 1e6:.3f}"
-
-
 def whole(value: float) -> str:
     """Show a count with separators."""
     return f"{int(value):,}"
@@ -165,43 +160,46 @@ def summary(run: Run) -> Table:
     return Table("summary", f"{run.name}: summary", pd.DataFrame(lines, columns=["what", "value"]), {}, protocol(run))
 
 
+# How a column of the frames is headed, by what it is multiplied, and to how many decimals it is printed.
+_UNITS = {
+    "val_accuracy": ("held-out accuracy (%)", 100, 2),
+    "val_loss": ("held-out loss", 1, 4),
+    "train_accuracy": ("train accuracy (%)", 100, 2),
+    "train_loss": ("train loss", 1, 4),
+    "params": ("params (M)", 1e-6, 3),
+    "macs": ("MACs (M)", 1e-6, 3),
+    "lr": ("learning rate", 1, 5),
+    "seconds": ("time (s)", 1, 0),
+    "images_per_second": ("img/s", 1, 0),
+    "epoch": ("epoch", 1, 0),
+    "epochs": ("epochs", 1, 0),
+}
+
+
+def _with_units(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
+    """Return the frame with its numbers in the units that its headers name, and how these are printed."""
+    columns, formats = {}, {}
+    for column in map(str, frame):
+        if column in _UNITS or column.startswith("aux_weight."):
+            name, factor, places = _UNITS.get(column, (column, 1, 3))
+            columns[name] = (pd.to_numeric(frame[column]) * factor).round(8)
+            formats[name] = decimals(places)
+        else:
+            columns[column] = frame[column]
+    return pd.DataFrame(columns), formats
+
+
 def trials(run: Run) -> Table:
     """Every trial that was trained or answered, best first, and the base."""
-    frame = run.trials[run.trials["state"] != "infeasible"].copy()
+    frame = run.trials[run.trials["state"] != "infeasible"]
     aux = [column for column in frame if str(column).startswith("aux_weight.")]
-    columns = [
-        "trial",
-        "state",
-        run.objective,
-        "params",
-        "macs",
-        *aux,
-        "epochs",
-        "seconds",
-        "images_per_second",
-        "duplicate_of",
-    ]
-    frame = frame.reindex(columns=columns).sort_values(
-        run.objective, ascending=run.objective == "val_loss", kind="stable", na_position="last"
+    columns = ["trial", "state", run.objective, "params", "macs", *aux, "epochs", "seconds", "images_per_second"]
+    columns += ["duplicate_of"] if frame["duplicate_of"].notna().any() else []
+    smallest_first = run.objective == "val_loss"
+    ordered = frame.reindex(columns=columns).sort_values(run.objective, ascending=smallest_first, kind="stable")
+    return Table(
+        "trials", f"{run.name}: trials, best first", *_with_units(ordered.reset_index(drop=True)), protocol(run)
     )
-    frame = frame.reset_index(drop=True)
-    names = {
-        run.objective: _label(run),
-        "params": "params (M)",
-        "macs": "MACs (M)",
-        "seconds": "time (s)",
-        "images_per_second": "img/s",
-    }
-    formats: dict[str, Format] = {
-        _label(run): percent if run.objective == "val_accuracy" else decimals(4),
-        "params (M)": millions,
-        "MACs (M)": millions,
-        "epochs": whole,
-        "time (s)": decimals(0),
-        "img/s": decimals(0),
-        **dict.fromkeys(map(str, aux), decimals(3)),
-    }
-    return Table("trials", f"{run.name}: trials, best first", frame.rename(columns=names), formats, protocol(run))
 
 
 def best_beside_base(run: Run) -> Table | None:
@@ -259,6 +257,7 @@ def importance(run: Run) -> Table | None:
     varying = [name for name in names if ranked[f"searched.{name}"].nunique() > 1]
     if len(ranked) < 4 or not varying or ranked[run.objective].nunique() < 2:
         return None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="minimize" if run.objective == "val_loss" else "maximize")
     distributions = {name: json_to_distribution(run.distributions[name]) for name in varying}
     for _, row in ranked.sort_values("trial").iterrows():
@@ -279,41 +278,9 @@ def importance(run: Run) -> Table | None:
 
 def epochs(run: Run) -> Table:
     """Every epoch of a single training."""
-    columns = [
-        "epoch",
-        "train_loss",
-        "train_accuracy",
-        "val_loss",
-        "val_accuracy",
-        "lr",
-        "seconds",
-        "images_per_second",
-    ]
-    names = {
-        "train_accuracy": "train accuracy (%)",
-        "val_accuracy": "held-out accuracy (%)",
-        "seconds": "time (s)",
-        "images_per_second": "img/s",
-        "train_loss": "train loss",
-        "val_loss": "held-out loss",
-        "lr": "learning rate",
-    }
-    formats: dict[str, Format] = {
-        "train accuracy (%)": percent,
-        "held-out accuracy (%)": percent,
-        "train loss": decimals(4),
-        "held-out loss": decimals(4),
-        "learning rate": decimals(5),
-        "time (s)": decimals(0),
-        "img/s": decimals(0),
-    }
-    return Table(
-        "epochs",
-        f"{run.name}: epochs",
-        run.epochs.reindex(columns=columns).rename(columns=names),
-        formats,
-        protocol(run),
-    )
+    columns = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
+    frame = run.epochs.reindex(columns=[*columns, "images_per_second"])
+    return Table("epochs", f"{run.name}: epochs", *_with_units(frame), protocol(run))
 
 
 def tables_of(run: Run) -> list[Table]:
@@ -325,7 +292,7 @@ def tables_of(run: Run) -> list[Table]:
 
 
 def _label(run: Run) -> str:
-    return {"val_accuracy": "held-out accuracy (%)", "val_loss": "held-out loss"}[run.objective]
+    return _UNITS[run.objective][0]
 
 
 def _objective(run: Run, value: float) -> str:

@@ -123,9 +123,8 @@ class Driver:
         write_text(self.run / "base.yaml", to_yaml(self.base))
         engine = self.config.engine
         threads = {"workers": engine.workers, "threads": engine.threads, "device": str(pick_device(engine.device))}
-        write_json(
-            self.run / "environment.json", environment(**threads, data=self.data.fingerprint, split=self.data.split)
-        )
+        about = environment(**threads, data=self.data.fingerprint, split=self.data.split)
+        write_json(self.run / "environment.json", about)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = optuna.create_study(
             storage=self.config.storage or f"sqlite:///{self.run / 'study.db'}",
@@ -142,6 +141,8 @@ class Driver:
         started = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "pid": os.getpid(),
+            "commit": about["commit"],
+            "versions": about["versions"],
             "finished": finished,
             "asked": len(self.study.trials),
         }
