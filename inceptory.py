@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -91,12 +92,12 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "") -> None:
     if kind is Format.json:
         print(json.dumps(rows, indent=2))
     elif kind is Format.table:
-        table = RichTable(title=title or None, title_justify="left", box=None, pad_edge=False)
+        table = RichTable(title=title.replace("[", r"\[") or None, title_justify="left", box=None, pad_edge=False)
         columns = list(rows[0]) if rows else []
         for column in columns:
             numbers = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
             whole = numbers or column == columns[0]
-            table.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
+            table.add_column(_cell(column), justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
         for row in rows:
             table.add_row(*(_cell(row[column]) for column in columns))
         out.print(table)
@@ -106,6 +107,10 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "") -> None:
         from reports.tables import emit
 
         print(emit(pd.DataFrame(rows), kind.value))
+
+
+def _say(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
@@ -223,6 +228,8 @@ def count(
 ) -> None:
     """Count parameters, MACs and activations from the spec."""
     names = [name for given in networks for name in (arch.list_networks(given) if "*" in given else [given])]
+    if not names:
+        raise InputError(f"no network matches {', '.join(networks)}; `inceptory list networks` names all.")
     specs = [_network(name, input, classes) for name in names]
     rows = [_count_row(spec, arch.cost(spec), detailed=format is Format.json) for spec in specs]
     wrong = []
@@ -261,6 +268,10 @@ def _count_row(spec: arch.Spec, total: NetworkCost, detailed: bool) -> dict[str,
 def diff(a: str, b: str, format: FormatOption = Format.table) -> None:
     """Set two networks side by side, row by row."""
     first, second = arch.load(a), arch.load(b)
+    if first.name == second.name:
+        first, second = replace(first, name=a), replace(second, name=b)
+    if first.name == second.name:
+        second = replace(second, name=f"{b} (2)")
     _print(_differences(first, second), format, f"{first.name} and {second.name}\n")
 
 
@@ -334,7 +345,7 @@ def train(
     """Train one network; the same command goes on where it was stopped."""
     import torch
 
-    from search.data import DataConfig, load_data
+    from search.data import data_config, load_data
     from search.hardware import pick_device
     from search.progress import display
     from search.recipe import load_recipe
@@ -345,7 +356,7 @@ def train(
     spec = _network(network, input, classes)
     changes = _overrides(set, ("recipe", "data"))
     chosen = load_recipe(recipe, changes["recipe"])
-    config = DataConfig(**({"name": data} | changes["data"]))
+    config = data_config({"name": data} | changes["data"])
     pick_device(device)
     if threads:
         torch.set_num_threads(threads)
@@ -361,13 +372,13 @@ def train(
         raise RuntimeError(f"{folder}: {result['state']}: {result.get('reason', '')}")
     for key in ("val_accuracy", "test_accuracy"):
         if result.get(key) is not None:
-            out.print(f"{key.replace('_', ' ')} {result[key]:.2%}", highlight=False)
-    out.print(f"written to {folder}; `inceptory report {folder}` makes the page", highlight=False, soft_wrap=True)
+            _say(f"{key.replace('_', ' ')} {result[key]:.2%}")
+    _say(f"written to {folder}; `inceptory report {folder}` makes the page")
 
 
 def _stopped(number: int) -> None:
     """Say how to go on, and leave with the code that a shell gives to that signal."""
-    command = " ".join(["inceptory", *sys.argv[1:]])
+    command = shlex.join(["inceptory", *sys.argv[1:]])
     err.print(f"stopped by {signal.Signals(number).name}; a checkpoint is written. To go on: {command}", markup=False)
     raise typer.Exit(128 + number)
 
@@ -381,6 +392,7 @@ def search(
 ) -> None:
     """Run a study, or go on with it, until it has its total number of trials."""
     from search.progress import display
+    from search.record import status as status_of
     from search.study import load_study, run_study
 
     config = load_study(study)
@@ -389,15 +401,18 @@ def search(
     recipe = values["recipe"]
     values["recipe"] = (recipe if isinstance(recipe, dict) else {"base": recipe}) | changes.pop("recipe")
     for section, change in changes.items():
-        values[section] = values[section] | change
+        if change and not isinstance(values[section], dict):
+            raise InputError(
+                f"--set {section}.KEY=VALUE goes with a mapping, but study.{section} is {values[section]!r}."
+            )
+        values[section] = values[section] | change if change else values[section]
     outcome = run_study(load_study(values), run, trials=trials, show=display(err))
     if outcome.ended == "interrupted":
         _stopped(outcome.signal)
-    out.print(
-        f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished; see `inceptory best {outcome.run}` and `inceptory report {outcome.run}`",
-        highlight=False,
-        soft_wrap=True,
-    )
+    done = f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished"
+    if not status_of(outcome.run)["complete"]:
+        raise RuntimeError(f"{done}, and none came to its end; `inceptory report {outcome.run}` names the reasons.")
+    _say(f"{done}; see `inceptory best {outcome.run}` and `inceptory report {outcome.run}`")
 
 
 @app.command()
@@ -449,7 +464,7 @@ def report(
     """Write a run's tables, figures and page."""
     from reports.page import report as write_report
 
-    out.print(str(write_report(run, to)), highlight=False, soft_wrap=True)
+    _say(str(write_report(run, to)))
 
 
 @app.command()
@@ -467,12 +482,11 @@ def demo(
         _stopped(outcome.signal)
     page = write_report(run)
     best(run)
-    out.print(
-        f"\nbest split found: {_accuracies(reports.load(run))} (held-out digits, one seed each: a demonstration, no proof)",
-        highlight=False,
-        soft_wrap=True,
+    _say("")
+    _say(
+        f"best split found: {_accuracies(reports.load(run))}; held-out digits, one seed each: a demonstration, no proof"
     )
-    out.print(f"report: {page}", highlight=False, soft_wrap=True)
+    _say(f"report: {page}")
 
 
 def main() -> None:

@@ -238,10 +238,9 @@ def _row(row: Any, index: int, where: str) -> Row:
         )
     here = f"{where}, row {name}"
     definition = BLOCKS.get(_text(row["block"], f"{here}: 'block'"), here)
-    style = row.get("style") or {}
-    _style(style, here)
+    style = _style(row.get("style") or {}, here).model_dump(exclude_unset=True)
     args = {str(key): value for key, value in row.items() if key not in ("name", "block", "style")}
-    return Row(name, definition.name, definition.validate(args, here), dict(style))
+    return Row(name, definition.name, definition.validate(args, here), style)
 
 
 def _heads(heads: Any, rows: list[str], where: str) -> dict[str, Head]:

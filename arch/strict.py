@@ -10,6 +10,7 @@ import yaml
 from arch.errors import InputError
 
 _MOST_BYTES = 1_000_000
+_MOST_NESTED = 20
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -18,6 +19,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no plain text", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key.value}' stands twice", key.start_mark
@@ -48,7 +51,11 @@ def load_yaml(path: str | Path) -> Any:
 def parse_yaml(text: str | bytes, where: str) -> Any:
     """Return what a YAML text holds; `where` names it in errors."""
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MOST_NESTED:
+                raise InputError(f"{where}: nested more than {_MOST_NESTED} deep; this is no file of ours.")
             if isinstance(event, yaml.AliasEvent):
                 line = event.start_mark.line + 1 if event.start_mark else "?"
                 raise InputError(f"{where}, line {line}: aliases (*name) are not read; write the value out.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.load import BASE, Run
-from reports.tables import Table
+from reports.tables import Table, protocol
 from search.record import replace_file
 
 # Okabe and Ito's palette, told apart by colour-blind readers.
@@ -129,8 +130,20 @@ def importance(shares: pd.DataFrame) -> Figure:
     return figure
 
 
+def footnote(run: Run) -> str:
+    """Return the one line of n, seeds, data, recipe and hardware that stands under every figure."""
+    text = " ".join(protocol(run)).removeprefix("Protocol: ").replace(" Hardware: ", " ")
+    return "\n".join(textwrap.wrap(text, 125))
+
+
 def figures_of(run: Run, tables: Sequence[Table]) -> Iterator[tuple[str, str, Figure]]:
     """Yield (name, caption, figure) for everything that a run with these tables has to show."""
+    for name, caption, figure in _drawn(run, tables):
+        figure.supxlabel(footnote(run), x=0.01, ha="left", fontsize=5.5, color=GREY)
+        yield name, caption, figure
+
+
+def _drawn(run: Run, tables: Sequence[Table]) -> Iterator[tuple[str, str, Figure]]:
     if not run.epochs.empty and run.epochs["val_accuracy"].notna().any():
         yield "learning_curves", "Learning curves.", learning_curves(run)
     if run.kind == "study" and not run.ranked.empty:

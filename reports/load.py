@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from arch.cost import cost
 from arch.edit import searchable, split_of
 from arch.errors import InputError
 from arch.spec import Spec, to_yaml
@@ -57,12 +57,14 @@ class Run:
         if frame.empty or self.objective not in frame:
             return frame.iloc[:0]
         kept = frame[(frame["state"] == "complete") & frame["duplicate_of"].isna() & (frame["trial"] != BASE)]
+        kept = kept[kept[self.objective].notna()]
         return kept.sort_values([self.objective, "trial"], ascending=[self.objective == "val_loss", True])
 
     @property
     def base(self) -> dict[str, Any] | None:
         """The base network's row, if it was trained to its end."""
         found = self.trials[(self.trials["trial"] == BASE) & (self.trials["state"] == "complete")]
+        found = found[found[self.objective].notna()] if self.objective in found else found.iloc[:0]
         return None if found.empty else dict(found.iloc[0])
 
 
@@ -166,6 +168,9 @@ def _trial_row(name: str, folder: Path) -> dict[str, Any]:
     for key in _NESTED:
         row |= {f"{key}.{part}": value for part, value in (result.get(key) or {}).items()}
     row["trial"] = name
+    speeds = [epoch["images_per_second"] for epoch in read_lines(folder / "metrics.jsonl")]
+    if speeds:
+        row["images_per_second"] = statistics.median(speeds)
     row["duplicate_of"] = str(result["duplicate_of"]) if "duplicate_of" in result else None
     weight = load_yaml(folder / "recipe.yaml").get("aux_weight") if (folder / "recipe.yaml").exists() else None
     spec = load_spec(folder / "spec.yaml") if (folder / "spec.yaml").exists() else None
@@ -217,20 +222,3 @@ def export(run: Run, folder: Path) -> None:
     write_json(folder / "distributions.json", run.distributions)
     for name, spec in run.specs.items():
         write_text(folder / f"{name}.yaml", to_yaml(spec))
-
-
-def row_costs(spec: Spec) -> pd.DataFrame:
-    """Return a frame of a network's rows: name, block, output, parameters, MACs, activations."""
-    return pd.DataFrame(
-        [
-            {
-                "row": r.name,
-                "block": r.block,
-                "output": "x".join(map(str, r.output)),
-                "params": r.params,
-                "macs": r.macs,
-                "activations": r.activations,
-            }
-            for r in cost(spec).rows
-        ]
-    )

@@ -109,6 +109,9 @@ def protocol(run: Run) -> tuple[str, ...]:
     seeds = sorted({int(seed) for seed in trained["seed"].dropna()}) if "seed" in trained else []
     counted = f"n = 1 training a network, seed {', '.join(map(str, seeds))}" if seeds else "nothing trained yet"
     data = trained["data"].dropna().iloc[0] if "data" in trained and not trained["data"].dropna().empty else "-"
+    commits = (
+        ", ".join(dict.fromkeys(a["commit"] for a in run.attempts if a.get("commit"))) or about.get("commit") or "-"
+    )
     held_out = "accuracy on held-out training images; the test set was not opened" if run.kind == "study" else ""
     return (
         f"Protocol: {counted}; {data}"
@@ -116,8 +119,8 @@ def protocol(run: Run) -> tuple[str, ...]:
         + f"; recipe {recipe.get('name', '-')}, {recipe.get('epochs', '-')} epochs, batch {recipe.get('batch', '-')}"
         + (f"; {held_out}." if held_out else "."),
         f"Hardware: {about.get('processor', '-')}, {about.get('cores', '-')} cores, "
-        f"{about.get('workers', 1)} trainings at a time with {about.get('threads', '-')} thread(s) each, {about.get('device', '-')}; "
-        f"torch {versions.get('torch', '-')}, optuna {versions.get('optuna', '-')}, commit {about.get('commit') or '-'}.",
+        f"{about.get('workers', 1)} training(s) at a time, {about.get('threads', '-')} thread(s) each, {about.get('device', '-')}; "
+        f"torch {versions.get('torch', '-')}, optuna {versions.get('optuna', '-')}, commit {commits}.",
     )
 
 
@@ -133,9 +136,9 @@ def summary(run: Run) -> Table:
             ("finished trials", f"{counted} of {asked}"),
             ("by state", ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none"),
             ("answered from the record", str(int(frame["duplicate_of"].notna().sum()))),
-            ("driver started", f"{len(run.attempts)} times"),
+            ("driver started", f"{sum('pid' in attempt for attempt in run.attempts)} times"),
         ]
-    if not ranked.empty:
+    if run.kind == "study" and not ranked.empty:
         best = ranked.iloc[0]
         lines += [
             (
@@ -147,7 +150,7 @@ def summary(run: Run) -> Table:
         base = run.base
         lines += [(f"base {_label(run)}", f"{_objective(run, base[run.objective])} ({int(base['macs']):,} MACs)")]
     for _, row in frame[frame["trial"] == "training"].iterrows():
-        lines += [("held-out accuracy", f"{percent(row['val_accuracy'])} %")] if row["val_accuracy"] is not None else []
+        lines += [] if _absent(row["val_accuracy"]) else [("held-out accuracy", f"{percent(row['val_accuracy'])} %")]
         if "test_accuracy" in frame and not _absent(row["test_accuracy"]):
             lines += [("test accuracy, last epoch", f"{percent(row['test_accuracy'])} %")]
         lines += [("parameters", whole(row["params"])), ("MACs", whole(row["macs"]))]
@@ -195,8 +198,9 @@ def trials(run: Run) -> Table:
     aux = [column for column in frame if str(column).startswith("aux_weight.")]
     columns = ["trial", "state", run.objective, "params", "macs", *aux, "epochs", "seconds", "images_per_second"]
     columns += ["duplicate_of"] if frame["duplicate_of"].notna().any() else []
-    smallest_first = run.objective == "val_loss"
-    ordered = frame.reindex(columns=columns).sort_values(run.objective, ascending=smallest_first, kind="stable")
+    better = frame[run.objective] * (1 if run.objective == "val_loss" else -1)
+    order = frame.assign(unfinished=frame["state"] != "complete", better=better).sort_values(["unfinished", "better"])
+    ordered = order.reindex(columns=columns)
     return Table(
         "trials", f"{run.name}: trials, best first", *_with_units(ordered.reset_index(drop=True)), protocol(run)
     )

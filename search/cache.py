@@ -55,7 +55,7 @@ def cached(path: Path, decode: Callable[[], Pixels]) -> Pixels:
     about = {"classes": fresh.classes, "checksum": fresh.checksum, "mean": fresh.mean, "std": fresh.std}
     tensors = {"pixels": fresh.pixels, "labels": fresh.labels}
     replace_file(path, lambda temporary: save_file(tensors, temporary, {"about": json.dumps(about)}))
-    return fresh
+    return _read(path) or fresh  # read back, so that a large part is mapped from the first time on
 
 
 def _read(path: Path) -> Pixels | None:

@@ -6,16 +6,16 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Generator, Tensor
 
-from arch.errors import InputError, near
+from arch.errors import InputError, from_validation, near
 from search.augment import augment, prepare
 from search.cache import Pixels, cached
 from search.folder import Files, find_folder, folder_pixels, is_small, list_images
@@ -46,7 +46,7 @@ class Part(Protocol):
 
     def __len__(self) -> int: ...
 
-    def stream(self, batches: Sequence[Batch], recipe: Recipe, size: int) -> Iterator[Tensor]:
+    def stream(self, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> Iterator[Tensor]:
         """Yield each batch as uint8 (N, C, H, W), before augmentation; folders come at `size` pixels."""
         ...
 
@@ -57,25 +57,36 @@ class Part(Protocol):
 
 @dataclass
 class Memory:
-    """Small images of one size, all in memory (or mapped from the cache) as uint8 (N, C, H, W)."""
+    """Small images of one size, all in memory (or mapped from the cache) as uint8 (N, C, H, W).
+
+    `index` picks this part out of `pixels`, which several parts share.
+    """
 
     pixels: Tensor
     labels: Tensor
+    index: Tensor
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> Memory:
+        """Return all of the decoded images as one part."""
+        return cls(pixels.pixels, pixels.labels, torch.arange(len(pixels.labels)))
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def stream(self, batches: Sequence[Batch], recipe: Recipe, size: int) -> Iterator[Tensor]:
+    def stream(self, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> Iterator[Tensor]:
         """Yield each batch as it is stored."""
-        if recipe.random_resized_crop:
-            raise InputError(
-                f"recipe {recipe.name}: random_resized_crop is for folders of larger images; set it to false."
-            )
-        return (self.pixels[batch.index] for batch in batches)
+        return (self.pixels[self.index[batch.index]] for batch in batches)
 
     def subset(self, index: Tensor) -> Memory:
-        """Return only these images; they are copied."""
-        return Memory(self.pixels[index], self.labels[index])
+        """Return only these images; none is copied."""
+        return Memory(self.pixels, self.labels[index], self.index[index])
+
+    def joined(self, other: Memory) -> Memory:
+        """Return these images and then the other ones."""
+        pixels = torch.cat([self.pixels[self.index], other.pixels[other.index]])
+        labels = torch.cat([self.labels, other.labels])
+        return Memory(pixels, labels, torch.arange(len(labels)))
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,14 @@ class Data:
     _test: Callable[[], Part]
 
     def open_test(self, log: Path, reason: str) -> Part:
-        """Return the test set, after writing to `log` when, why and on which data it was opened."""
+        """Return the test set, once `log` says when, why and for which training images it was opened.
+
+        Raises
+        ------
+        InputError
+            There is no test set, or its classes are not those of the training images.
+        """
+        part = self._test()
         entry = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "reason": reason,
@@ -112,10 +130,10 @@ class Data:
             "train": self.fingerprint,
         }
         append_line(log, json.dumps(entry))
-        return self._test()
+        return part
 
     def stream(
-        self, part: Part, batches: Sequence[Batch], recipe: Recipe, size: int, device: torch.device
+        self, part: Part, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int], device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images, labels) for each batch: float32 (N, C, H, W), augmented and normalised on `device`."""
         mean, std = self.mean.to(device), self.std.to(device)
@@ -176,16 +194,19 @@ def load_data(
         return cached(place / "cache" / f"{config.name}-{part}.safetensors", lambda: source(place, part, download))
 
     train = read("train")
-    return _split(config, Memory(train.pixels, train.labels), None, train, lambda: _memory(read("test")))
+    return _split(config, Memory.of(train), None, train, lambda: Memory.of(read("test")))
 
 
-def _memory(pixels: Pixels) -> Memory:
-    return Memory(pixels.pixels, pixels.labels)
+def data_config(values: Mapping[str, Any]) -> DataConfig:
+    """Return a checked data configuration; InputError where a key or value is wrong."""
+    try:
+        return DataConfig.model_validate(values)
+    except ValidationError as error:
+        raise from_validation(error, "data", DataConfig.model_fields) from None
 
 
 def _from_folder(config: DataConfig, folder: Path, place: Path) -> Data:
     listing = list_images(folder, "train")
-    small = is_small(listing)
 
     def read(part: str) -> Pixels:
         images = listing if part == "train" else list_images(folder, part, listing.classes)
@@ -193,35 +214,38 @@ def _from_folder(config: DataConfig, folder: Path, place: Path) -> Data:
         return cached(place / "cache" / f"{folder.name}-{part}-{key}.safetensors", lambda: folder_pixels(images))
 
     held_out = (folder / "val").is_dir()
-    if small:
+    if is_small(listing):
         train = read("train")
-        val = _memory(read("val")) if held_out else None
-        return _split(config, _memory(train), val, train, lambda: _memory(read("test")))
-    everything = Files(listing.paths, listing.labels)
-    val_files = None
-    if held_out:
-        images = list_images(folder, "val", listing.classes)
-        val_files = Files(images.paths, images.labels)
+        val = read("val") if held_out else None
+        own = (Memory.of(val), val.checksum) if val else None
+        return _split(config, Memory.of(train), own, train, lambda: Memory.of(read("test")))
 
-    def open_files() -> Files:
-        images = list_images(folder, "test", listing.classes)
-        return Files(images.paths, images.labels)
+    def open_files(part: str) -> tuple[Files, str]:
+        images = list_images(folder, part, listing.classes)
+        return Files(images.paths, images.labels), images.signature
 
-    summary = Pixels(
-        torch.empty(0), listing.labels, listing.classes, listing.signature, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    )
-    return _split(config, everything, val_files, summary, open_files)
+    half = (0.5, 0.5, 0.5)  # unused: a recipe cannot ask for the mean of images that are not in memory
+    summary = Pixels(torch.empty(0), listing.labels, listing.classes, listing.signature, half, half)
+    own_files = open_files("val") if held_out else None
+    return _split(config, Files(listing.paths, listing.labels), own_files, summary, lambda: open_files("test")[0])
 
 
-def _split(config: DataConfig, everything: Part, val: Part | None, about: Pixels, test: Callable[[], Part]) -> Data:
-    if val is None:
+P = TypeVar("P", Memory, Files)
+
+
+def _split(config: DataConfig, everything: P, own: tuple[P, str] | None, about: Pixels, test: Callable[[], P]) -> Data:
+    """Divide the training images, by the folder's own `val/` and its checksum where there is one."""
+    if own is None:
         held_out = stratified(about.labels, config.val_fraction, config.split_seed)
         kept = torch.ones(len(about.labels), dtype=torch.bool)
         kept[held_out] = False
         train, val = everything.subset(kept.nonzero().flatten()), everything.subset(held_out)
         split = hashlib.sha256(held_out.numpy().tobytes()).hexdigest()[:16]
     else:
-        train, split = everything, f"own val/ of {len(val)} images"
+        train, val, split = everything, own[0], f"own val/ {own[1][:16]}"
+        everything = train.joined(val)
+    if not len(train):
+        raise InputError(f"data {config.name}: nothing is left to train on; lower val_fraction or add images.")
     return Data(
         config.name,
         about.classes,

@@ -80,7 +80,7 @@ class Driver:
         self.config, self.base, self.recipe, self.data = config, base, recipe, data
         self.run, self.show = run, show
         self.minimise = config.objective == "val_loss"
-        self.engine: Engine = make_engine(config.engine.workers, config.engine.threads)
+        self.engine: Engine = make_engine(config.engine.workers, config.engine.threads, self._handle)
         self.queue: deque[str] = deque()  # trainings that wait for a slot
         self.running: dict[str, _Running] = {}  # trainings begun or queued
         self.waiting: dict[str, list[Trial]] = {}  # duplicates of a candidate that is being trained
@@ -99,7 +99,10 @@ class Driver:
         with _locked(self.run), caught(self._catch):
             try:
                 self._open_record()
-                return self._loop()
+                outcome = self._loop()
+                now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+                append_line(self.run / "attempts.jsonl", json.dumps({"time": now, "ended": outcome.ended}))
+                return outcome
             finally:
                 self.engine.close()
                 self.show.close()
@@ -135,6 +138,7 @@ class Driver:
         )
         if (self.run / "distributions.json").exists():
             self.distributions = read_json(self.run / "distributions.json")
+        self._check_storage(fingerprint)
         for result in results(self.run):
             self._remember(result)
         finished = self._finished()
@@ -149,12 +153,32 @@ class Driver:
         append_line(self.run / "attempts.jsonl", json.dumps(started))
         self.show.begin(self.config.name, self.config.trials, finished)
 
+    def _check_storage(self, fingerprint: dict[str, Any]) -> None:
+        """Refuse a storage that is not the one of this run directory."""
+        trials = self.study.get_trials(deepcopy=False)
+        begun = sum(1 for _ in (self.run / "trials").glob("[0-9]*"))
+        if begun > len(trials):
+            raise InputError(
+                f"{self.run}: holds {begun} trials, but the storage knows {len(trials)}; bring the storage back, "
+                "or name a new folder with --run."
+            )
+        known = self.study.user_attrs.get("fingerprint")
+        if trials and known is not None:
+            differences = list(differing(known, fingerprint))
+            if differences:
+                raise InputError(
+                    f"the storage holds another study called {self.config.name} ({'; '.join(differences)}); "
+                    "choose another name."
+                )
+        self.study.set_user_attr("fingerprint", fingerprint)
+
     def _fingerprint(self) -> dict[str, Any]:
         """What must not change between two starts of one study."""
         kept = self.config.model_dump(
-            mode="json", include={"space", "objective", "max_macs", "seed", "sampler", "pruner"}
+            mode="json", include={"name", "space", "objective", "max_macs", "seed", "sampler", "pruner"}
         )
         return kept | {
+            "threads": self.config.engine.threads,
             "network": self.base.fingerprint,
             "recipe": self.recipe.model_dump(exclude={"name", "source"}),
             "data": self.data.fingerprint,
@@ -170,13 +194,15 @@ class Driver:
             self._enqueue(_BASE, _Running(self._task(_BASE, base, {"trial": _BASE, "key": base.key}), None))
         for frozen in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
             self._adopt(frozen)
+        if self._over(base) > 0:
+            self.show.note(f"the base network's {base.macs:,} MACs are over max_macs {self.config.max_macs:,}")
         candidates = self._candidates()
         ended: Literal["complete", "space exhausted", "nothing feasible"] = "complete"
         while not self.caught:
             while (
                 not self.caught and len(self.running) < self.engine.slots and self._open_trials() < self.config.trials
             ):
-                if self.infeasible_in_a_row >= _MOST_INFEASIBLE:
+                if candidates == set() or self.infeasible_in_a_row >= _MOST_INFEASIBLE:
                     ended = "nothing feasible"
                 elif candidates is not None and candidates <= self.tried:
                     ended = "space exhausted"
@@ -194,8 +220,8 @@ class Driver:
         if candidates is not None and ended == "space exhausted":
             self.show.note(f"the space holds {len(candidates)} candidates within the limit; all have been tried")
         if ended == "nothing feasible":
-            over = f"were over max_macs {self.config.max_macs:,}; raise it or narrow the space"
-            self.show.note(f"{_MOST_INFEASIBLE} proposals in a row {over}")
+            tried = "every candidate is" if candidates == set() else f"{_MOST_INFEASIBLE} proposals in a row were"
+            self.show.note(f"{tried} over max_macs {self.config.max_macs:,}; raise it or change the space")
         return Outcome(self.run, self._finished(), self.config.trials, ended)
 
     def _candidates(self) -> set[str] | None:
@@ -331,6 +357,8 @@ class Driver:
             self.engine.answer(event.key, self._goes_on(running, event.payload))
         elif event.kind == "stopped":
             del self.running[event.key]
+        elif event.kind == "refused":
+            raise InputError(f"{event.key}: {event.payload}")
         elif event.kind == "lost" and running.attempts < _ATTEMPTS and not self.caught:
             running.attempts += 1
             self.show.note(f"{event.key}: {event.payload}; attempt {running.attempts} of {_ATTEMPTS}")
@@ -388,7 +416,7 @@ class Driver:
         if "duplicate_of" in result:
             return
         self.known.setdefault(result["key"], _key(result["trial"]))
-        if result["state"] == "complete":
+        if result["state"] == "complete" and result[self.config.objective] is not None:
             value = result[self.config.objective]
             entry = (value if self.minimise else -value, result["trial"])
             if entry not in self.best:  # a trial that ended just before its driver did comes twice

@@ -12,23 +12,27 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Protocol
 
+import torch
+
+from arch.errors import InputError
 from search.hardware import cores
 from search.training import Control, Epoch, Stopped
 from search.trial import Task, run
 
-Kind = Literal["step", "epoch", "done", "stopped", "lost"]
+Kind = Literal["step", "epoch", "done", "stopped", "refused", "lost"]
 
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened to the training called `key`.
 
-    `epoch` carries an epoch's metrics, `step` (epoch, step, steps), `lost` how its process ended.
+    `epoch` carries an epoch's metrics, `step` (epoch, step, steps), `refused` what is wrong with the
+    task, `lost` how its process ended.
     """
 
     key: str
@@ -62,20 +66,31 @@ class Engine(Protocol):
         ...
 
 
+class _Noted(Control):
+    """Passes each step on."""
+
+    def __init__(self, note: Callable[[Event], None]) -> None:
+        super().__init__()
+        self.note, self.key = note, ""
+
+    def tick(self, epoch: int, step: int, steps: int) -> bool:
+        self.note(Event(self.key, "step", (epoch, step, steps)))
+        return not self.stop
+
+
 class InProcess:
     """One training at a time in this process."""
 
     slots = 1
 
-    def __init__(self, threads: int) -> None:
-        import torch
-
+    def __init__(self, threads: int, note: Callable[[Event], None]) -> None:
         torch.set_num_threads(threads)
         self._running: tuple[str, Iterator[Epoch]] | None = None
-        self._control = Control()
+        self._control = _Noted(note)
 
     def start(self, key: str, task: Task) -> None:
         """Take a task; it advances while events are asked for."""
+        self._control.key = key
         self._running = (key, run(task, self._control))
 
     def events(self, timeout: float) -> list[Event]:
@@ -91,11 +106,16 @@ class InProcess:
         except Stopped:
             self._running = None
             return [Event(key, "stopped")]
+        except InputError as error:
+            self._running = None
+            return [Event(key, "refused", str(error))]
 
     def answer(self, key: str, go_on: bool) -> None:
         """Go on with the next call for events, or end the training now."""
         if not go_on and self._running:
+            self._control.prune = True
             self._running[1].close()  # type: ignore[attr-defined]
+            self._control.prune = False
 
     def stop(self) -> None:
         """Stop after the step under way."""
@@ -165,7 +185,7 @@ class LocalPool:
                 event = Event(*worker.pipe.recv())
             except (EOFError, OSError):
                 event = self._lost(worker)
-            if event.kind in ("done", "stopped", "lost"):
+            if event.kind in ("done", "stopped", "refused", "lost"):
                 worker.key = None
             if event.key:
                 found.append(event)
@@ -207,6 +227,9 @@ class LocalPool:
         self._workers.clear()
 
 
-def make_engine(workers: int, threads: int) -> Engine:
-    """Return the engine for so many trainings side by side."""
-    return LocalPool(workers, threads) if workers > 1 else InProcess(threads)
+def make_engine(workers: int, threads: int, note: Callable[[Event], None]) -> Engine:
+    """Return the engine for so many trainings side by side.
+
+    `note` hears of steps where trainings run in this process, and events cannot be asked for meanwhile.
+    """
+    return LocalPool(workers, threads) if workers > 1 else InProcess(threads, note)

@@ -34,8 +34,8 @@ class Listing:
 
 
 def find_folder(name: str, root: Path) -> Path | None:
-    """Return the class-folder tree of that path or of that name under `root`, if there is one."""
-    for folder in (Path(name), root / name):
+    """Return the class-folder tree of that name under `root`, or of that path (with a / in it), if there is one."""
+    for folder in (root / name, *([Path(name)] if "/" in name else [])):
         if (folder / "train").is_dir():
             return folder
     return None
@@ -98,19 +98,25 @@ def folder_pixels(listing: Listing) -> Pixels:
     return Pixels.of(torch.stack([_read_rgb(path) for path in listing.paths]), listing.labels, listing.classes)
 
 
-class _Decoded(Dataset[Tensor]):
-    """Whole batches of decoded images; every random choice follows from the batch's seed alone."""
+class _Decoded(Dataset[Tensor | str]):
+    """Whole batches of decoded images, or what was wrong; random choices follow from the batch's seed alone."""
 
-    def __init__(self, paths: Sequence[str], batches: Sequence[Batch], recipe: Recipe, size: int) -> None:
+    def __init__(self, paths: Sequence[str], batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> None:
         self.paths, self.batches, self.recipe = paths, batches, recipe
-        self.resize = v2.Resize((size, size), antialias=True)
+        self.resize = v2.Resize(size, antialias=True)
         self.crop = v2.RandomResizedCrop(size, antialias=True)
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, item: int) -> Tensor:
-        index, seed = self.batches[item].index, self.batches[item].seed
+    def __getitem__(self, item: int) -> Tensor | str:
+        try:
+            return self._batch(self.batches[item])
+        except InputError as error:  # raised in a worker process, it would come with that process's traceback
+            return str(error)
+
+    def _batch(self, batch: Batch) -> Tensor:
+        index, seed = batch.index, batch.seed
         images = [_read_rgb(self.paths[i]) for i in index.tolist()]
         if seed is None or not self.recipe.random_resized_crop:
             return torch.stack([self.resize(image) for image in images])
@@ -130,11 +136,18 @@ class Files:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def stream(self, batches: Sequence[Batch], recipe: Recipe, size: int) -> Iterator[Tensor]:
-        """Yield each batch as uint8 (N, 3, size, size), before flips and other augmentation."""
+    def stream(self, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> Iterator[Tensor]:
+        """Yield each batch as uint8 (N, 3, H, W) of `size`, before flips and other augmentation."""
         decoded = _Decoded(self.paths, batches, recipe, size)
-        yield from DataLoader(decoded, batch_size=None, num_workers=self.workers)
+        for pixels in DataLoader(decoded, batch_size=None, num_workers=self.workers):
+            if isinstance(pixels, str):
+                raise InputError(pixels)
+            yield pixels
 
     def subset(self, index: Tensor) -> Files:
         """Return only these images."""
         return Files(tuple(self.paths[i] for i in index.tolist()), self.labels[index], self.workers)
+
+    def joined(self, other: Files) -> Files:
+        """Return these images and then the other ones."""
+        return Files(self.paths + other.paths, torch.cat([self.labels, other.labels]), self.workers)

@@ -106,16 +106,20 @@ class Recipe(BaseModel):
             A weight is given for a row that has no auxiliary head.
         """
         factor = {"none": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
+        return {row: weight * factor[self.aux_decay] for row, weight in self.head_weights(rows).items()}
+
+    def head_weights(self, rows: Sequence[str]) -> dict[str, float]:
+        """Return each head's loss weight before any decay; InputError where a row has no head."""
         given = self.aux_weight
-        if isinstance(given, Mapping):
-            for row in given:
-                if row not in rows:
-                    heads = ", ".join(rows) or "none"
-                    raise InputError(
-                        f"recipe {self.name}: aux_weight names row '{row}', which has no head.{near(row, rows)} Heads: {heads}."
-                    )
-            return {row: given.get(row, 0.0) * factor[self.aux_decay] for row in rows}
-        return dict.fromkeys(rows, given * factor[self.aux_decay])
+        if not isinstance(given, Mapping):
+            return dict.fromkeys(rows, given)
+        for row in given:
+            if row not in rows:
+                heads = ", ".join(rows) or "none"
+                raise InputError(
+                    f"recipe {self.name}: aux_weight names row '{row}', which has no head.{near(row, rows)} Heads: {heads}."
+                )
+        return {row: given.get(row, 0.0) for row in rows}
 
 
 def plateau(lr: float, losses: Sequence[float], gamma: float, patience: int, min_lr: float) -> float:
@@ -151,7 +155,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, changes: Mappin
     if isinstance(recipe, Mapping):
         values = dict(recipe)
         base = values.pop("base", None)
-        start = load_recipe(base).model_dump() if base else {}
+        start = load_recipe(str(base)).model_dump() if base else {}
         return _validated(start | values | dict(changes or {}), f"recipe {values.get('name', base or '')}".rstrip())
     path = Path(recipe)
     if path.suffix not in (".yaml", ".yml"):

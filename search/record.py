@@ -213,6 +213,10 @@ def _processor() -> str:
 def _commit() -> str | None:
     try:
         here = Path(__file__).parent
+        ours = ["git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name]
+        subprocess.run(
+            ours, capture_output=True, timeout=10, check=True
+        )  # installed, it may lie in another's repository
         asked = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
             capture_output=True,

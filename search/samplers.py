@@ -72,11 +72,15 @@ def options_of(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _make(known: Mapping[str, Callable[..., Any]], kind: str, options: Mapping[str, Any], **more: Any) -> Any:
     values = dict(options)
-    name = values.pop("name", None)
+    name = str(values.pop("name", None))
     if name not in known:
         raise InputError(f"there is no {kind} '{name}'.{near(name, known)} Known: {', '.join(known)}.")
     allowed = inspect.signature(known[name]).parameters
     for key in values:
+        default = allowed[key].default if key in allowed else None
+        if isinstance(default, int | str) and type(values[key]) is not type(default):
+            kind_of = type(default).__name__
+            raise InputError(f"{kind} {name}: option '{key}' is {values[key]!r}, but it must be of type {kind_of}.")
         if key not in allowed or key == "seed":
             raise InputError(
                 f"{kind} {name}: unknown option '{key}'.{near(key, allowed)} Options: {', '.join(k for k in allowed if k != 'seed')}."

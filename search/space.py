@@ -27,7 +27,7 @@ class Splits(BaseModel):
     """Channel splits that keep each row's output channels, in multiples of `round`.
 
     `per` stage gives the rows of a stage the same proportions. `reduce` bounds a reduction's width
-    by the width behind it. No branch is narrower than `minimum`.
+    by a part of the width behind it, and is at least one `round`. No branch is narrower than `minimum`.
     """
 
     model_config = _Strict
@@ -84,8 +84,9 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """What makes two candidates the same: the hashes of spec and recipe."""
-        return f"{self.spec.id}-{self.recipe.id}"
+        """What makes two candidates the same: the hashes of expanded nodes, and of the recipe by heads."""
+        weights = {"aux_weight": dict(self.recipe.head_weights(self.spec.aux_rows))}
+        return f"{self.spec.fingerprint}-{self.recipe.model_copy(update=weights).id}"
 
     @property
     def macs(self) -> int:
@@ -249,7 +250,7 @@ def check_space(space: Space, base: Spec, recipe: Recipe, where: str) -> None:
                     f"{where}, space.splits: '{name}' is no row with a split.{near(name, rows)} Rows: {', '.join(rows) or 'none'}."
                 )
             _check_split(space.splits, split_of(rows[name]).out, f"{where}, space.splits, row {name}")
-        if space.splits.per == "stage" and space.splits.reduce[0] > space.splits.reduce[1]:
+        if space.splits.reduce[0] > space.splits.reduce[1]:
             raise InputError(f"{where}, space.splits.reduce: the first ratio is the smaller one.")
     for family in space.family.choices if space.family else []:
         if family not in families():
@@ -261,6 +262,10 @@ def check_space(space: Space, base: Spec, recipe: Recipe, where: str) -> None:
     for key, values in space.recipe.items():
         if key not in Recipe.model_fields or key in ("name", "source", "aux_weight"):
             raise InputError(f"{where}, space.recipe: '{key}' cannot be searched.{near(key, Recipe.model_fields)}")
+        if not values.choices and Recipe.model_fields[key].annotation is not float:
+            raise InputError(
+                f"{where}, space.recipe.{key}: only choices can be searched here, such as choices: [64, 128]."
+            )
         for value in values.choices or [values.low, values.high]:
             try:
                 load_recipe(recipe, {key: value})

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arch.errors import InputError, from_validation
@@ -110,9 +109,9 @@ def run_study(
     --------
     >>> import search
     >>> outcome = search.run_study({
-    ...     "name": "tiny", "network": "googlenet_cifar_small", "data": "digits", "trials": 1,
+    ...     "name": "tiny", "network": "googlenet_cifar_tiny", "data": "digits", "trials": 1,
     ...     "recipe": {"base": "default", "epochs": 1, "batch": 32},
-    ...     "space": {"aux_weight": {"low": 0.0, "high": 0.6}}, "engine": {"workers": 1},
+    ...     "space": {"aux_weight": {"low": 0.0, "high": 0.6}}, "engine": {"workers": 1, "threads": 1},
     ... }, run=tmp)
     >>> outcome.finished, outcome.ended
     (1, 'complete')
@@ -135,9 +134,9 @@ def resolved(config: StudyConfig, recipe: Recipe) -> StudyConfig:
     workers, threads = config.engine.workers, config.engine.threads
     device = pick_device(config.engine.device)
     if not workers:
-        workers = 1 if device.type == "cuda" else min(len(cores()), config.trials)
+        workers = 1 if device.type == "cuda" else len(cores())
     if not threads:
-        threads = 1 if workers > 1 else torch.get_num_threads()
+        threads = 1 if workers > 1 else len(cores())
     return config.model_copy(
         update={
             "recipe": recipe.model_dump(),

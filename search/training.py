@@ -19,7 +19,7 @@ from arch.errors import InputError
 from arch.modules import Network, build, initialise
 from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
-from search.data import Data, Part
+from search.data import Data, Memory, Part
 from search.hardware import pick_device, pick_precision
 from search.order import mix, plain_batches, training_batches
 from search.recipe import Recipe, load_recipe
@@ -41,6 +41,7 @@ class Control:
 
     def __init__(self) -> None:
         self.stop = False
+        self.prune = False  # a training left early is over, not interrupted
 
     def tick(self, epoch: int, step: int, steps: int) -> bool:
         """Take note of a step done (from 1); return False to stop the training there."""
@@ -51,8 +52,9 @@ class Control:
 class Epoch:
     """One epoch of training. Accuracies are fractions; `images_per_second` is of training alone.
 
-    `val_*` are None where nothing is held out. `restored` marks an epoch that was read back from a
-    checkpoint. `network` holds the weights that were judged (averaged, if the recipe averages).
+    `val_*` are None where nothing is held out. `network` is the one that is judged (averaged, if the
+    recipe averages), as it is now: it goes on changing with the next epoch. `restored` marks an epoch
+    that was read back from a checkpoint, whose own weights are no longer at hand.
     """
 
     epoch: int
@@ -118,7 +120,7 @@ def fit(
     Examples
     --------
     >>> import arch, search
-    >>> spec, data = arch.load("googlenet_cifar_small"), search.load_data("digits")
+    >>> spec, data = arch.load("googlenet_cifar_tiny"), search.load_data("digits")
     >>> recipe = search.load_recipe("default", {"epochs": 1, "batch": 32})
     >>> [epoch.epoch for epoch in search.fit(spec, data, recipe, seed=0)]
     [1]
@@ -132,20 +134,30 @@ def fit(
 def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
     """Raise InputError where a spec, a data set and a recipe cannot go together; says what to change."""
     recipe.aux_weights(spec.aux_rows, 0.0)
-    size, width = spec.input[1:]
-    pixels = getattr(data.train, "pixels", None)
-    have = (len(data.mean), *(pixels.shape[2:] if pixels is not None else (size, width)))
+    in_memory = isinstance(data.train, Memory)
+    if in_memory and recipe.random_resized_crop:
+        raise InputError(
+            f"recipe {recipe.name}: random_resized_crop is for folders of larger images, and {data.name} is small; "
+            "use --set recipe.random_resized_crop=false."
+        )
+    if not in_memory and recipe.normalise == "data":
+        raise InputError(
+            f"recipe {recipe.name}: normalise: data needs the mean of images in memory, and {data.name} is read from "
+            "files as it trains; use --set recipe.normalise=half."
+        )
+    have = (len(data.mean), *(data.train.pixels.shape[2:] if isinstance(data.train, Memory) else spec.input[1:]))
     if recipe.resize:
         have = (have[0], recipe.resize, recipe.resize)
     if have != spec.input:
         came, wanted = "x".join(map(str, have)), "x".join(map(str, spec.input))
         raise InputError(
             f"{spec.name} reads {wanted} images, but {data.name} with recipe {recipe.name} gives {came}; "
-            f"use --input {came} or --set recipe.resize={size}."
+            f"use --input {came} or --set recipe.resize={spec.input[1]}."
         )
     if spec.classes != len(data.classes):
         raise InputError(
-            f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; use --classes {len(data.classes)}."
+            f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; "
+            f"use --classes {len(data.classes)}."
         )
 
 
@@ -203,10 +215,11 @@ class _Trainer:
             "torch": str(torch.__version__),  # its own type is no plain text, and would not be read back
         }
 
-    def epochs(self) -> Iterator[Epoch]:
-        state = load_checkpoint(self.path, self.fingerprint) if self.path else None
+        state = load_checkpoint(checkpoint, self.fingerprint) if checkpoint else None
         if state:
             self._restore(state)
+
+    def epochs(self) -> Iterator[Epoch]:
         for record in self.history:
             record.network = self.judged_network
             yield record
@@ -228,7 +241,7 @@ class _Trainer:
         batches = training_batches(len(self.part), recipe.batch, self.seed, epoch)
         batches = batches[: self.steps - epoch * self.steps_an_epoch]
         losses = [record.train_loss for record in self.history]
-        size = self.spec.input[1]
+        size = self.spec.input[1:]
         self.network.train()
         todo = self.data.stream(self.part, batches[self.step :], recipe, size, self.device)
         with torch.random.fork_rng(devices=_devices(self.device)):
@@ -247,6 +260,8 @@ class _Trainer:
         loss, correct, images_seen = self.sums.tolist()
         lr, weights = self._rates(epoch, len(batches) - 1, losses)
         judged = judge(self.judged_network, self.data, self.judged_on, recipe, self.bf16) if self.judged_on else None
+        if judged and not math.isfinite(judged.loss):
+            raise Diverged(f"the held-out loss is {judged.loss} after epoch {epoch + 1}; lower recipe.lr")
         return Epoch(
             epoch=epoch + 1,
             epochs=self.all_epochs,
@@ -344,7 +359,7 @@ def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool =
     aux: dict[str, int] = dict.fromkeys(network.spec.aux_rows, 0)
     predictions = []
     batches = plain_batches(len(part), _EVAL_BATCH)
-    for images, labels in data.stream(part, batches, recipe, network.spec.input[1], device):
+    for images, labels in data.stream(part, batches, recipe, network.spec.input[1:], device):
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             out = network(images, aux=True)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import statistics
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file
 
 from arch.cost import cost
 from arch.errors import InputError
+from arch.modules import Network, build
 from arch.spec import from_mapping, to_yaml
 from search.checkpoint import save_weights
-from search.data import DataConfig, load_data
+from search.data import Data, data_config, data_root, load_data
+from search.folder import find_folder
 from search.hardware import pick_device, pick_precision
 from search.interrupt import caught
 from search.progress import Silent
@@ -48,20 +52,25 @@ _loaded = lru_cache(maxsize=1)(load_data)  # a worker's next trial is nearly alw
 def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     """Train in the task's folder and yield each epoch; the folder holds everything at any moment.
 
-    A loop left early (`close`) ends the trial as pruned. Called again on the same folder, it goes on
-    from the checkpoint.
+    A loop left early (`close`) leaves the checkpoint, or ends the trial as pruned where
+    `control.prune` says so. Called again on the same folder, it goes on from the checkpoint.
 
     Raises
     ------
+    InputError
+        Spec, data, recipe and checkpoint do not go together; nothing was written.
     Stopped
         `control` asked to stop; the checkpoint is written.
     """
+    control = control or Control()
     folder = Path(task.folder)
-    spec, recipe, data_config = (
-        from_mapping(task.spec, "spec of the trial"),
-        load_recipe(task.recipe),
-        DataConfig(**task.data),
-    )
+    spec, recipe = from_mapping(task.spec, "spec of the trial"), load_recipe(task.recipe)
+    data = _loaded(data_config(task.data))
+    on: Literal["train", "everything"] = "everything" if task.everything else "train"
+    checkpoint = folder / "checkpoint.pt"
+    epochs = fit(spec, data, recipe, seed=task.seed, on=on, device=task.device, checkpoint=checkpoint, control=control)
+    for leftover in folder.glob(".*.*"):  # of writes that a kill cut short
+        leftover.unlink()
     write_text(folder / "spec.yaml", to_yaml(spec))
     write_yaml(folder / "recipe.yaml", recipe.model_dump())
     costs = cost(spec)
@@ -69,66 +78,75 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         "state": "running",
         **task.about,
         "network": spec.name,
-        "spec_id": spec.id,
         "recipe": recipe.name,
-        "recipe_id": recipe.id,
-        "data": data_config.name,
-        "seed": task.seed,
+        **_identity(task),
         "params": costs.params,
         "aux_params": costs.aux_params,
         "macs": costs.macs,
         "aux_macs": costs.aux_macs,
+        "train_images": len(data.everything if task.everything else data.train),
+        "val_images": 0 if task.everything else len(data.val),
     }
     rows: list[dict[str, Any]] = []
     last: Epoch | None = None
     try:
-        data = _loaded(data_config)
-        result |= {"train_images": len(data.everything if task.everything else data.train), "val_images": len(data.val)}
-        epochs = fit(
-            spec,
-            data,
-            recipe,
-            seed=task.seed,
-            on="everything" if task.everything else "train",
-            device=task.device,
-            checkpoint=folder / "checkpoint.pt",
-            control=control,
-        )
         for last in epochs:
             rows.append(last.metrics())
             write_lines(folder / "metrics.jsonl", rows)
             yield last
-        if task.test and last and last.network:
-            part = data.open_test(folder / "test_openings.jsonl", f"{spec.name} after its last epoch, {last.epoch}")
-            device = pick_device(task.device)
-            judged = judge(last.network, data, part, recipe, pick_precision(recipe.precision, device) == "bf16")
-            result |= _test_figures(judged, part.labels, data.classes)
         result["state"] = "complete"
     except GeneratorExit:
+        if not control.prune:  # the loop was left by an accident: what is recorded waits for the next start
+            return
         result["state"] = "pruned"
+    except (Stopped, InputError):
+        raise
     except Diverged as error:
         result |= {"state": "failed", "reason": f"diverged: {error}"}
-    except Stopped:
-        raise
-    except InputError as error:
-        result |= {"state": "failed", "reason": str(error)}
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
+        # Whatever a training dies of must not stop the study that it belongs to.
         result |= {"state": "failed", "reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-    if last:
+    if rows:
         result |= _last_figures(rows)
-        if last.network and result["state"] == "complete":
-            about = {
-                "classes": data.classes,
-                "recipe": recipe.model_dump(),
-                "mean": data.mean.tolist(),
-                "std": data.std.tolist(),
-            }
-            save_weights(folder / "weights.safetensors", last.network, about)
-    write_json(
-        folder / "environment.json", environment(threads=torch.get_num_threads(), device=str(pick_device(task.device)))
-    )
+    if last and last.network and result["state"] == "complete":
+        mean, std = data.mean.tolist(), data.std.tolist()
+        about = {"classes": data.classes, "recipe": recipe.model_dump(), "mean": mean, "std": std}
+        save_weights(folder / "weights.safetensors", last.network, about)
+        if task.test:
+            result |= _open_test(folder, task, data, last.network)
+    device = str(pick_device(task.device))
+    write_json(folder / "environment.json", environment(threads=torch.get_num_threads(), device=device))
     write_json(folder / "result.json", result)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _identity(task: Task) -> dict[str, Any]:
+    """Return what makes two trainings the same, whatever they are called and wherever they lie."""
+    spec, recipe, config = from_mapping(task.spec), load_recipe(task.recipe), data_config(task.data)
+    return {
+        "spec_id": spec.id,
+        "recipe_id": recipe.id,
+        "data": config.name,
+        "val_fraction": config.val_fraction,
+        "split_seed": config.split_seed,
+        "seed": task.seed,
+        "everything": task.everything,
+    }
+
+
+def _open_test(folder: Path, task: Task, data: Data, network: Network) -> dict[str, Any]:
+    """Judge a trained network on the test set, and leave a record of having opened it."""
+    recipe, device = load_recipe(task.recipe), pick_device(task.device)
+    part = data.open_test(folder / "test_openings.jsonl", f"{network.spec.name} after its last epoch")
+    judged = judge(network, data, part, recipe, pick_precision(recipe.precision, device) == "bf16")
+    return _test_figures(judged, part.labels, data.classes)
+
+
+def check_test(task: Task) -> None:
+    """Raise InputError where a task asks for a test set that is not there, before anything is trained."""
+    folder = find_folder(data_config(task.data).name, data_root())
+    if task.test and folder and not (folder / "test").is_dir():
+        raise InputError(f"{folder}: has no test/ to open; add it, or leave out --test.")
 
 
 def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
@@ -138,21 +156,16 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     another is refused.
     """
     folder, reins = Path(task.folder), _Shown(show)
+    check_test(task)
     if (folder / "result.json").exists():
-        known = read_json(folder / "result.json")
-        ids = {
-            "spec_id": from_mapping(task.spec).id,
-            "recipe_id": load_recipe(task.recipe).id,
-            "seed": task.seed,
-            "data": task.data["name"],
-        }
-        differences = list(differing({key: known.get(key) for key in ids}, ids))
+        known, asked = read_json(folder / "result.json"), _identity(task)
+        differences = list(differing({key: known.get(key) for key in asked}, asked))
         if differences:
             raise InputError(
                 f"{folder}: holds another training ({'; '.join(differences)}); name a new folder with --run."
             )
-        if known["state"] == "complete" and ("test_accuracy" in known or not task.test):
-            return known, 0
+        if known["state"] == "complete":
+            return _with_test(folder, task, known), 0
     show.begin(folder.name, 1, 0)
     show.started(reins.key, int(task.recipe["epochs"]))
     try:
@@ -164,6 +177,17 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     finally:
         show.close()
     return read_json(folder / "result.json"), 0
+
+
+def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any]:
+    """Return a finished training's result, with the test set opened now if it is asked for and was not yet."""
+    if not task.test or "test_accuracy" in known:
+        return known
+    network = build(from_mapping(task.spec)).to(pick_device(task.device))
+    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    known |= _open_test(folder, task, _loaded(data_config(task.data)), network)
+    write_json(folder / "result.json", known)
+    return known
 
 
 class _Shown(Control):
@@ -185,7 +209,6 @@ class _Shown(Control):
 
 def _last_figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     last = rows[-1]
-    speeds = sorted(row["images_per_second"] for row in rows)
     return {
         "epochs": last["epoch"],
         "val_accuracy": last["val_accuracy"],
@@ -194,7 +217,7 @@ def _last_figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "train_loss": last["train_loss"],
         "train_accuracy": last["train_accuracy"],
         "seconds": sum(row["seconds"] for row in rows),
-        "images_per_second": speeds[len(speeds) // 2],
+        "images_per_second": statistics.median(row["images_per_second"] for row in rows),
     }
 
 

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
+from arch.errors import InputError
 from search.training import Control, Stopped
 from search.trial import Task, run
 
@@ -52,19 +53,22 @@ def work(pipe: Connection) -> None:
         key, task = pipe.recv()
         reins = _Reins(pipe, key)
         reins.stop = asked_to_stop
-        pipe.send((key, _train(pipe, key, task, reins), None))
+        pipe.send((key, *_train(pipe, key, task, reins)))
 
 
-def _train(pipe: Connection, key: str, task: Task, reins: _Reins) -> str:
-    epochs = run(task, reins)
+def _train(pipe: Connection, key: str, task: Task, reins: _Reins) -> tuple[str, str | None]:
     try:
+        epochs = run(task, reins)
         for epoch in epochs:
             pipe.send((key, "epoch", epoch.metrics()))
             if not pipe.recv():
+                reins.prune = True
                 epochs.close()  # type: ignore[attr-defined]
     except Stopped:
-        return "stopped"
-    return "done"
+        return "stopped", None
+    except InputError as error:
+        return "refused", str(error)
+    return "done", None
 
 
 def main() -> None:

@@ -103,6 +103,8 @@ def test_errors_name_file_row_and_a_near_name(case: str) -> None:
         ("a: 1\na: 2\n", "line 2: not readable as YAML: the key 'a' stands twice"),
         ("a: &x [1]\nb: *x\n", "line 2"),
         ("a: [1\n", "line 2"),
+        ("? [a, b]\n: 1\n", "a key is no plain text"),
+        ("[" * 200_000, "nested more than"),
         ("!!python/object/apply:os.system [true]", "could not determine a constructor"),
     ],
 )

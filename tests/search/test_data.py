@@ -141,8 +141,8 @@ def test_a_folder_of_small_images_is_cached_and_found_by_name(tmp_path: Path) ->
 def test_a_folders_own_val_is_the_held_out_part(tmp_path: Path) -> None:
     tree(tmp_path / "d", {"a": [(8, 8)] * 4, "b": [(8, 8)] * 2}, ("train", "val", "test"), "png")
     data = search.load_data(str(tmp_path / "d"), root=tmp_path)
-    assert (len(data.train), len(data.val)) == (6, 6)
-    assert data.split == "own val/ of 6 images"
+    assert (len(data.train), len(data.val), len(data.everything)) == (6, 6, 12)
+    assert data.split == f"own val/ {data.split[9:]}"
 
 
 def test_mixed_jpegs_go_through_workers_and_a_random_crop(tmp_path: Path) -> None:
@@ -152,11 +152,11 @@ def test_mixed_jpegs_go_through_workers_and_a_random_crop(tmp_path: Path) -> Non
     assert isinstance(data.train, Files)
     recipe = search.load_recipe("tutorial_002_flowers", {"resize": 64})
     for batches in (training_batches(len(data.train), 2, 0, 0), plain_batches(len(data.train), 2)):
-        one, two = (list(data.stream(data.train, batches, recipe, 64, CPU)) for _ in range(2))
+        one, two = (list(data.stream(data.train, batches, recipe, (64, 64), CPU)) for _ in range(2))
         assert [x.shape for x, _ in one] == [(2, 3, 64, 64)] * 2
         assert all(torch.equal(a, b) and torch.equal(p, q) for (a, p), (b, q) in zip(one, two, strict=True))
         assert all(float(x.min()) >= -1 and float(x.max()) <= 1 for x, _ in one)
-    other = next(iter(data.stream(data.train, training_batches(len(data.train), 2, 1, 0), recipe, 64, CPU)))
+    other = next(iter(data.stream(data.train, training_batches(len(data.train), 2, 1, 0), recipe, (64, 64), CPU)))
     assert not torch.equal(other[0], one[0][0])
 
 

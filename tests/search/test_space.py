@@ -106,6 +106,8 @@ def test_enumeration_gives_up_where_it_must(micro: arch.Spec) -> None:
         (Space(family=Family(choices=["inception_v9"])), ["inception_v9", "Did you mean inception_v"]),
         (Space(recipe={"leraning": Range(low=1, high=2)}), ["leraning"]),
         (Space(recipe={"lr": Range(low=-1, high=2)}), ["'lr'"]),
+        (Space(recipe={"batch": Range(low=32, high=128)}), ["recipe.batch", "only choices"]),
+        (Space(splits=Splits(reduce=(1.0, 0.25))), ["reduce", "smaller"]),
         (Space(), ["nothing varies"]),
     ],
 )

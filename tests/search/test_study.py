@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,8 @@ import yaml
 import arch
 import search
 from search.data import Data
-from search.record import read_json, results, status
+from search.record import read_json, read_lines, results, status
+from search.space import Candidate
 from search.study import run_study
 from tests.conftest import study
 
@@ -62,7 +62,8 @@ def test_trials_is_a_total(tmp_path: Path) -> None:
     assert run_study(study(), run, trials=4).finished == 4
     assert {n: r for n, r in outcomes(run).items() if n < 2} == before
     assert len(optuna_study(run).trials) == 4
-    assert len((run / "attempts.jsonl").read_text().splitlines()) == 3
+    attempts = read_lines(run / "attempts.jsonl")
+    assert [a.get("finished", a.get("ended")) for a in attempts] == [0, "complete", 2, "complete", 2, "complete"]
 
 
 def test_only_the_best_keep_their_weights(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_nothing_feasible_ends_with_a_word(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("search.driver._MOST_INFEASIBLE", 5)
     space = {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"low": 0.0, "high": 1.0}}
     assert run_study(study(max_macs=1000, space=space), tmp_path).ended == "nothing feasible"
-    assert run_study(study(max_macs=1000), tmp_path / "counted").ended == "space exhausted"
+    assert run_study(study(max_macs=1000), tmp_path / "counted").ended == "nothing feasible"
 
 
 def test_a_small_space_ends_early_and_duplicates_are_answered(tmp_path: Path) -> None:
@@ -277,4 +278,49 @@ def test_a_worker_that_dies_costs_one_attempt(tmp_path: Path) -> None:
     assert process.returncode == 0, text
     assert "its process ended with signal SIGKILL; attempt 2 of 3" in text
     assert [r["state"] for r in results(tmp_path / "run")] == ["complete"] * 2
-    assert json.loads((tmp_path / "run" / "attempts.jsonl").read_text())["finished"] == 0
+    assert [a.get("ended") for a in read_lines(tmp_path / "run" / "attempts.jsonl")] == [None, "complete"]
+
+
+def test_a_search_left_by_an_error_keeps_what_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The storage fails in the middle of a trial: the trial is no pruned one, and goes on with the next start."""
+    calls = []
+
+    def fail_once(self: optuna.trial.Trial, value: float, step: int) -> None:
+        calls.append(step)
+        if len(calls) == 1:
+            raise RuntimeError("the storage is gone")
+
+    monkeypatch.setattr(optuna.trial.Trial, "report", fail_once)
+    with pytest.raises(RuntimeError, match="storage is gone"):
+        run_study(study(trials=1), tmp_path)
+    folder = tmp_path / "trials" / "00000"
+    assert (folder / "checkpoint.pt").exists()
+    assert not (folder / "result.json").exists()
+    assert run_study(study(trials=1), tmp_path).finished == 1
+    assert read_json(folder / "result.json")["state"] == "complete"
+
+
+def test_a_storage_that_was_lost_or_is_anothers_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    run_study(study(trials=1, storage=url), tmp_path / "one")
+    with pytest.raises(arch.InputError, match=r"another study called micro .*seed was 0 and is 1"):
+        run_study(study(trials=1, storage=url, seed=1), tmp_path / "two")
+    (tmp_path / "shared.db").unlink()
+    with pytest.raises(arch.InputError, match="holds 1 trials, but the storage knows 0"):
+        run_study(study(trials=2, storage=url), tmp_path / "one")
+
+
+def test_the_same_weights_said_in_two_ways_are_one_candidate() -> None:
+    spec = arch.load(str(study()["network"]))
+    one, two = (search.load_recipe("default", {"aux_weight": weight}) for weight in (0.3, {"3a": 0.3}))
+    assert Candidate(spec, one).key == Candidate(spec, two).key
+    kernel = arch.from_mapping(
+        arch.to_mapping(spec)
+        | {
+            "rows": [
+                dict(row, **({"kernel": [5, 5]} if row["name"] == "stem" else {}))
+                for row in arch.to_mapping(spec)["rows"]
+            ]
+        }
+    )
+    assert Candidate(kernel, one).key == Candidate(spec, one).key
