@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -324,3 +325,26 @@ def test_the_same_weights_said_in_two_ways_are_one_candidate() -> None:
         }
     )
     assert Candidate(kernel, one).key == Candidate(spec, one).key
+
+
+@pytest.mark.slow
+def test_killed_a_dozen_times_at_random_moments(tmp_path: Path) -> None:
+    """Whenever the driver dies: every finished trial stays, and the end is that of a study never killed."""
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(recipe=LONG, trials=8)))
+    moments = random.Random(0)
+    seen: dict[int, dict] = {}
+    for _ in range(12):
+        process = start(tmp_path, "killed")
+        time.sleep(moments.uniform(3, 7))  # importing torch takes about 3 s of it
+        process.kill()
+        process.communicate()
+        now = outcomes(tmp_path / "killed") if (tmp_path / "killed" / "trials").exists() else {}
+        assert {number: now[number] for number in seen} == seen
+        seen = now
+    last = start(tmp_path, "killed")
+    assert last.communicate()[0] is not None
+    assert last.returncode == 0
+    whole = start(tmp_path, "whole")
+    whole.communicate()
+    assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "whole")
+    assert len(optuna_study(tmp_path / "killed").trials) == 8
