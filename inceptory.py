@@ -17,6 +17,7 @@ from rich.table import Table as RichTable
 
 import arch
 from arch.cost import NetworkCost
+from arch.diff import described, differences
 from arch.edit import with_classes, with_input
 from arch.errors import InputError, near
 from arch.registry import BLOCKS, HEADS
@@ -92,21 +93,22 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "") -> None:
     if kind is Format.json:
         print(json.dumps(rows, indent=2))
     elif kind is Format.table:
-        table = RichTable(title=title.replace("[", r"\[") or None, title_justify="left", box=None, pad_edge=False)
+        grid = RichTable(title=title.replace("[", r"\[") or None, title_justify="left", box=None, pad_edge=False)
         columns = list(rows[0]) if rows else []
         for column in columns:
             numbers = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
             whole = numbers or column == columns[0]
-            table.add_column(_cell(column), justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
+            grid.add_column(_cell(column), justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
         for row in rows:
-            table.add_row(*(_cell(row[column]) for column in columns))
-        out.print(table)
+            grid.add_row(*(_cell(row[column]) for column in columns))
+        out.print(grid)
     else:
         import pandas as pd
 
-        from reports.tables import emit
+        from reports.tables import Table
 
-        print(emit(pd.DataFrame(rows), kind.value))
+        table = Table("table", "", pd.DataFrame(rows))
+        print({"csv": table.csv, "md": table.markdown, "latex": table.latex}[kind.value](), end="")
 
 
 def _say(text: str) -> None:
@@ -200,7 +202,7 @@ def show(
         {
             "row": f"aux {row.name}" if where else row.name,
             "block": row.block,
-            "arguments": ", ".join(f"{key} {_args(value)}" for key, value in args[row.name].items()),
+            "arguments": described(args[row.name]),
             "output": _shape(row.output),
             "params": row.params,
             "MACs": row.macs,
@@ -212,10 +214,6 @@ def show(
         f"{total.params:,} parameters and {total.macs:,} MACs; heads {total.aux_params:,} and {total.aux_macs:,}\n"
     )
     _print(rows, Format(format.value), title)
-
-
-def _args(value: Any) -> str:
-    return ">".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @app.command()
@@ -269,59 +267,8 @@ def diff(a: str, b: str, format: FormatOption = Format.table) -> None:
     """Set two networks side by side, row by row."""
     first, second = arch.load(a), arch.load(b)
     if first.name == second.name:
-        first, second = replace(first, name=a), replace(second, name=b)
-    if first.name == second.name:
-        second = replace(second, name=f"{b} (2)")
-    _print(_differences(first, second), format, f"{first.name} and {second.name}\n")
-
-
-def _differences(a: arch.Spec, b: arch.Spec) -> list[dict[str, Any]]:
-    costs = [{row.name: row for row in arch.cost(spec).rows} for spec in (a, b)]
-    texts = [
-        {row.name: f"{row.block} {', '.join(f'{k} {_args(v)}' for k, v in row.args.items())}" for row in spec.rows}
-        for spec in (a, b)
-    ]
-    names = [*costs[0], *(name for name in costs[1] if name not in costs[0])]
-    rows = []
-    for name in names:
-        old, new = costs[0].get(name), costs[1].get(name)
-        one, two = (
-            text.get(name, cost.block if (cost := part) else "") for text, part in zip(texts, (old, new), strict=True)
-        )
-        rows.append(
-            {
-                "row": name,
-                a.name: one or "-",
-                b.name: ("=" if one == two else two) or "-",
-                "params": (new.params if new else 0) - (old.params if old else 0),
-                "MACs": (new.macs if new else 0) - (old.macs if old else 0),
-            }
-        )
-    total_a, total_b = arch.cost(a), arch.cost(b)
-    for key in ("input", "classes", "style"):
-        one, two = str(getattr(a, key)), str(getattr(b, key))
-        if one != two:
-            rows.append({"row": key, a.name: one, b.name: two, "params": None, "MACs": None})
-    heads = [", ".join(f"{after}: {head.head}" for after, head in spec.heads.items()) for spec in (a, b)]
-    rows.append(
-        {
-            "row": "heads",
-            a.name: heads[0],
-            b.name: "=" if heads[0] == heads[1] else heads[1],
-            "params": total_b.aux_params - total_a.aux_params,
-            "MACs": total_b.aux_macs - total_a.aux_macs,
-        }
-    )
-    rows.append(
-        {
-            "row": "total without heads",
-            a.name: "",
-            b.name: "",
-            "params": total_b.params - total_a.params,
-            "MACs": total_b.macs - total_a.macs,
-        }
-    )
-    return rows
+        first, second = replace(first, name=a), replace(second, name=b if a != b else f"{b} (2)")
+    _print(differences(first, second), format, f"{first.name} and {second.name}\n")
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,14 +45,15 @@ class Table:
     def markdown(self) -> str:
         """Return a GitHub table with caption and notes."""
         body = self.printed().map(lambda text: text.replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)
-        notes = "".join(f"\n\n{note}" for note in self.notes)
-        return f"**{self.caption}**\n\n{body}{notes}\n"
+        parts = [f"**{self.caption}**" if self.caption else "", str(body), *self.notes]
+        return "\n\n".join(filter(None, parts)) + "\n"
 
     def latex(self) -> str:
         """Return a booktabs table with caption and notes."""
         body = self.printed().rename(columns=_tex).map(_tex)
-        caption = _tex(" ".join([f"{self.caption}.", *self.notes]))
-        return body.style.hide(axis="index").to_latex(hrules=True, caption=caption, label=f"tab:{self.name}")
+        caption = _tex(" ".join([f"{self.caption}.", *self.notes])) if self.caption else None
+        label = f"tab:{self.name}" if self.caption else None
+        return str(body.style.hide(axis="index").to_latex(hrules=True, caption=caption, label=label))
 
     def write(self, folder: Path) -> None:
         """Write `NAME.csv`, `NAME.md` and `NAME.tex`."""
@@ -301,18 +301,3 @@ def _label(run: Run) -> str:
 
 def _objective(run: Run, value: float) -> str:
     return f"{percent(value)} %" if run.objective == "val_accuracy" else f"{value:.4f}"
-
-
-def emit(frame: pd.DataFrame, kind: str) -> str:
-    """Return a frame as `json`, `csv`, `md` or `latex` text."""
-    table = Table("table", "", frame)
-    match kind:
-        case "json":
-            return json.dumps(json.loads(frame.to_json(orient="records")), indent=2)
-        case "csv":
-            return table.csv().rstrip("\n")
-        case "md":
-            return str(table.printed().to_markdown(index=False, disable_numparse=True))
-    return str(table.printed().rename(columns=_tex).map(_tex).style.hide(axis="index").to_latex(hrules=True)).rstrip(
-        "\n"
-    )

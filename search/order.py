@@ -23,11 +23,18 @@ def mix(*numbers: int) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big")
 
 
+def steps_an_epoch(length: int, batch: int) -> int:
+    """Return how many full batches there are, or one where not even one is full."""
+    return max(1, length // batch)
+
+
 def training_batches(length: int, batch: int, seed: int, epoch: int) -> list[Batch]:
     """Return an epoch's batches, shuffled; what does not fill the last batch waits for another epoch."""
     order = torch.randperm(length, generator=Generator().manual_seed(mix(seed, epoch)))
-    batch = min(batch, length)
-    return [Batch(order[step * batch : (step + 1) * batch], mix(seed, epoch, step)) for step in range(length // batch)]
+    return [
+        Batch(order[step * batch : (step + 1) * batch], mix(seed, epoch, step))
+        for step in range(steps_an_epoch(length, batch))
+    ]
 
 
 def plain_batches(length: int, batch: int) -> list[Batch]:

@@ -31,11 +31,19 @@ import yaml
 from arch.errors import InputError
 from arch.strict import load_yaml
 
+_PART = ".inceptory-part"  # the ending of files that are still being written
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what writes left behind that a kill cut short; nothing else, whatever the folder is."""
+    for leftover in folder.glob(f".*{_PART}"):
+        leftover.unlink()
+
 
 def replace_file(path: Path, write: Callable[[str], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in its place at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
     os.close(handle)
     try:
         write(temporary)

@@ -21,7 +21,7 @@ from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import Data, Memory, Part
 from search.hardware import pick_device, pick_precision
-from search.order import mix, plain_batches, training_batches
+from search.order import mix, plain_batches, steps_an_epoch, training_batches
 from search.recipe import Recipe, load_recipe
 
 _EVAL_BATCH = 250
@@ -179,7 +179,7 @@ class _Trainer:
         self.device, self.path, self.control = device, checkpoint, control
         self.part = data.train if on == "train" else data.everything
         self.judged_on = data.val if on == "train" else None
-        self.steps_an_epoch = max(1, len(self.part) // recipe.batch)
+        self.steps_an_epoch = steps_an_epoch(len(self.part), recipe.batch)
         self.steps = recipe.epochs * self.steps_an_epoch
         if recipe.max_steps:
             self.steps = min(self.steps, recipe.max_steps)
@@ -335,7 +335,10 @@ class _Trainer:
 
 
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer over a network's parameters."""
+    """Return the recipe's optimizer over a network's parameters.
+
+    RMSprop has the decay 0.9 and epsilon 1.0 of Szegedy et al. 2015, section 8; Adam torch's own values.
+    """
     parameters = list(network.parameters())
     common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     match recipe.optimizer:

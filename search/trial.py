@@ -24,7 +24,16 @@ from search.hardware import pick_device, pick_precision
 from search.interrupt import caught
 from search.progress import Silent
 from search.recipe import load_recipe
-from search.record import differing, environment, read_json, write_json, write_lines, write_text, write_yaml
+from search.record import (
+    clear_leftovers,
+    differing,
+    environment,
+    read_json,
+    write_json,
+    write_lines,
+    write_text,
+    write_yaml,
+)
 from search.training import Control, Diverged, Epoch, Judged, Stopped, fit, judge
 
 
@@ -69,8 +78,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     on: Literal["train", "everything"] = "everything" if task.everything else "train"
     checkpoint = folder / "checkpoint.pt"
     epochs = fit(spec, data, recipe, seed=task.seed, on=on, device=task.device, checkpoint=checkpoint, control=control)
-    for leftover in folder.glob(".*.*"):  # of writes that a kill cut short
-        leftover.unlink()
+    clear_leftovers(folder)
     write_text(folder / "spec.yaml", to_yaml(spec))
     write_yaml(folder / "recipe.yaml", recipe.model_dump())
     costs = cost(spec)
@@ -183,7 +191,7 @@ def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any
     """Return a finished training's result, with the test set opened now if it is asked for and was not yet."""
     if not task.test or "test_accuracy" in known:
         return known
-    network = build(from_mapping(task.spec)).to(pick_device(task.device))
+    network = build(from_mapping(task.spec)).to(pick_device(task.device)).to(memory_format=torch.channels_last)
     network.load_state_dict(load_file(folder / "weights.safetensors"))
     known |= _open_test(folder, task, _loaded(data_config(task.data)), network)
     write_json(folder / "result.json", known)

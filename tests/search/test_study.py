@@ -113,8 +113,8 @@ def test_a_small_space_ends_early_and_duplicates_are_answered(tmp_path: Path) ->
 
 
 def test_duplicates_count_towards_the_total(tmp_path: Path) -> None:
-    space = {"recipe": {"lr": {"choices": [0.05, 0.1]}}, "aux_weight": {"low": 0.299999999, "high": 0.3}}
-    outcome = run_study(study(space=space | {"aux_weight": {"choices": [0.1, 0.2, 0.3, 0.4, 0.5]}}, trials=9), tmp_path)
+    space = {"recipe": {"lr": {"choices": [0.05, 0.1]}}, "aux_weight": {"choices": [0.1, 0.2, 0.3, 0.4, 0.5]}}
+    outcome = run_study(study(space=space, trials=9), tmp_path)
     found = list(results(tmp_path))
     assert outcome.finished == len(found) == 9
     assert any("duplicate_of" in r for r in found)
@@ -171,8 +171,6 @@ def test_a_pruner_ends_trials_early(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "qmc", "gp", "cmaes"])
 def test_samplers_by_name(sampler: str, tmp_path: Path) -> None:
-    if sampler == "cmaes":
-        pytest.importorskip("cmaes")
     recipe = {"base": "default", "epochs": 1, "batch": 512, "precision": "fp32"}
     assert run_study(study(sampler={"name": sampler}, recipe=recipe, trials=2), tmp_path).finished == 2
 
@@ -342,8 +340,8 @@ def test_killed_a_dozen_times_at_random_moments(tmp_path: Path) -> None:
         assert {number: now[number] for number in seen} == seen
         seen = now
     last = start(tmp_path, "killed")
-    assert last.communicate()[0] is not None
-    assert last.returncode == 0
+    text = last.communicate()[0]
+    assert last.returncode == 0, text
     whole = start(tmp_path, "whole")
     whole.communicate()
     assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "whole")
