@@ -92,7 +92,7 @@ def count(placed: Placed) -> tuple[int, int, int]:
     if isinstance(node, Conv):
         out, rows, columns = placed.output
         weights = out * (placed.input[0] // node.groups) * node.kernel[0] * node.kernel[1]
-        params = weights + (out if node.bias else 0) + (2 * out if node.norm else 0)
+        params = weights + (out if node.bias else 0) + (out * (1 + node.norm_scale) if node.norm else 0)
         return params, weights * rows * columns, out * rows * columns
     if isinstance(node, Linear):
         weights = placed.input[0] * node.out

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from arch.nodes import (
+    AdaptivePool,
     Chain,
     Concat,
     Conv,
     Dropout,
     Flatten,
-    GlobalPool,
     Linear,
     Pad,
     Pair,
@@ -49,7 +49,7 @@ class Network(nn.Module):
             {row.name: _module(part, spec.style_of(row)) for row, part in zip(spec.rows, placed.rows, strict=True)}
         )
         self.heads = _Named({after: _module(part, spec.style) for after, part in placed.heads.items()})
-        initialise(self, spec.style.init)
+        initialise(self, spec.style.init, spec.style.std)
 
     def forward(self, images: Tensor, aux: bool | None = None) -> Output:
         """Return the logits of images (N, C, H, W); with `aux` (by default in training) the heads' too."""
@@ -129,10 +129,10 @@ def _module(placed: Placed, style: Style) -> nn.Module:
             return _conv(node, placed, style)
         case Pool() as node:
             return _pool(node)
-        case Linear(out=out):
-            return nn.Linear(placed.input[0], out)
-        case GlobalPool():
-            return nn.AdaptiveAvgPool2d(1)
+        case Linear(out=out, std=std):
+            return _with_std(nn.Linear(placed.input[0], out), std)
+        case AdaptivePool(size=size):
+            return nn.AdaptiveAvgPool2d(size)
         case Flatten():
             return nn.Flatten()
         case Relu():
@@ -146,16 +146,23 @@ def _module(placed: Placed, style: Style) -> nn.Module:
 
 def _conv(node: Conv, placed: Placed, style: Style) -> nn.Sequential:
     c, out = placed.input[0], placed.output[0]
-    layers: dict[str, nn.Module] = {
-        "conv": nn.Conv2d(
-            c, out, node.kernel, node.stride, cast(Pair, node.padding), groups=node.groups, bias=bool(node.bias)
-        )
-    }
+    conv = nn.Conv2d(
+        c, out, node.kernel, node.stride, cast(Pair, node.padding), groups=node.groups, bias=bool(node.bias)
+    )
+    layers: dict[str, nn.Module] = {"conv": _with_std(conv, node.std)}
     if node.norm:
         layers["norm"] = nn.BatchNorm2d(out, style.eps, style.momentum)
+        if not node.norm_scale:
+            layers["norm"].register_parameter("weight", None)
     if node.activation:
         layers["relu"] = nn.ReLU()
     return nn.Sequential(OrderedDict(layers))
+
+
+def _with_std(layer: nn.Module, std: float | None) -> nn.Module:
+    """Note on a layer how far its first weights spread where that is not the style's."""
+    layer.first_std = std  # type: ignore[assignment]
+    return layer
 
 
 def _pool(node: Pool) -> nn.Module:
@@ -165,12 +172,12 @@ def _pool(node: Pool) -> nn.Module:
     return nn.AvgPool2d(node.kernel, node.stride, padding, ceil_mode=node.ceil, count_include_pad=node.count_pad)
 
 
-def initialise(network: nn.Module, init: str) -> None:
+def initialise(network: nn.Module, init: str, std: float = 0.1) -> None:
     """Draw the weights anew, in place.
 
     `torch`: the layers' own defaults. `kaiming`: normal, fan-out, for convolutions, and normal with
     deviation 0.01 for linear layers (tutorials 000 and 002). `glorot`: uniform (TensorFlow's
-    default). `truncated`: normal with deviation 0.1 cut at two deviations (TF-Slim's Inception v3).
+    default). `truncated`: normal cut at two deviations, `std` or a layer's own (TF-Slim's Inception v3).
     Biases are zero in the last three.
     """
     for module in network.modules():
@@ -179,7 +186,8 @@ def initialise(network: nn.Module, init: str) -> None:
         if init == "glorot":
             nn.init.xavier_uniform_(module.weight)
         elif init == "truncated":
-            nn.init.trunc_normal_(module.weight, std=0.1, a=-0.2, b=0.2)
+            own = getattr(module, "first_std", None) or std
+            nn.init.trunc_normal_(module.weight, std=own, a=-2 * own, b=2 * own)
         elif isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         else:

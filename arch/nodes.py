@@ -7,7 +7,7 @@ a paper's figure says; input channels, map size and style arrive when a tree is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 Pair = tuple[int, int]
@@ -30,7 +30,8 @@ class Node:
 class Conv(Node):
     """Convolution, then norm, then activation, as the style says where these are None.
 
-    `out` None means a depthwise convolution of `multiplier` outputs for each input channel.
+    `out` None means a depthwise convolution of `multiplier` outputs for each input channel. `std` is the
+    deviation of this layer's first weights where it is not the style's; `norm_scale` is settled by the style.
     """
 
     out: int | None
@@ -43,6 +44,8 @@ class Conv(Node):
     activation: bool | None = None
     bias: bool | None = None
     name: str = ""
+    std: float | None = None
+    norm_scale: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,10 @@ class Pool(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class GlobalPool(Node):
-    """The mean over the whole map, (C, H, W) -> (C, 1, 1)."""
+class AdaptivePool(Node):
+    """Means over `size` even windows, which may overlap, (C, H, W) -> (C, *size); by default over the whole map."""
 
+    size: Pair = (1, 1)
     name: str = ""
 
 
@@ -101,6 +105,7 @@ class Linear(Node):
 
     out: int
     name: str = ""
+    std: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,18 @@ class Residual(Node):
     name: str = ""
 
 
+def signature(node: Node) -> str:
+    """Return a node and all in it as text; what is at its default is left out, so that new options change no text."""
+    given = ((f.name, getattr(node, f.name)) for f in fields(node) if getattr(node, f.name) != f.default)  # type: ignore[arg-type]
+    return f"{type(node).__name__}({', '.join(f'{name}={_signature(value)}' for name, value in given)})"
+
+
+def _signature(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_signature, value))}]"
+    return signature(value) if isinstance(value, Node) else repr(value)
+
+
 def _pair(size: Size) -> Pair:
     return size if isinstance(size, tuple) else (size, size)
 
@@ -152,11 +169,12 @@ def conv(
     norm: bool | None = None,
     activation: bool | None = None,
     bias: bool | None = None,
+    std: float | None = None,
 ) -> Conv:
     """A convolution of `out` channels; norm, activation and bias follow the style where None."""
     kernel = _pair(kernel)
     name = f"conv{kernel[0]}x{kernel[1]}"
-    return Conv(out, kernel, _pair(stride), padding, groups, 1, norm, activation, bias, name)
+    return Conv(out, kernel, _pair(stride), padding, groups, 1, norm, activation, bias, name, std)
 
 
 def depthwise(multiplier: int, kernel: Size, stride: Size = 1, padding: Padding = "same") -> Conv:
@@ -191,9 +209,14 @@ def avg_pool(
     return Pool("avg", _pair(kernel), _pair(stride), padding, ceil, count_pad, name="avg_pool")
 
 
-def global_pool() -> GlobalPool:
+def global_pool() -> AdaptivePool:
     """The mean over the map."""
-    return GlobalPool("global_pool")
+    return AdaptivePool(name="global_pool")
+
+
+def adaptive_pool(size: Size) -> AdaptivePool:
+    """Means over `size` even windows, whatever the map."""
+    return AdaptivePool(_pair(size), "adaptive_pool")
 
 
 def relu() -> Relu:
@@ -216,9 +239,9 @@ def flatten() -> Flatten:
     return Flatten("flatten")
 
 
-def linear(out: int) -> Linear:
+def linear(out: int, std: float | None = None) -> Linear:
     """A fully connected layer with bias."""
-    return Linear(out, "linear")
+    return Linear(out, "linear", std)
 
 
 def chain(*nodes: Node) -> Chain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple, get_type_hints
@@ -67,9 +67,9 @@ class Definition:
             raise from_validation(error, f"{where}, {self.name}", self.parameters) from None
         return {name: getattr(model, name) for name in self.parameters if name in args}
 
-    def complete(self, args: dict[str, Any]) -> dict[str, Any]:
-        """Return `args` with every default filled in."""
-        return {name: args.get(name, p.default) for name, p in self.parameters.items()}
+    def chosen(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `args` without those that are at their default."""
+        return {name: args[name] for name, p in self.parameters.items() if name in args and args[name] != p.default}
 
 
 class Registry:

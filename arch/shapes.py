@@ -14,12 +14,12 @@ from typing import Any
 
 from arch.errors import ShapeError, SpecError
 from arch.nodes import (
+    AdaptivePool,
     Chain,
     Concat,
     Conv,
     Dropout,
     Flatten,
-    GlobalPool,
     Linear,
     Node,
     Pad,
@@ -81,9 +81,9 @@ def place(node: Node, shape: Shape, style: Style) -> Placed:
         case Linear():
             _need_vector(node, shape)
             return Placed(node.name, node, shape, (node.out,))
-        case GlobalPool():
+        case AdaptivePool():
             _need_map(node, shape)
-            return Placed(node.name, node, shape, (shape[0], 1, 1))
+            return Placed(node.name, node, shape, (shape[0], *node.size))
         case Flatten():
             return Placed(node.name, node, shape, (math.prod(shape),))
         case Pad():
@@ -144,10 +144,13 @@ def _place_conv(node: Conv, shape: Shape, style: Style) -> Placed:
     out = c * node.multiplier if node.out is None else node.out
     if c % groups or out % groups:
         raise ShapeError(f"{groups} groups do not divide {c} input and {out} output channels", (node.name,))
-    norm = style.norm == "batch" if node.norm is None else node.norm
+    norm = style.norm != "none" if node.norm is None else node.norm
     activation = style.activation == "relu" if node.activation is None else node.activation
     bias = style.has_bias(norm) if node.bias is None else node.bias
-    settled = Conv(out, node.kernel, node.stride, padding, groups, 1, norm, activation, bias, node.name)
+    scale = style.norm != "batch_shift"
+    settled = Conv(
+        out, node.kernel, node.stride, padding, groups, 1, norm, activation, bias, node.name, node.std, scale
+    )
     rows = _windows(h, node.kernel[0], node.stride[0], padding[0])
     columns = _windows(w, node.kernel[1], node.stride[1], padding[1])
     if rows < 1 or columns < 1:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 import arch.blocks
 import arch.heads  # noqa: F401  (importing these two fills the registries)
 from arch.errors import InputError, SpecError, from_validation, near
-from arch.nodes import Node
+from arch.nodes import Node, signature
 from arch.registry import BLOCKS, HEADS, Definition
 from arch.strict import load_yaml
 from arch.style import Style
@@ -105,7 +105,7 @@ class Spec:
 
     @cached_property
     def id(self) -> str:
-        """Sixteen hex digits of everything that is computed; names, source and comments are left out."""
+        """Sixteen hex digits of everything that is computed; names, source and what is at its default are left out."""
         return _digest(self._canonical(nodes=False))
 
     @cached_property
@@ -118,20 +118,20 @@ class Spec:
         return {
             "input": self.input,
             "classes": self.classes,
-            "style": self.style.model_dump(),
+            "style": self.style.model_dump(exclude_defaults=True),
             "rows": [
                 [
-                    repr(expand_row(row)) if nodes else [row.block, row.definition.complete(dict(row.args))],
-                    self.style_of(row).model_dump(),
+                    signature(expand_row(row)) if nodes else [row.block, row.definition.chosen(row.args)],
+                    self.style_of(row).model_dump(exclude_defaults=True),
                 ]
                 for row in self.rows
             ],
             "heads": [
                 [
                     position.get(after, FINAL),
-                    repr(expand_head(head, self.classes))
+                    signature(expand_head(head, self.classes))
                     if nodes
-                    else [head.head, head.definition.complete(dict(head.args) | {"classes": self.classes})],
+                    else [head.head, [head.definition.chosen(head.args), self.classes]],
                 ]
                 for after, head in sorted(self.heads.items(), key=lambda item: position.get(item[0], len(position)))
             ],
