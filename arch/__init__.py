@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from arch.cost import cost
 from arch.errors import InputError, SpecError
+from arch.measure import measure
 from arch.spec import Spec, from_mapping, list_networks, load, to_mapping, to_yaml
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "from_mapping",
     "list_networks",
     "load",
+    "measure",
     "to_mapping",
     "to_yaml",
 ]

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-MODULES = ["arch.spec", "arch.cost", "arch.modules", "search.data", "search.training", "search.study", "reports.load"]
+MODULES = [
+    "arch.spec",
+    "arch.cost",
+    "arch.measure",
+    "arch.modules",
+    "search.data",
+    "search.training",
+    "search.study",
+    "reports.load",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
