@@ -17,10 +17,13 @@ from rich.table import Table as RichTable
 
 import arch
 from arch.cost import NetworkCost
-from arch.diff import described, differences
+from arch.dead import warning
+from arch.diff import SAME, described, differences, sized
 from arch.edit import with_classes, with_input
 from arch.errors import InputError, near
+from arch.measure import NetworkMeasures
 from arch.registry import BLOCKS, HEADS
+from arch.spec import FINAL
 from arch.strict import parse_yaml
 
 app = typer.Typer(
@@ -98,7 +101,9 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "") -> None:
         for column in columns:
             numbers = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
             whole = numbers or column == columns[0]
-            grid.add_column(_cell(column), justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
+            wide = len(column) > max(len(_cell(row[column])) for row in rows)
+            header = _cell(column).replace("_", "_\n") if wide else _cell(column)
+            grid.add_column(header, justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
         for row in rows:
             grid.add_row(*(_cell(row[column]) for column in columns))
         out.print(grid)
@@ -190,30 +195,50 @@ def show(
     input: InputOption = None,
     classes: ClassesOption = None,
 ) -> None:
-    """Show a network row by row, with shapes and costs."""
+    """Show a network row by row, with shapes, costs and what is wrong with it."""
     spec = _network(network, input, classes)
     if format is ShowFormat.yaml:
         print(arch.to_yaml(spec), end="")
         return
-    total = arch.cost(spec)
-    args = {row.name: row.args for row in spec.rows} | {after: head.args for after, head in spec.heads.items()}
-    parts = [(row, "") for row in total.rows] + [(row, f"after {row.name}") for row in total.aux]
-    rows = [
-        {
-            "row": f"aux {row.name}" if where else row.name,
-            "block": row.block,
-            "arguments": described(args[row.name]),
-            "output": _shape(row.output),
-            "params": row.params,
-            "MACs": row.macs,
-        }
-        for row, where in parts
-    ]
+    if format is ShowFormat.latex:
+        from reports.architecture import architecture_table
+
+        print(architecture_table(spec), end="")
+        return
+    total, measures = arch.cost(spec), arch.measure(spec)
     title = (
         f"{spec.name}, {spec.source}\ninput {_shape(spec.input)}, {spec.classes} classes; without auxiliary heads "
         f"{total.params:,} parameters and {total.macs:,} MACs; heads {total.aux_params:,} and {total.aux_macs:,}\n"
+        f"{measures.depth} layers deep; receptive field {sized(measures.receptive_field)}; "
+        f"peak activation memory {_mib(measures.peak_memory):.4g} MiB (batch 1, float32)\n"
     )
-    _print(rows, Format(format.value), title)
+    _print(_show_rows(spec, total, measures), Format(format.value), title)
+    if found := warning({row.name: row.dead for row in measures.rows}, total.params):
+        _say(f"\n{found}") if format is ShowFormat.table else err.print(found, markup=False, highlight=False)
+
+
+def _show_rows(spec: arch.Spec, total: NetworkCost, measures: NetworkMeasures) -> list[dict[str, Any]]:
+    args = [row.args for row in spec.rows] + [spec.heads[name].args for name in (FINAL, *spec.aux_rows)]
+    names = [row.name for row in total.rows] + [f"aux {row.name}" for row in total.aux]
+    parts = zip(names, args, (*total.rows, *total.aux), (*measures.rows, *measures.aux), strict=True)
+    return [
+        {
+            "row": name,
+            "block": row.block,
+            "arguments": described(given),
+            "output": _shape(row.output),
+            "depth": found.depth,
+            "receptive_field": sized(found.field.size if found.field else None),
+            "params": row.params,
+            "MACs": row.macs,
+            "dead_weights": found.dead_weights,
+        }
+        for name, given, row, found in parts
+    ]
+
+
+def _mib(amount: int) -> float:
+    return amount / 2**20
 
 
 @app.command()
@@ -224,12 +249,12 @@ def count(
     classes: ClassesOption = None,
     format: FormatOption = Format.table,
 ) -> None:
-    """Count parameters, MACs and activations from the spec."""
+    """Count parameters, MACs, activations and more from the spec."""
     names = [name for given in networks for name in (arch.list_networks(given) if "*" in given else [given])]
     if not names:
         raise InputError(f"no network matches {', '.join(networks)}; `inceptory list networks` names all.")
     specs = [_network(name, input, classes) for name in names]
-    rows = [_count_row(spec, arch.cost(spec), detailed=format is Format.json) for spec in specs]
+    rows = [_count_row(spec, detailed=format is Format.json) for spec in specs]
     wrong = []
     if check:
         from arch.judge import check as judge
@@ -244,7 +269,9 @@ def count(
         raise typer.Exit(1)
 
 
-def _count_row(spec: arch.Spec, total: NetworkCost, detailed: bool) -> dict[str, Any]:
+def _count_row(spec: arch.Spec, detailed: bool) -> dict[str, Any]:
+    total, measures = arch.cost(spec), arch.measure(spec)
+    field = measures.receptive_field
     row: dict[str, Any] = {
         "network": spec.name,
         "input": list(spec.input) if detailed else _shape(spec.input),
@@ -253,22 +280,44 @@ def _count_row(spec: arch.Spec, total: NetworkCost, detailed: bool) -> dict[str,
         "macs": total.macs,
         "aux_macs": total.aux_macs,
         "activations": total.activations,
+        "dead_weights": measures.dead_weights,
+        "depth": measures.depth,
+        "receptive_field": field if detailed else sized(field),
     }
-    if detailed:
-        row["rows"] = [
-            {"name": r.name, "block": r.block, "output": list(r.output), "params": r.params, "macs": r.macs}
-            for r in total.rows
-        ]
-    return row
+    if not detailed:
+        return row | {"peak_memory_MiB": _mib(measures.peak_memory)}
+    rows = [
+        {"name": r.name, "block": r.block, "output": list(r.output), "params": r.params, "macs": r.macs}
+        for r in total.rows
+    ]
+    return row | {"peak_memory_bytes": measures.peak_memory, "rows": rows}
 
 
 @app.command()
 def diff(a: str, b: str, format: FormatOption = Format.table) -> None:
-    """Set two networks side by side, row by row."""
+    """Set two networks side by side, row by row, with the change in every quantity."""
     first, second = arch.load(a), arch.load(b)
     if first.name == second.name:
         first, second = replace(first, name=a), replace(second, name=b if a != b else f"{b} (2)")
-    _print(differences(first, second), format, f"{first.name} and {second.name}\n")
+    lines = differences(first, second)
+    if format is not Format.table:
+        _print(lines, format)
+        return
+    first_keys = ("row", first.name, second.name, "params", "MACs")
+    _print([{key: line[key] for key in first_keys} for line in lines], format, f"{first.name} and {second.name}\n")
+    others = [key for key in lines[0] if key not in first_keys]
+    moved = [key for key in others if any(_changes(line[key]) for line in lines)]
+    if moved:
+        chosen = [line for line in lines if any(_changes(line[key]) for key in moved)]
+        _print(
+            [{key: line[key] for key in ("row", *moved)} for line in chosen], format, "\nwhat else changes, by row\n"
+        )
+    if still := [key for key in others if key not in moved]:
+        _say(f"\nthe same in every row: {', '.join(still)}")
+
+
+def _changes(value: Any) -> bool:
+    return value not in (0, None, SAME)
 
 
 @app.command()
