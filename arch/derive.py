@@ -31,12 +31,12 @@ def derive(base: Mapping[str, Any], file: Mapping[str, Any], where: str) -> dict
     for key in edits:
         if key not in _EDITS:
             raise SpecError(f"{where}, edits: unknown key '{key}'.{near(key, _EDITS)} Known: {', '.join(_EDITS)}.")
-    result = dict(base) | {"name": file.get("name"), "source": file.get("source", base["source"])}
+    result: dict[str, Any] = dict(base) | {"name": file.get("name"), "source": file.get("source", base["source"])}
     result |= {key: edits[key] for key in ("input", "classes") if key in edits}
-    result["style"] = dict(base["style"]) | _mapping(edits.get("style"), f"{where}, edits: 'style'")
+    result["style"] = {**base["style"], **_mapping(edits.get("style"), f"{where}, edits: 'style'")}
     rows = {row["name"]: row for row in base["rows"]}
     changed = _edited(rows, _mapping(edits.get("rows"), f"{where}, edits: 'rows'"), "block", f"{where}, edits, row")
-    result["rows"] = [{"name": name} | row for name, row in changed.items()]
+    result["rows"] = [{"name": name, **row} for name, row in changed.items()]
     heads = _mapping(edits.get("heads"), f"{where}, edits: 'heads'")
     result["heads"] = _edited(base["heads"], heads, "head", f"{where}, edits, head")
     return result
@@ -55,7 +55,7 @@ def _edited(items: Mapping[str, Any], edits: Mapping[str, Any], kind: str, where
         elif not isinstance(edit, Mapping):
             raise SpecError(f"{where} {name}: is {edit!r}, but it must be '{REMOVE}' or the arguments that change.")
         else:
-            result[name] = dict(edit) if kind in edit else dict(result[name]) | edit
+            result[name] = dict(edit) if kind in edit else {**result[name], **edit}
     return result
 
 
