@@ -321,6 +321,27 @@ def _changes(value: Any) -> bool:
 
 
 @app.command()
+def convert(
+    network: Annotated[str, typer.Argument(help="a network's name")],
+    source: Annotated[Path, typer.Argument(help="weights to read: .safetensors, .pt or .pth")],
+    target: Annotated[Path, typer.Argument(help="weights to write, with one of the same endings")],
+    from_: Annotated[str, typer.Option("--from", help="the library whose weights come in: torchvision or timm")] = "",
+    to: Annotated[str, typer.Option("--to", help="the library that the weights are for")] = "",
+    classes: ClassesOption = None,
+) -> None:
+    """Carry weights over from a library's network to ours, or back."""
+    from arch.convert import from_library, read_weights, to_library, write_weights
+
+    if bool(from_) == bool(to):
+        raise InputError("weights go one way: give either --from LIBRARY or --to LIBRARY.")
+    spec = _network(network, None, classes)
+    weights = read_weights(source)
+    carried = from_library(spec, from_, weights) if from_ else to_library(spec, to, weights)
+    write_weights(target, carried)
+    _say(f"{len(carried)} tensors of {spec.name} written to {target}")
+
+
+@app.command()
 def train(
     network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
     data: Annotated[str, typer.Option(help="a data set, or a folder with train/ and test/")] = "cifar10",

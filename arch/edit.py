@@ -115,10 +115,12 @@ def with_width(spec: Spec, factor: float, round_to: int = 8) -> Spec:
     def scaled(value: Any) -> Any:
         if isinstance(value, Reduced):
             return Reduced(*(scaled(part) for part in value))
+        if isinstance(value, tuple):
+            return tuple(scaled(part) for part in value)
         return max(round_to, round(value * factor / round_to) * round_to)
 
     def widths(row: Row) -> dict[str, Any]:
-        names = ("out", *Split._fields)
+        names = row.definition.widths
         return {key: scaled(value) if key in names else value for key, value in row.args.items()}
 
     return replace(spec, rows=tuple(replace(row, args=widths(row)) for row in spec.rows))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from arch.nodes import Node, avg_pool, chain, conv, flatten, global_pool, linear, relu
+from typing import Literal
+
+from arch.nodes import Node, adaptive_pool, avg_pool, chain, conv, flatten, global_pool, linear, relu
 from arch.nodes import dropout as dropout_node
 from arch.registry import HEADS, Extent, Fraction, Width
 
@@ -23,17 +25,50 @@ def aux_googlenet(classes: Width, dropout: Fraction = 0.7) -> Node:
 
 
 @HEADS.register
+def flattened(classes: Width) -> Node:
+    """A linear layer on all that the last row leaves, without a mean over the map (tutorial 004)."""
+    return flatten() >> linear(classes)
+
+
+@HEADS.register
+def aux_torchvision(classes: Width, dropout: Fraction = 0.7) -> Node:
+    """Torchvision's variant of GoogLeNet's auxiliary head: the pool is adaptive, 4x4 whatever the map."""
+    return chain(
+        adaptive_pool(4), conv(128, 1), flatten(), linear(1024), relu(), dropout_node(dropout), linear(classes)
+    )
+
+
+@HEADS.register
 def aux_cifar32(classes: Width) -> Node:
     """Tutorial 000's auxiliary head: 2x2 pool, 1x1 128, dropout 0.5, 64, dropout 0.5, classes."""
+    return _dropout_twice(avg_pool(2, 2, "valid"), 64, classes)
+
+
+@HEADS.register
+def aux_flowers(classes: Width) -> Node:
+    """Tutorial 002's auxiliary head: GoogLeNet's, with dropout 0.5 twice in place of 0.7 once."""
+    return _dropout_twice(avg_pool(5, 3, "valid"), 1024, classes)
+
+
+def _dropout_twice(pool: Node, hidden: int, classes: int) -> Node:
     return chain(
-        avg_pool(2, 2, "valid"),
+        pool, conv(128, 1), flatten(), dropout_node(0.5), linear(hidden), relu(), dropout_node(0.5), linear(classes)
+    )
+
+
+@HEADS.register
+def aux_v3(classes: Width, padding: Literal["valid", "same"] = "valid") -> Node:
+    """Inception v3's auxiliary head (released code): 5x5/3 pool, 1x1 128, 5x5 768, mean, classes.
+
+    At its own 17x17 map the 5x5 is valid and leaves 1x1; smaller maps need `padding: same`.
+    """
+    return chain(
+        avg_pool(5, 3, "valid"),
         conv(128, 1),
+        conv(768, 5, padding=padding, std=0.01),
+        global_pool(),
         flatten(),
-        dropout_node(0.5),
-        linear(64),
-        relu(),
-        dropout_node(0.5),
-        linear(classes),
+        linear(classes, std=0.001),
     )
 
 

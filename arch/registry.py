@@ -7,14 +7,15 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from arch.errors import InputError, from_validation, near
 from arch.nodes import Node
 
-Width = Annotated[int, Field(strict=True, ge=1, le=65_536)]
+CHANNELS = "channels"  # marks the arguments that are channel numbers
+Width = Annotated[int, Field(strict=True, ge=1, le=65_536), CHANNELS]
 Extent = Annotated[int, Field(strict=True, ge=1, le=1_024)]
 Kernel = Extent | tuple[Extent, Extent]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -53,6 +54,12 @@ class Definition:
         }
         return create_model(self.name, __config__=ConfigDict(extra="forbid"), **fields)
 
+    @cached_property
+    def widths(self) -> frozenset[str]:
+        """The arguments that hold channel numbers."""
+        hints = get_type_hints(self.function, include_extras=True)
+        return frozenset(name for name in self.parameters if _holds_channels(hints[name]))
+
     def validate(self, args: dict[str, Any], where: str) -> dict[str, Any]:
         """Return `args` with checked types, in the definition's order; defaults are not filled in.
 
@@ -70,6 +77,12 @@ class Definition:
     def chosen(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Return `args` without those that are at their default."""
         return {name: args[name] for name, p in self.parameters.items() if name in args and args[name] != p.default}
+
+
+def _holds_channels(hint: Any) -> bool:
+    if hint is Reduced or CHANNELS in getattr(hint, "__metadata__", ()):
+        return True
+    return any(_holds_channels(part) for part in get_args(hint))
 
 
 class Registry:

@@ -15,7 +15,9 @@ import yaml
 from pydantic import ValidationError
 
 import arch.blocks
-import arch.heads  # noqa: F401  (importing these two fills the registries)
+import arch.heads
+import arch.printed  # noqa: F401  (importing these three fills the registries)
+from arch.derive import derive
 from arch.errors import InputError, SpecError, from_validation, near
 from arch.nodes import Node, signature
 from arch.registry import BLOCKS, HEADS, Definition
@@ -195,13 +197,16 @@ def from_mapping(mapping: Any, where: str = "spec") -> Spec:
     """
     if not isinstance(mapping, Mapping):
         raise SpecError(f"{where}: a network file is a mapping with the keys {', '.join(_KEYS)}.")
+    if "base" in mapping:
+        mapping = derive(to_mapping(_base(mapping["base"], where)), mapping, where)
     for key in mapping:
         if key not in _KEYS:
             raise SpecError(f"{where}: unknown key '{key}'.{near(key, _KEYS)} Known keys: {', '.join(_KEYS)}.")
     for key in ("name", "input", "classes", "rows", "heads"):
         if key not in mapping:
             raise SpecError(f"{where}: '{key}' is missing; add it.")
-    rows = tuple(_row(row, index, where) for index, row in enumerate(_listed(mapping["rows"], where)))
+    listed = _repeated(_listed(mapping["rows"], where), where)
+    rows = tuple(_row(row, index, where) for index, row in enumerate(_listed(listed, where)))
     names = [row.name for row in rows]
     for name in names:
         if names.count(name) > 1:
@@ -226,6 +231,28 @@ def _listed(rows: Any, where: str) -> list[Any]:
     if len(rows) > 1_000:
         raise SpecError(f"{where}: {len(rows)} rows; a network has at most 1,000.")
     return rows
+
+
+def _repeated(rows: list[Any], where: str) -> list[Any]:
+    """Return the rows with each `repeat: n` written out, numbered from 1."""
+    result: list[Any] = []
+    for row in rows:
+        if not isinstance(row, Mapping) or "repeat" not in row:
+            result.append(row)
+            continue
+        times = _whole(row["repeat"], f"{where}, row {row.get('name')}: 'repeat'", 1_000)
+        once = {key: value for key, value in row.items() if key != "repeat"}
+        result += [once | {"name": f"{row.get('name')}{number}"} for number in range(1, times + 1)]
+    return result
+
+
+def _base(network: Any, where: str) -> Spec:
+    """Return the shipped network that a file derives from."""
+    if network not in list_networks():
+        raise SpecError(
+            f"{where}: 'base' is {network!r}, but it must be a shipped network.{near(network, list_networks())}"
+        )
+    return load(network)
 
 
 def _row(row: Any, index: int, where: str) -> Row:

@@ -72,6 +72,6 @@ def test_the_registry_refuses_duplicates_and_lists_by_wildcard() -> None:
     registry.register(first)
     with pytest.raises(arch.InputError, match="registered already"):
         registry.register(first)
-    assert BLOCKS.names("inception_*") == sorted(["inception_v1", "inception_v2", "inception_v3", "inception_residual"])
+    assert BLOCKS.names("inception_v?") == ["inception_v1", "inception_v2", "inception_v3"]
     with pytest.raises(arch.InputError, match="inception_v1"):
         BLOCKS.get("inceptionv1")

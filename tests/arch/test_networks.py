@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from pathlib import Path
+
 import pytest
+import torch
+from torch import Tensor, nn
 
 import arch
+from arch.diff import differences
 from arch.edit import searchable
 from arch.judge import check
+from arch.spec import NETWORKS
+from arch.strict import load_yaml
 
-# params and MACs without heads, params with heads (googlenet: Szegedy et al. 2014; tutorial 000's listing)
+DATA = Path(__file__).parents[1] / "data"
+
+# params and MACs without heads, params with heads: fvcore's and torch's counts of independent translations of each
+# paper, released code and tutorial
 EXACT = {
     "googlenet": (6_998_552, 1_582_671_872, 13_378_280),
+    "googlenet_separable": (6_991_856, 1_498_677_248, 13_371_584),
+    "googlenet_torchvision": (6_624_904, 1_498_376_192, 13_004_888),
+    "googlenet_bn": (7_005_832, 1_582_671_872, 13_385_816),
+    "bn_inception": (11_188_288, 1_934_857_216, 11_188_288),
+    "bn_inception_printed": (11_278_528, 1_948_605_440, 11_278_528),
+    "inception_v3": (23_834_568, 5_713_216_096, 27_161_264),
+    "inception_v3_printed_stem": (24_410_696, 6_045_493_856, 24_410_696),
+    "inception_v4": (42_679_816, 12_253_974_624, 42_679_816),
+    "inception_resnet_v1": (22_756_328, 6_206_361_696, 22_756_328),
+    "inception_resnet_v2_printed": (32_433_928, 9_257_953_632, 32_433_928),
+    "inception_resnet_v2": (55_843_464, 13_155_794_016, 59_211_120),
     "googlenet_bn_cifar32": (5_998_362, 32_288_768, 6_150_062),
+    "googlenet_fashion224": (5_977_530, 1_502_982_144, 5_977_530),
+    "googlenet_bn_blocks": (7_012_472, 1_582_671_872, 7_012_472),
+    "googlenet_d2l": (5_977_530, 276_066_304, 5_977_530),
+    "inception_mini": (269_898, 27_872_256, 269_898),
+    "inception_v3_488": (24_244_328, 5_842_387_040, 27_571_024),
+    "googlenet_conv_relu": (5_955_452, 228_985_600, 5_955_452),
+    "googlenet_conv_relu_192": (5_998_362, 229_157_120, 5_998_362),
 }
+# params without and with heads after an edit of the style or the classes
+EDITED = {
+    "tutorial 002 with 1000 classes": ("googlenet_flowers", {"classes": 1000}, 6_998_552, 13_378_280),
+    "tutorial 002": ("googlenet_flowers", {}, 5_978_677, 10_318_655),
+    "TF-Slim's norm without a scale in v3": ("inception_v3", {"style": {"norm": "batch_shift"}}, 23_817_352, None),
+    "the same in tutorial 004's": ("inception_v3_488", {"style": {"norm": "batch_shift"}}, 24_227_032, 27_552_832),
+}
+# other readings of the first layer: a full 7x7 in BN-Inception
+FULL_CONV1 = {
+    "bn_inception": (11_194_984, 2_018_851_840),
+    "bn_inception_printed": (11_285_224, 2_032_600_064),
+}
+AUX_MACS = {"googlenet": 8_372_224, "inception_v3": 5_683_200}
+STAGES = json.loads((DATA / "stages.json").read_text())
 SISTERS = {
     "googlenet_cifar_small": "inception_v1",
     "inception_v2_cifar_small": "inception_v2",
@@ -55,7 +99,80 @@ def test_googlenet_rows_as_table_1() -> None:
     assert {name: rows[name].output for name in outputs} == outputs
 
 
-def test_tutorial_000_stage_outputs() -> None:
-    rows = {row.name: row.output for row in arch.cost(arch.load("googlenet_bn_cifar32")).rows}
-    stages = {"pool1": (64, 8, 8), "pool2": (192, 4, 4), "pool3": (480, 2, 2), "pool4": (832, 1, 1), "5b": (1024, 1, 1)}
-    assert {name: rows[name] for name in stages} == stages
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_outputs(name: str) -> None:
+    rows = {row.name: list(row.output) for row in arch.cost(arch.load(name)).rows}
+    assert {row: rows.get(row) for row in STAGES[name]} == STAGES[name]
+
+
+@pytest.mark.parametrize("case", EDITED)
+def test_totals_after_an_edit(case: str) -> None:
+    name, edits, params, with_heads = EDITED[case]
+    total = arch.cost(arch.from_mapping({"name": "edited", "base": name, "edits": edits}))
+    assert total.params == params
+    assert with_heads is None or total.params + total.aux_params == with_heads
+
+
+@pytest.mark.parametrize("name", FULL_CONV1)
+def test_bn_inception_with_a_full_first_layer(name: str) -> None:
+    edits = {"rows": {"conv1": {"block": "conv", "out": 64, "kernel": 7, "stride": 2}}}
+    total = arch.cost(arch.from_mapping({"name": "full", "base": name, "edits": edits}))
+    assert (total.params, total.macs) == FULL_CONV1[name]
+
+
+@pytest.mark.parametrize("name", AUX_MACS)
+def test_macs_of_the_heads(name: str) -> None:
+    assert arch.cost(arch.load(name)).aux_macs == AUX_MACS[name]
+
+
+def test_a_norm_without_a_scale_is_built_as_it_is_counted() -> None:
+    edits = {"style": {"norm": "batch_shift"}, "input": [3, 75, 75]}
+    spec = arch.from_mapping({"name": "shift", "base": "inception_v3", "edits": edits | {"heads": {"6e": "remove"}}})
+    assert [verdict for verdict in check(spec) if not verdict.agrees] == []
+
+
+LISTED = {"000": "googlenet_bn_cifar32", "003": "googlenet_bn_blocks"}
+
+
+@pytest.mark.parametrize("tutorial", LISTED)
+def test_the_tutorials_layer_listings(tutorial: str) -> None:
+    """Every layer with parameters, in the order in which it runs: its kind, output and parameters."""
+    network = arch.build(arch.load(LISTED[tutorial])).train()
+    ran: list[list[str]] = []
+
+    def note(module: nn.Module, _: object, output: Tensor) -> None:
+        params = sum(p.numel() for p in module.parameters())
+        ran.append([type(module).__name__, "x".join(map(str, output.shape[1:])), str(params)])
+
+    for module in network.modules():
+        if not list(module.children()) and list(module.parameters()):
+            module.register_forward_hook(note)
+    network(torch.zeros(2, *network.spec.input))
+    with open(DATA / f"listing_{tutorial}.csv", newline="") as file:
+        listed = list(csv.reader(file))[1:]
+    assert len(listed) == {"000": 123, "003": 112}[tutorial]
+    assert ran == listed
+
+
+CIFAR = ["bn_inception", "inception_v3", "inception_v4", "inception_resnet_v1", "inception_resnet_v2"]
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_the_cifar_versions_work_on_maps_of_32_16_and_8_pixels(name: str) -> None:
+    spec = arch.load(f"{name}_cifar")
+    grids = [row.output[1] for row in arch.cost(spec).rows if len(row.output) == 3]
+    assert (spec.input, spec.classes) == ((3, 32, 32), 10)
+    assert sorted(set(grids), reverse=True) == [32, 16, 8]
+    assert spec.aux_rows == arch.load(name).aux_rows
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_diff_lists_the_declared_edits(name: str) -> None:
+    """What `diff` says differs is what the file declares, row for row."""
+    declared = load_yaml(NETWORKS / f"{name}_cifar.yaml")["edits"]
+    original, derived = arch.load(name), arch.load(f"{name}_cifar")
+    rows = {row.name for row in original.rows}
+    listed = {
+        line["row"] for line in differences(original, derived) if line["row"] in rows and line[derived.name] != "="
+    }
+    assert listed == set(declared["rows"])

@@ -80,6 +80,8 @@ BROKEN = {
     "unknown head": (lambda m: m | {"heads": {"final": {"head": "clasifier"}}}, ["clasifier", "classifier"]),
     "input": (lambda m: m | {"input": [3, 32]}, ["'input'", "[channels, height, width]"]),
     "boolean": (lambda m: m | {"classes": True}, ["'classes'", "whole number"]),
+    "repeat": (lambda m: _row(m, 1, repeat=0), ["row 3a: 'repeat' is 0", "from 1 to 1,000"]),
+    "repeat too often": (lambda m: _row(_row(m, 0, repeat=999), 1, repeat=999), ["rows; a network has at most 1,000"]),
 }
 
 
@@ -112,6 +114,52 @@ def test_yaml_is_read_strictly(text: str, fragment: str) -> None:
     with pytest.raises(arch.InputError, match=r"file\.yaml") as caught:
         parse_yaml(text, "file.yaml")
     assert fragment in str(caught.value)
+
+
+def test_repeat_writes_a_row_out() -> None:
+    mapping = yaml.safe_load(MICRO.read_text())
+    mapping["heads"].pop("3a")
+    spec = arch.from_mapping(_row(mapping, 1, name="a", repeat=3))
+    assert [row.name for row in spec.rows][1:4] == ["a1", "a2", "a3"]
+    assert arch.from_mapping(yaml.safe_load(arch.to_yaml(spec))) == spec
+
+
+def test_a_derived_file_is_its_base_with_the_edits() -> None:
+    edits = {
+        "classes": 5,
+        "style": {"eps": 0.01},
+        "rows": {"conv1": {"stride": 1}, "pool1": "remove", "conv2": {"block": "conv", "out": 8, "kernel": 1}},
+        "heads": {"4a": "remove", "4d": {"dropout": 0.1}, "final": {"head": "flattened"}},
+    }
+    base = arch.load("googlenet")
+    spec = arch.from_mapping({"name": "mine", "base": "googlenet", "edits": edits})
+    assert (spec.name, spec.source, spec.classes, spec.input) == ("mine", base.source, 5, base.input)
+    assert (spec.style.eps, spec.style.norm) == (0.01, base.style.norm)
+    assert [row.name for row in spec.rows] == [row.name for row in base.rows if row.name != "pool1"]
+    assert dict(spec.row("conv1").args) == {"out": 64, "kernel": 7, "stride": 1}
+    assert (spec.row("conv2").block, dict(spec.row("conv2").args)) == ("conv", {"out": 8, "kernel": 1})
+    assert (dict(spec.heads["4d"].args), spec.heads["final"].head) == ({"dropout": 0.1}, "flattened")
+    assert spec.aux_rows == ("4d",)
+
+
+BROKEN_EDITS = {
+    "unknown base": ({"base": "goglenet"}, ["'goglenet'", "Did you mean googlenet"]),
+    "unknown key": ({"base": "googlenet", "rows": []}, ["'rows' beside 'base'"]),
+    "unknown edit": ({"base": "googlenet", "edits": {"row": {}}}, ["'row'", "Did you mean rows"]),
+    "unknown row": ({"base": "googlenet", "edits": {"rows": {"4f": "remove"}}}, ["row 4f", "Did you mean 4"]),
+    "no mapping": ({"base": "googlenet", "edits": {"rows": {"4a": 3}}}, ["row 4a", "is 3", "'remove'"]),
+    "unknown argument": ({"base": "googlenet", "edits": {"rows": {"4a": {"pol": 3}}}}, ["row 4a", "Did you mean pool"]),
+    "edits as a list": ({"base": "googlenet", "edits": []}, ["'edits'", "mapping"]),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_EDITS)
+def test_errors_of_derived_files(case: str) -> None:
+    mapping, fragments = BROKEN_EDITS[case]
+    with pytest.raises(arch.InputError) as caught:
+        arch.from_mapping({"name": "mine"} | mapping, "mine.yaml")
+    for fragment in ["mine.yaml", *fragments]:
+        assert fragment in str(caught.value)
 
 
 def test_load_names_near_networks() -> None:

@@ -1,0 +1,108 @@
+"""Weights from and to other libraries: the same tensors under other names."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from arch.errors import InputError
+from arch.modules import build
+from arch.naming import names
+from arch.spec import Spec
+
+Weights = dict[str, Tensor]
+
+
+def to_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weights:
+    """Return our weights under the library's names; what it does not have (TF-Slim's heads in timm) is left out.
+
+    Raises
+    ------
+    InputError
+        The library does not have this network, or the weights are not this network's.
+    """
+    _check(weights, _shapes(spec), spec, set())
+    return {theirs: weights[ours] for ours, theirs in names(spec, library).items()}
+
+
+def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weights:
+    """Return a library's weights under our names.
+
+    Auxiliary heads may be missing: libraries let their users build the network without them. The
+    result then lacks them too, and `load_state_dict(..., strict=False)` takes it.
+
+    Raises
+    ------
+    InputError
+        The library does not have this network, or the weights are not this network's.
+    """
+    keys, shapes = names(spec, library), _shapes(spec)
+    heads = {keys[ours] for ours in keys if ours.startswith("heads.") and not ours.startswith("heads.final.")}
+    _check(weights, {theirs: shapes[ours] for ours, theirs in keys.items()}, spec, heads)
+    return {ours: weights[theirs] for ours, theirs in keys.items() if theirs in weights}
+
+
+def _shapes(spec: Spec) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in build(spec).state_dict().items()}
+
+
+def _check(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], spec: Spec, may_lack: set[str]) -> None:
+    """Refuse weights with missing, unknown or differently shaped tensors; those of `may_lack` may all be missing."""
+    missing = [name for name in shapes if name not in weights]
+    unknown = [name for name in weights if name not in shapes]
+    if unknown or (missing and set(missing) != may_lack):
+        lists = [
+            f"{word}: {', '.join(found[:3])}{f' and {len(found) - 3} more' if len(found) > 3 else ''}"
+            for word, found in (("missing", missing), ("unknown", unknown))
+            if found
+        ]
+        raise InputError(f"these are not the weights of {spec.name}: {'; '.join(lists)}. Check network and library.")
+    for name, tensor in weights.items():
+        if tensor.shape != shapes[name]:
+            came, due = ("x".join(map(str, shape)) for shape in (tensor.shape, shapes[name]))
+            raise InputError(
+                f"{name} is {came}, and {spec.name} for {spec.classes} classes needs {due}; check the number of classes."
+            )
+
+
+def read_weights(path: Path) -> Weights:
+    """Return the tensors of a .safetensors file, or of a torch file, read without running any code from it.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or holds something else than named tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found = torch.load(path, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from None
+    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not readable as weights: {str(error).splitlines()[0]}.") from None
+    if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise InputError(f"{path}: holds no plain state dict (names and tensors); save the network's state_dict().")
+    return dict(found)
+
+
+def write_weights(path: Path, weights: Weights) -> None:
+    """Write tensors as .safetensors, or as a torch file (.pt, .pth).
+
+    Raises
+    ------
+    InputError
+        The ending is another one.
+    """
+    if path.suffix == ".safetensors":
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+    elif path.suffix in (".pt", ".pth"):
+        torch.save(weights, path)
+    else:
+        raise InputError(f"{path}: weights are written as .safetensors, .pt or .pth; choose one of these endings.")
