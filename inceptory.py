@@ -91,8 +91,8 @@ def _overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[st
     return result
 
 
-def _print(rows: list[dict[str, Any]], kind: Format, title: str = "") -> None:
-    """Print rows of plain values as a table, or as text for other programs."""
+def _print(rows: list[dict[str, Any]], kind: Format, title: str = "", fold: bool = False) -> None:
+    """Print rows of plain values as a table, or as text for other programs; `fold` breaks headers over narrow numbers."""
     if kind is Format.json:
         print(json.dumps(rows, indent=2))
     elif kind is Format.table:
@@ -101,7 +101,7 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "") -> None:
         for column in columns:
             numbers = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
             whole = numbers or column == columns[0]
-            wide = len(column) > max(len(_cell(row[column])) for row in rows)
+            wide = fold and numbers and len(column) > max(len(_cell(row[column])) for row in rows)
             header = _cell(column).replace("_", "_\n") if wide else _cell(column)
             grid.add_column(header, justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
         for row in rows:
@@ -212,7 +212,7 @@ def show(
         f"{measures.depth} layers deep; receptive field {sized(measures.receptive_field)}; "
         f"peak activation memory {_mib(measures.peak_memory):.4g} MiB (batch 1, float32)\n"
     )
-    _print(_show_rows(spec, total, measures), Format(format.value), title)
+    _print(_show_rows(spec, total, measures), Format(format.value), title, fold=True)
     if found := warning({row.name: row.dead for row in measures.rows}, total.params):
         _say(f"\n{found}") if format is ShowFormat.table else err.print(found, markup=False, highlight=False)
 
@@ -263,7 +263,7 @@ def count(
             differing = [v for v in judge(spec) if not v.agrees]
             row["fvcore"] = "agrees" if not differing else "DIFFERS"
             wrong += [f"{spec.name}: {v.quantity} {v.ours:,} from the spec, {v.judged:,} counted" for v in differing]
-    _print(rows, format)
+    _print(rows, format, fold=True)
     if wrong:
         err.print("\n".join(wrong), markup=False)
         raise typer.Exit(1)

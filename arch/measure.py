@@ -155,7 +155,8 @@ def receptive_field(placed: Placed, field: Field | None) -> Field | None:
     """Return what a placed node's output sees of the image, given what its input sees; None is all of it.
 
     A concat or a sum sees what any of its branches sees. The field may be larger than the image, as
-    it counts padding. Behind uneven adaptive windows the jump is the larger of their steps.
+    it counts padding. Where branches step by different jumps (a strided pool that zeros frame to its old
+    size), it is that of the central output; the larger jump goes on, as behind uneven adaptive windows, and bounds the rest.
     """
     if field is None:
         return None
@@ -173,10 +174,10 @@ def receptive_field(placed: Placed, field: Field | None) -> Field | None:
                 field = receptive_field(part, field)
             return field
         case Concat():
-            return _union(receptive_field(part, field) for part in placed.parts)
+            return _union([receptive_field(part, field) for part in placed.parts], placed.output)
         case Residual():
             ends = [receptive_field(part, field) for part in placed.parts]
-            return _union([*ends, field] if len(ends) == 1 else ends)
+            return _union([*ends, field] if len(ends) == 1 else ends, placed.output)
     return field
 
 
@@ -187,13 +188,17 @@ def _adaptive(shape: Shape, size: Pair) -> tuple[Pair, Pair]:
     return windows, _pair(-(-n // k) for n, k in axes)
 
 
-def _union(fields: Iterable[Field | None]) -> Field:
+def _union(fields: list[Field | None], shape: Shape) -> Field:
+    """Return what the fields see together from the centre of a (C, H, W) map."""
     known = [field for field in fields if field is not None]  # branches end on maps, so none is None
-    return Field(
-        _pair(min(values) for values in zip(*(field.start for field in known), strict=True)),
-        _pair(max(values) for values in zip(*(field.end for field in known), strict=True)),
-        _pair(max(values) for values in zip(*(field.jump for field in known), strict=True)),
-    )
+    axes = []
+    for axis in (0, 1):
+        centre, jump = shape[1 + axis] // 2, max(field.jump[axis] for field in known)
+        shifts = [centre * (field.jump[axis] - jump) for field in known]
+        start = min(field.start[axis] + shift for field, shift in zip(known, shifts, strict=True))
+        end = max(field.end[axis] + shift for field, shift in zip(known, shifts, strict=True))
+        axes.append((start, end, jump))
+    return Field(*(_pair(values) for values in zip(*axes, strict=True)))
 
 
 def _pair(values: Iterable[int]) -> Pair:

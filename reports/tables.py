@@ -50,8 +50,8 @@ class Table:
 
     def latex(self) -> str:
         """Return a booktabs table with caption and notes."""
-        body = self.printed().rename(columns=_tex).map(_tex)
-        caption = _tex(" ".join([f"{self.caption}.", *self.notes])) if self.caption else None
+        body = self.printed().rename(columns=tex).map(tex)
+        caption = tex(" ".join([f"{self.caption}.", *self.notes])) if self.caption else None
         label = f"tab:{self.name}" if self.caption else None
         return str(body.style.hide(axis="index").to_latex(hrules=True, caption=caption, label=label))
 
@@ -65,7 +65,8 @@ def _absent(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value) or value is pd.NA
 
 
-def _tex(text: Any) -> str:
+def tex(text: Any) -> str:
+    """Return text with what LaTeX reads as commands escaped."""
     escapes = {
         "\\": r"\textbackslash{}",
         "&": r"\&",

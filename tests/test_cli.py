@@ -20,9 +20,9 @@ from tests.conftest import MICRO, study
 ROOT = Path(__file__).parent.parent
 
 
-def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*args: str, cwd: Path | None = None, columns: str = "200") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "inceptory", *args]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": columns}
     return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, check=False)
 
 
@@ -80,6 +80,50 @@ def test_show_and_diff() -> None:
     by_name = {row["row"]: row for row in rows}
     assert by_name["stem"]["inception_v2_cifar_small"] == "="
     assert by_name["5b"]["inception_v2_cifar_small"].startswith("inception_v2")
+
+
+def test_count_measures_the_network_too() -> None:
+    network = json.loads(run("count", "googlenet_bn_cifar32", "--format", "json").stdout)[0]
+    assert (network["dead_weights"], network["depth"], network["receptive_field"]) == (1_404_928, 22, [715, 715])
+    assert network["peak_memory_bytes"] == 4 * (64 * 16 * 16 + 64 * 8 * 8)
+    assert (
+        json.loads(run("count", "googlenet_bn_cifar32", "--input", "3x224x224", "--format", "json").stdout)[0][
+            "dead_weights"
+        ]
+        == 0
+    )
+    line = next(csv.DictReader(io.StringIO(run("count", "googlenet_bn_cifar32", "--format", "csv").stdout)))
+    assert (line["receptive_field"], line["peak_memory_MiB"]) == ("715x715", "0.078125")
+
+
+def test_tables_fit_160_columns() -> None:
+    for args in (
+        ["count", "*"],
+        ["diff", "inception_v3", "googlenet"],
+        ["show", "inception_v4"],
+    ):
+        done = run(*args, columns="160")
+        assert done.returncode == 0
+        assert max(map(len, done.stdout.splitlines())) <= 160
+        assert "\u2026" not in done.stdout
+
+
+def test_show_warns_of_dead_weights() -> None:
+    done = run("show", "googlenet_bn_cifar32")
+    assert "warning: 1,404,928 weights, 23.4 % of the parameters" in done.stdout
+    assert "4a, 4b, 4c, 4d, 4e: 5x5 kernels on 2x2 maps" in done.stdout
+    assert "warning" not in run("show", "googlenet").stdout
+    asked = run("show", "googlenet_bn_cifar32", "--format", "json")
+    rows = {row["row"]: row for row in json.loads(asked.stdout)}
+    assert "1,404,928" in asked.stderr
+    assert (rows["4a"]["dead_weights"], rows["4a"]["depth"], rows["4a"]["receptive_field"]) == (12_288, 2, "171x171")
+    assert rows["4a"]["arguments"].startswith("b1x1 192")  # not its head's
+    assert rows["aux 4a"]["arguments"] == ""
+
+
+def test_show_as_a_papers_table() -> None:
+    text = run("show", "googlenet", "--format", "latex").stdout
+    assert r"inception v1 (3a) &  & 28$\times$28$\times$256 & 2 & 64 & 96 & 128 & 16 & 32 & 32 & 164 & 128 \\" in text
 
 
 @pytest.mark.parametrize("kind", ["csv", "md", "latex"])

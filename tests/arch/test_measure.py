@@ -175,6 +175,9 @@ def test_receptive_field_by_hand() -> None:
     assert receptive_field(placed(global_pool(), 1, 9, 8), start).size == (9, 8)
     # four windows over nine pixels are 3 wide (0-3, 2-5, 4-7, 6-9)
     assert receptive_field(placed(adaptive_pool(4), 1, 9, 9), start).size == (3, 3)
+    # a 4x4 map from pooling 8x8 by two, framed to 8x8: its output 4 sees pixels 4 and 5, the 3x3's sees 3 to 5
+    framed = concat(pool=max_pool(2, 2, "valid") >> pad(2), near=conv(1, 3))
+    assert receptive_field(placed(framed, 1, 8, 8), start).size == (3, 3)
     # windows of two that reach up and down: together they see three pixels
     both = concat(up=conv(1, 2, padding=1) >> conv(1, 2, padding="valid"), here=conv(1, 1))
     assert receptive_field(placed(both, 1, 9, 9), start) == Field((-1, -1), (2, 2), (1, 1))
