@@ -14,7 +14,7 @@ from torch import Tensor
 from arch.errors import InputError
 from arch.modules import build
 from arch.naming import names
-from arch.spec import Spec
+from arch.spec import FINAL, Spec
 
 Weights = dict[str, Tensor]
 
@@ -27,7 +27,7 @@ def to_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weigh
     InputError
         The library does not have this network, or the weights are not this network's.
     """
-    _check(weights, _shapes(spec), spec, set())
+    _check(weights, _shapes(spec), spec)
     return {theirs: weights[ours] for ours, theirs in names(spec, library).items()}
 
 
@@ -35,28 +35,39 @@ def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Wei
     """Return a library's weights under our names.
 
     Auxiliary heads may be missing: libraries let their users build the network without them. The
-    result then lacks them too, and `load_state_dict(..., strict=False)` takes it.
+    result then lacks them too, and `load_state_dict(..., strict=False)` takes it. So may the batch
+    norms' counters, which files from before torch 0.4 do not have; they start at 0.
+
+    Torchvision's ImageNet weights of both networks expect images in [-1, 1] (its `transform_input`).
 
     Raises
     ------
     InputError
         The library does not have this network, or the weights are not this network's.
     """
-    keys, shapes = names(spec, library), _shapes(spec)
-    heads = {keys[ours] for ours in keys if ours.startswith("heads.") and not ours.startswith("heads.final.")}
-    _check(weights, {theirs: shapes[ours] for ours, theirs in keys.items()}, spec, heads)
-    return {ours: weights[theirs] for ours, theirs in keys.items() if theirs in weights}
+    shapes = _shapes(spec)
+    keys = names(spec, library)
+    if not any(theirs in weights for ours, theirs in keys.items() if _is_auxiliary(ours)):
+        keys = {ours: theirs for ours, theirs in keys.items() if not _is_auxiliary(ours)}
+    counters = {theirs: torch.tensor(0) for theirs in keys.values() if theirs.endswith("num_batches_tracked")}
+    weights = counters | dict(weights)
+    _check(weights, {theirs: shapes[ours] for ours, theirs in keys.items()}, spec)
+    return {ours: weights[theirs] for ours, theirs in keys.items()}
+
+
+def _is_auxiliary(ours: str) -> bool:
+    return ours.startswith("heads.") and not ours.startswith(f"heads.{FINAL}.")
 
 
 def _shapes(spec: Spec) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in build(spec).state_dict().items()}
 
 
-def _check(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], spec: Spec, may_lack: set[str]) -> None:
-    """Refuse weights with missing, unknown or differently shaped tensors; those of `may_lack` may all be missing."""
+def _check(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], spec: Spec) -> None:
+    """Refuse weights with missing, unknown or differently shaped tensors."""
     missing = [name for name in shapes if name not in weights]
     unknown = [name for name in weights if name not in shapes]
-    if unknown or (missing and set(missing) != may_lack):
+    if missing or unknown:
         lists = [
             f"{word}: {', '.join(found[:3])}{f' and {len(found) - 3} more' if len(found) > 3 else ''}"
             for word, found in (("missing", missing), ("unknown", unknown))

@@ -11,7 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
 import yaml
+from safetensors.torch import load_file, save_file
 
 import arch
 from search.record import read_json
@@ -154,6 +157,8 @@ def test_other_formats(kind: str) -> None:
         (["status", "nowhere"], "no run is here"),
         (["best", "nowhere"], "no run is here"),
         (["report", "nowhere"], "no run is here"),
+        (["convert", "inception_v3", "no.pth", "x.pth", "--to", "timm", "--from", "timm"], "either --from"),
+        (["convert", "inception_v3", "no.pth", "x.pth", "--from", "torchvision"], "cannot be read"),
         (["count"], "Missing argument"),
         (["frobnicate"], "No such command"),
     ],
@@ -175,6 +180,20 @@ def test_torch_is_not_imported_where_it_is_not_needed(args: list[str], tmp_path:
     code = f"import sys; sys.argv = ['inceptory', *{args!r}]\nimport inceptory\ntry:\n inceptory.main()\nexcept SystemExit as e:\n assert not e.code\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_convert_carries_weights_there_and_back(tmp_path: Path) -> None:
+    network = arch.build(arch.load("googlenet_torchvision"))
+    save_file(network.state_dict(), tmp_path / "ours.safetensors")
+    there = ("ours.safetensors", "theirs.pth", "--to", "torchvision")
+    back = ("theirs.pth", "again.safetensors", "--from", "torchvision")
+    for args in (there, back):
+        done = run("convert", "googlenet_torchvision", *args, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    theirs = torchvision.models.googlenet(init_weights=False)
+    theirs.load_state_dict(torch.load(tmp_path / "theirs.pth", weights_only=True))
+    again = load_file(tmp_path / "again.safetensors")
+    assert all(torch.equal(again[name], tensor) for name, tensor in network.state_dict().items())
 
 
 def test_from_a_study_to_its_report(tmp_path: Path) -> None:

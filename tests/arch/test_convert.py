@@ -104,6 +104,17 @@ def test_weights_go_both_ways(pair: tuple[str, arch.Network, nn.Module]) -> None
     assert all(torch.equal(tensor, ours.state_dict()[name]) for name, tensor in back.items())
 
 
+def test_old_files_and_networks_without_heads() -> None:
+    theirs = torchvision.models.inception_v3(init_weights=False, aux_logits=False).state_dict()
+    old = {name: tensor for name, tensor in theirs.items() if not name.endswith("num_batches_tracked")}
+    ours = from_library(arch.load("inception_v3"), "torchvision", old)
+    network = arch.build(arch.load("inception_v3"))
+    missing, unexpected = network.load_state_dict(ours, strict=False)
+    assert not unexpected
+    assert missing
+    assert all(name.startswith("heads.6e.") for name in missing)
+
+
 def test_every_naming_is_one_to_one() -> None:
     for library, networks in NAMINGS.items():
         for network in networks:
