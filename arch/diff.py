@@ -13,7 +13,7 @@ from arch.spec import FINAL, Head, Row, Spec
 
 MISSING, SAME = "-", "="
 QUANTITIES = ("params", "MACs", "activations", "dead_weights", "depth", "peak_memory_bytes")
-_ABSENT = {"output": MISSING, "receptive_field": MISSING} | dict.fromkeys(QUANTITIES, 0)
+_ABSENT = {"output": MISSING, "receptive_field": MISSING} | dict.fromkeys(QUANTITIES[:-1], 0)  # a peak is no sum
 _NOTHING: dict[str, Any] = dict.fromkeys((*QUANTITIES, "output", "receptive_field"))
 
 
@@ -154,7 +154,7 @@ def _line(row: str, a: Spec, b: Spec, one: str, two: str, same: bool | None = No
 
 def _change(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return how much more `new` has, and `old > new` of what is no number."""
-    change: dict[str, Any] = {key: new[key] - old[key] for key in QUANTITIES if key in old}
+    change: dict[str, Any] = {key: new[key] - old[key] for key in QUANTITIES if key in old and key in new}
     for key in ("output", "receptive_field"):
         if key in old:
             change[key] = SAME if old[key] == new[key] else f"{old[key]} > {new[key]}"

@@ -57,6 +57,7 @@ def test_a_row_that_only_one_has_stands_in_its_place() -> None:
     line = found["more"]
     assert (line["a"], line["b"], line["output"]) == ("-", "conv out 8, kernel 1", "- > 8x8x8")
     assert (line["depth"], line["activations"], line["params"]) == (1, 512, 72)
+    assert line["peak_memory_bytes"] is None
     assert found["total without heads"]["depth"] == 1
     back = {line["row"]: line for line in differences(network("b", rows=[ROWS[0], more, *ROWS[1:]]), network("a"))}
     assert (back["more"]["a"], back["more"]["MACs"]) == ("-", -4096)
