@@ -58,6 +58,13 @@ class ShowFormat(StrEnum):
     latex = "latex"
 
 
+class Layout(StrEnum):
+    """How the ledger is laid out."""
+
+    lines = "lines"
+    paper = "paper"
+
+
 FormatOption = Annotated[Format, typer.Option("--format", help="How the table is printed.")]
 InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
 ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, help="Another number of classes.")]
@@ -91,8 +98,11 @@ def _overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[st
     return result
 
 
-def _print(rows: list[dict[str, Any]], kind: Format, title: str = "", fold: bool = False) -> None:
-    """Print rows of plain values as a table, or as text for other programs; `fold` breaks headers over narrow numbers."""
+def _print(rows: list[dict[str, Any]], kind: Format, title: str = "", note: str = "", fold: bool = False) -> None:
+    """Print rows of plain values as a table, or as text for other programs.
+
+    A note stands under what people read; `fold` breaks headers over narrow numbers.
+    """
     if kind is Format.json:
         print(json.dumps(rows, indent=2))
     elif kind is Format.table:
@@ -107,12 +117,15 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "", fold: bool
         for row in rows:
             grid.add_row(*(_cell(row[column]) for column in columns))
         out.print(grid)
+        if note:
+            out.print(f"\n{note}", markup=False, highlight=False)
     else:
         import pandas as pd
 
         from reports.tables import Table
 
-        table = Table("table", "", pd.DataFrame(rows))
+        caption, notes = (title.strip(), (note,)) if note else ("", ())
+        table = Table("table", caption, pd.DataFrame(rows, dtype=object), notes=notes)
         print({"csv": table.csv, "md": table.markdown, "latex": table.latex}[kind.value](), end="")
 
 
@@ -339,6 +352,35 @@ def convert(
     carried = from_library(spec, from_, weights) if from_ else to_library(spec, to, weights)
     write_weights(target, carried)
     _say(f"{len(carried)} tensors of {spec.name} written to {target}")
+
+
+@app.command()
+def ledger(
+    which: Annotated[
+        str | None, typer.Argument(help="a paper's name or arXiv number, or a network; all without")
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="paper: GoogLeNet's Table 1 as printed, our exact columns beside.")
+    ] = Layout.lines,
+    format: FormatOption = Format.table,
+) -> None:
+    """Hold every printed figure of the papers against the exact one, with verdict and reason; 1 if ours differs."""
+    from arch.ledger import NOTE, RATIO, paper_layout
+    from arch.ledger import ledger as lines_of
+    from arch.verdict import Verdict
+
+    lines = lines_of(which)
+    if layout is Layout.paper:
+        if not any((line.paper, line.table) == ("googlenet", "Table 1") for line in lines):
+            raise InputError(
+                f"--layout paper prints GoogLeNet's Table 1, not '{which}'; use `inceptory ledger googlenet`."
+            )
+        _print(paper_layout(), format, "Table 1 of arXiv 1409.4842 and the exact counts\n", NOTE)
+    else:
+        _print([line.record() for line in lines], format, "Printed and exact figures\n", f"{NOTE} {RATIO}")
+    if wrong := [line for line in lines if line.verdict is Verdict.OURS]:
+        err.print("\n".join(f"{w.paper}, {w.table}, {w.row}, {w.quantity}: {w.reason}" for w in wrong), markup=False)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -91,7 +91,7 @@ def count(placed: Placed) -> tuple[int, int, int]:
     node = placed.node
     if isinstance(node, Conv):
         out, rows, columns = placed.output
-        weights = out * (placed.input[0] // node.groups) * node.kernel[0] * node.kernel[1]
+        weights = _conv_weights(placed, node)
         params = weights + (out if node.bias else 0) + (out * (1 + node.norm_scale) if node.norm else 0)
         return params, weights * rows * columns, out * rows * columns
     if isinstance(node, Linear):
@@ -102,3 +102,17 @@ def count(placed: Placed) -> tuple[int, int, int]:
         p, m, a = count(part)
         params, macs, activations = params + p, macs + m, activations + a
     return params, macs, activations
+
+
+def weights(placed: Placed) -> int:
+    """Return the weights of a placed node's convolutions and linear layers, without biases and norms."""
+    node = placed.node
+    if isinstance(node, Conv):
+        return _conv_weights(placed, node)
+    if isinstance(node, Linear):
+        return placed.input[0] * node.out
+    return sum(map(weights, placed.parts))
+
+
+def _conv_weights(placed: Placed, node: Conv) -> int:
+    return placed.output[0] * (placed.input[0] // node.groups) * node.kernel[0] * node.kernel[1]

@@ -140,15 +140,22 @@ def _head(name: str, part: Placed, field: Field | None, zeros: Pair) -> RowMeasu
     return RowMeasures(name, walk(part, zeros)[0], depth(part), receptive_field(part, field), peak_memory(part))
 
 
-def depth(placed: Placed) -> int:
-    """Return how many convolutions and linear layers the longest path through a placed node has.
+def depth(placed: Placed, pools: bool = False) -> int:
+    """Return the layers with parameters on the longest path, as the papers count depth; with `pools` pools too.
 
-    GoogLeNet has 22 (Szegedy et al. 2014, section 5). A separable convolution counts as two.
+    GoogLeNet has 22, and 27 with its pools (Szegedy et al. 2014, section 5). A depthwise convolution and
+    the 1x1 behind it are one layer, the separable convolution.
     """
-    if isinstance(placed.node, Conv | Linear):
+    node = placed.node
+    if isinstance(node, Conv):
+        bare = not (node.norm or node.activation or node.bias)
+        return 0 if bare and 1 < node.groups == placed.input[0] else 1
+    if isinstance(node, Linear):
         return 1
-    parts = [depth(part) for part in placed.parts]
-    return sum(parts) if isinstance(placed.node, Chain) else max(parts, default=0)
+    if isinstance(node, Pool | AdaptivePool):
+        return int(pools)
+    deep = [depth(part, pools) for part in placed.parts]
+    return sum(deep) if isinstance(node, Chain) else max(deep, default=0)
 
 
 def receptive_field(placed: Placed, field: Field | None) -> Field | None:

@@ -172,7 +172,7 @@ def test_wrong_input_is_code_2_and_one_paragraph(args: list[str], fragment: str,
 
 
 @pytest.mark.parametrize(
-    "args", [["list"], ["count", "googlenet"], ["diff", "googlenet", "googlenet_cifar"], ["status", "RUN"]]
+    "args", [["list"], ["count", "googlenet"], ["diff", "googlenet", "googlenet_cifar"], ["ledger"], ["status", "RUN"]]
 )
 def test_torch_is_not_imported_where_it_is_not_needed(args: list[str], tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(MICRO.read_text())

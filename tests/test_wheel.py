@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import arch
+from arch.ledger import papers
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,6 +45,11 @@ def test_a_wheel_in_an_empty_environment_lists_all_networks(tmp_path: Path) -> N
         check=True,
     )
     assert [row["name"] for row in json.loads(listed.stdout)] == arch.list_networks()
+    published = "from arch.ledger import papers; print(*papers())"
+    figures = subprocess.run(
+        [str(python), "-c", published], capture_output=True, text=True, env=env, cwd=tmp_path, check=True
+    )
+    assert figures.stdout.split() == list(papers())
     demo = "from search.study import DEMO; from search.recipe import list_recipes; from reports.page import _template; _template(); print(DEMO.exists(), len(list_recipes()))"
     shipped = subprocess.run(
         [str(python), "-c", demo], capture_output=True, text=True, env=env, cwd=tmp_path, check=True

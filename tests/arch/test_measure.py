@@ -144,7 +144,7 @@ def test_the_warning_names_rows_reasons_and_a_remedy() -> None:
     ("node", "expected"),
     [
         (chain(conv(4, 3), max_pool(3), relu(), conv(4, 3)), 2),
-        (depthwise(1, 3) >> conv(4, 1), 2),
+        (depthwise(1, 3) >> conv(4, 1), 1),  # a separable convolution is one layer
         (concat(a=conv(4, 1), b=conv(4, 1) >> concat(c=conv(4, 3), d=conv(4, 3) >> conv(4, 3)), e=max_pool(3)), 3),
         (residual(conv(4, 1)), 1),
         (residual(avg_pool(3) >> pad(1) >> max_pool(3, 1, "valid")), 0),
