@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 import sys
+from collections import Counter
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -377,7 +378,9 @@ def ledger(
             )
         _print(paper_layout(), format, "Table 1 of arXiv 1409.4842 and the exact counts\n", NOTE)
     else:
-        _print([line.record() for line in lines], format, "Printed and exact figures\n", f"{NOTE} {RATIO}")
+        found = Counter(line.verdict.value for line in lines).most_common()
+        summary = f"{len(lines)} figures: {', '.join(f'{number} {verdict}' for verdict, number in found)}."
+        _print([line.record() for line in lines], format, "Printed and exact figures\n", f"{NOTE} {RATIO}\n{summary}")
     if wrong := [line for line in lines if line.verdict is Verdict.OURS]:
         err.print("\n".join(f"{w.paper}, {w.table}, {w.row}, {w.quantity}: {w.reason}" for w in wrong), markup=False)
         raise typer.Exit(1)
