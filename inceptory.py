@@ -21,6 +21,7 @@ from arch.diff import described, differences
 from arch.edit import with_classes, with_input
 from arch.errors import InputError, near
 from arch.registry import BLOCKS, HEADS
+from arch.spec import FINAL
 from arch.strict import parse_yaml
 
 app = typer.Typer(
@@ -269,6 +270,33 @@ def diff(a: str, b: str, format: FormatOption = Format.table) -> None:
     if first.name == second.name:
         first, second = replace(first, name=a), replace(second, name=b if a != b else f"{b} (2)")
     _print(differences(first, second), format, f"{first.name} and {second.name}\n")
+
+
+@app.command()
+def draw(
+    network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
+    row: Annotated[str | None, typer.Argument(help="one row's block; 'final' is the classifier")] = None,
+    head: Annotated[bool, typer.Option("--head", help="Draw the auxiliary head of the row.")] = False,
+    to: Annotated[Path, typer.Option(help="the folder of the drawing")] = Path(),
+    input: InputOption = None,
+    classes: ClassesOption = None,
+) -> None:
+    """Draw a network, or the block of one row, as SVG and PNG."""
+    from reports.diagram import save
+    from reports.graph import head_graph, network_graph, row_graph
+
+    spec = _network(network, input, classes)
+    if head and row is None:
+        raise InputError(
+            f"--head goes with a row, such as `inceptory draw {network} {next(iter(spec.aux_rows), 'ROW')} --head`."
+        )
+    if row is None:
+        graph = network_graph(spec)
+    else:
+        graph = head_graph(spec, row) if head or row == FINAL else row_graph(spec, row)
+    name = "-".join([spec.name, *([row] if row else []), *(["head"] if head else [])])
+    for path in save(graph, to, name):
+        _say(str(path))
 
 
 @app.command()
