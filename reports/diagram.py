@@ -38,6 +38,7 @@ FILLS = {
     "head": "#F3CFE0",
 }
 PAPER = 7.0  # inches: the text width of a page
+_FAMILY = "DejaVu Sans"  # it comes with matplotlib: the same widths on every machine
 _FONT = 7.0  # points
 _LINE = 1.25 * _FONT / 72
 _MARGIN, _INSET, _ACROSS = 0.08, 0.06, 0.16  # inches: around all, in a box, between boxes
@@ -65,7 +66,7 @@ def draw(graph: Graph) -> Figure:
         The figure would be larger than an image can be.
     """
     layout = _layout(graph)
-    font = FontProperties("DejaVu Sans", size=_FONT)  # it comes with matplotlib: the same widths on every machine
+    font = FontProperties(family=_FAMILY, size=_FONT)
     left, right = layout.columns
     room = (PAPER - 2 * _MARGIN + _ACROSS) / (1 + right - left) - _ACROSS - 2 * _INSET
     lines = [_wrapped(box.lines, max(_NARROWEST, min(room, _WIDEST)), font) for box in graph.boxes]
@@ -118,8 +119,9 @@ def _layout(graph: Graph) -> _Layout:
     """Let igraph place the boxes, with a bend of ours in every layer that an edge crosses.
 
     Vertices are handed over from left to right: boxes as the walk met them, a bend before the box of
-    its lane and left of what ends sooner. No edges cross in that order, so the engine keeps it, and
-    with it the branches as they are written.
+    its lane and left of what ends sooner; so no edges cross, and branches stand as they are written.
+    The engine keeps that order up to six in a layer. Among more it may swap equals, so each layer's
+    columns are dealt out again in order.
     """
     layers = _layers(graph)
     vertices = [((box, 1, 0), layer) for box, layer in enumerate(layers)]
@@ -133,9 +135,19 @@ def _layout(graph: Graph) -> _Layout:
     links = [link for edge, way in ways.items() for link in pairwise([edge.start, *way, edge.end])]
     links += pairwise([head for _, head in graph.beside])  # unseen: holds the heads in a column of their own
     engine = igraph.Graph(len(vertices), [(rank[a], rank[b]) for a, b in links], directed=True)
-    placed = engine.layout_sugiyama(layers=[vertices[vertex][1] for vertex in order], maxiter=1)
-    places = [(float(placed[rank[vertex]][0]), float(layer)) for vertex, (_, layer) in enumerate(vertices)]
+    levels = [vertices[vertex][1] for vertex in order]
+    placed = engine.layout_sugiyama(layers=levels, maxiter=1)
+    columns = _dealt([float(x) for x, _ in placed], levels)
+    places = [(columns[rank[vertex]], float(layer)) for vertex, (_, layer) in enumerate(vertices)]
     return _Layout(places[: len(layers)], {edge: [places[bend] for bend in way] for edge, way in ways.items()})
+
+
+def _dealt(columns: Sequence[float], layers: Sequence[int]) -> list[float]:
+    """Return the columns so that they rise within each layer."""
+    rising = {
+        level: iter(sorted(x for x, at in zip(columns, layers, strict=True) if at == level)) for level in set(layers)
+    }
+    return [next(rising[layer]) for layer in layers]
 
 
 def _layers(graph: Graph) -> list[int]:
