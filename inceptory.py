@@ -335,6 +335,14 @@ def _changes(value: Any) -> bool:
 
 
 @app.command()
+def gallery(to: Annotated[Path, typer.Argument(help="the folder of the page")] = Path("docs")) -> None:
+    """Write the page of all networks, with drawings of the main blocks."""
+    from reports.gallery import gallery as write_gallery
+
+    _say(str(write_gallery(to)))
+
+
+@app.command()
 def convert(
     network: Annotated[str, typer.Argument(help="a network's name")],
     source: Annotated[Path, typer.Argument(help="weights to read: .safetensors, .pt or .pth")],
@@ -384,6 +392,33 @@ def ledger(
     if wrong := [line for line in lines if line.verdict is Verdict.OURS]:
         err.print("\n".join(f"{w.paper}, {w.table}, {w.row}, {w.quantity}: {w.reason}" for w in wrong), markup=False)
         raise typer.Exit(1)
+
+
+@app.command()
+def draw(
+    network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
+    row: Annotated[str | None, typer.Argument(help="one row's block; 'final' is the classifier")] = None,
+    head: Annotated[bool, typer.Option("--head", help="Draw the auxiliary head of the row.")] = False,
+    to: Annotated[Path, typer.Option(help="the folder of the drawing")] = Path(),
+    input: InputOption = None,
+    classes: ClassesOption = None,
+) -> None:
+    """Draw a network, or the block of one row, as SVG and PNG."""
+    from reports.diagram import save
+    from reports.graph import head_graph, network_graph, row_graph
+
+    spec = _network(network, input, classes)
+    if head and row is None:
+        raise InputError(
+            f"--head goes with a row, such as `inceptory draw {network} {next(iter(spec.aux_rows), 'ROW')} --head`."
+        )
+    if row is None:
+        graph = network_graph(spec)
+    else:
+        graph = head_graph(spec, row) if head or row == FINAL else row_graph(spec, row)
+    name = "-".join([spec.name, *([row] if row else []), *(["head"] if head else [])])
+    for path in save(graph, to, name):
+        _say(str(path))
 
 
 @app.command()
