@@ -121,7 +121,8 @@ def _layout(graph: Graph) -> _Layout:
     Vertices are handed over from left to right: boxes as the walk met them, a bend before the box of
     its lane and left of what ends sooner; so no edges cross, and branches stand as they are written.
     The engine keeps that order up to six in a layer. Among more it may swap equals, so each layer's
-    columns are dealt out again in order.
+    columns are dealt out again in order. Every link leads to the next layer: for longer ones igraph 1.0
+    adds bends itself, and crashes now and then.
     """
     layers = _layers(graph)
     vertices = [((box, 1, 0), layer) for box, layer in enumerate(layers)]
@@ -130,10 +131,14 @@ def _layout(graph: Graph) -> _Layout:
         crossed = range(layers[edge.start] + 1, layers[edge.end])
         ways[edge] = [len(vertices) + number for number in range(len(crossed))]
         vertices += [((edge.lane, 0, -edge.end), layer) for layer in crossed]
+    links = [link for edge, way in ways.items() for link in pairwise([edge.start, *way, edge.end])]
+    for one, other in pairwise([head for _, head in graph.beside]):  # unseen: holds the heads in a column of their own
+        crossed = range(layers[one] + 1, layers[other])
+        bends = [len(vertices) + number for number in range(len(crossed))]
+        vertices += [((len(layers), 1, 0), layer) for layer in crossed]
+        links += pairwise([one, *bends, other])
     order = sorted(range(len(vertices)), key=lambda vertex: vertices[vertex][0])
     rank = {vertex: position for position, vertex in enumerate(order)}
-    links = [link for edge, way in ways.items() for link in pairwise([edge.start, *way, edge.end])]
-    links += pairwise([head for _, head in graph.beside])  # unseen: holds the heads in a column of their own
     engine = igraph.Graph(len(vertices), [(rank[a], rank[b]) for a, b in links], directed=True)
     levels = [vertices[vertex][1] for vertex in order]
     placed = engine.layout_sugiyama(layers=levels, maxiter=1)
