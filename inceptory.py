@@ -6,7 +6,6 @@ import json
 import shlex
 import signal
 import sys
-from collections import Counter
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +21,7 @@ from arch.dead import warning
 from arch.diff import SAME, described, differences, sized
 from arch.edit import with_classes, with_input
 from arch.errors import InputError, near
+from arch.ledger import Line
 from arch.measure import NetworkMeasures
 from arch.registry import BLOCKS, HEADS
 from arch.spec import FINAL
@@ -99,10 +99,19 @@ def _overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[st
     return result
 
 
-def _print(rows: list[dict[str, Any]], kind: Format, title: str = "", note: str = "", fold: bool = False) -> None:
+def _print(
+    rows: list[dict[str, Any]],
+    kind: Format,
+    title: str = "",
+    note: str = "",
+    fold: bool = False,
+    name: str = "table",
+    wide: str = "",
+) -> None:
     """Print rows of plain values as a table, or as text for other programs.
 
-    A note stands under what people read; `fold` breaks headers over narrow numbers.
+    A note stands under what people read; `fold` breaks headers over narrow numbers. In LaTeX the label is
+    `tab:NAME`, and a table with a `wide` column of text goes on over pages.
     """
     if kind is Format.json:
         print(json.dumps(rows, indent=2))
@@ -112,8 +121,8 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "", note: str 
         for column in columns:
             numbers = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
             whole = numbers or column == columns[0]
-            wide = fold and numbers and len(column) > max(len(_cell(row[column])) for row in rows)
-            header = _cell(column).replace("_", "_\n") if wide else _cell(column)
+            broken = fold and numbers and len(column) > max(len(_cell(row[column])) for row in rows)
+            header = _cell(column).replace("_", "_\n") if broken else _cell(column)
             grid.add_column(header, justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
         for row in rows:
             grid.add_row(*(_cell(row[column]) for column in columns))
@@ -123,10 +132,13 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "", note: str 
     else:
         import pandas as pd
 
-        from reports.tables import Table
+        from reports.tables import Table, longtable
 
         caption, notes = (title.strip(), (note,)) if note else ("", ())
-        table = Table("table", caption, pd.DataFrame(rows, dtype=object), notes=notes)
+        table = Table(name, caption, pd.DataFrame(rows, dtype=object), notes=notes)
+        if wide and kind is Format.latex:
+            print(longtable(table, wide), end="")
+            return
         print({"csv": table.csv, "md": table.markdown, "latex": table.latex}[kind.value](), end="")
 
 
@@ -378,32 +390,53 @@ def convert(
 @app.command()
 def ledger(
     which: Annotated[
-        str | None, typer.Argument(help="a paper's name or arXiv number, or a network; all without")
+        str | None,
+        typer.Argument(help="a paper's name or arXiv number, or a network; a name of both is the paper's; all without"),
     ] = None,
     layout: Annotated[
         Layout, typer.Option(help="paper: GoogLeNet's Table 1 as printed, our exact columns beside.")
     ] = Layout.lines,
     format: FormatOption = Format.table,
+    doubtful: Annotated[bool, typer.Option("--doubtful", help="List only what does not agree.")] = False,
 ) -> None:
-    """Hold every printed figure of the papers against the exact one, with verdict and reason; 1 if ours differs."""
-    from arch.ledger import NOTE, RATIO, paper_layout
+    """Hold the papers' printed tables, totals and claims against the exact values; 1 if our own count differs."""
+    from arch.ledger import NOTE, RATIO, paper_layout, summary
     from arch.ledger import ledger as lines_of
     from arch.verdict import Verdict
 
     lines = lines_of(which)
+    label = "-".join(["ledger", *([which.replace("_", "-")] if which else []), *(["doubtful"] if doubtful else [])])
     if layout is Layout.paper:
-        if not any((line.paper, line.table) == ("googlenet", "Table 1") for line in lines):
+        if doubtful or not any((line.paper, line.table) == ("googlenet", "Table 1") for line in lines):
+            asked = "with --doubtful" if doubtful else f"'{which}'"
             raise InputError(
-                f"--layout paper prints GoogLeNet's Table 1, not '{which}'; use `inceptory ledger googlenet`."
+                f"--layout paper prints GoogLeNet's Table 1, not {asked}; use `inceptory ledger googlenet --layout paper`."
             )
-        _print(paper_layout(), format, "Table 1 of arXiv 1409.4842 and the exact counts\n", NOTE)
+        title = "Table 1 of arXiv 1409.4842 and the exact counts\n"
+        _print(paper_layout(), format, title, NOTE, name=f"{label}-table-1")
     else:
-        found = Counter(line.verdict.value for line in lines).most_common()
-        summary = f"{len(lines)} figures: {', '.join(f'{number} {verdict}' for verdict, number in found)}."
-        _print([line.record() for line in lines], format, "Printed and exact figures\n", f"{NOTE} {RATIO}\n{summary}")
+        shown = [line for line in lines if not (doubtful and line.verdict.agreeing)]
+        about = ", ".join(dict.fromkeys(line.paper for line in lines))
+        note = f"{NOTE} {RATIO}\n{summary(lines)}"
+        _print(
+            _ledger_rows(shown, format),
+            format,
+            f"Printed and exact figures: {about}\n",
+            note,
+            name=label,
+            wide="reason",
+        )
     if wrong := [line for line in lines if line.verdict is Verdict.OURS]:
         err.print("\n".join(f"{w.paper}, {w.table}, {w.row}, {w.quantity}: {w.reason}" for w in wrong), markup=False)
         raise typer.Exit(1)
+
+
+def _ledger_rows(lines: list[Line], kind: Format) -> list[dict[str, Any]]:
+    """Return the lines as they are printed: what people read leaves out a paper that is the only one."""
+    rows = [line.table_cells() if kind is Format.table else line.record() for line in lines]
+    if kind not in (Format.json, Format.csv) and len({line.paper for line in lines}) == 1:
+        return [{key: value for key, value in row.items() if key != "paper"} for row in rows]
+    return rows
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 from arch.cost import RowCost, cost
 from arch.measure import RowMeasures, measure
-from arch.nodes import Pair
+from arch.nodes import Pair, dims
 from arch.spec import FINAL, Head, Row, Spec
 
 MISSING, SAME = "-", "="
@@ -72,7 +72,7 @@ def _side(spec: Spec) -> _Side:
 
 def _quantities(row: RowCost, found: RowMeasures) -> dict[str, Any]:
     return {
-        "output": "x".join(map(str, row.output)),
+        "output": dims(row.output),
         "params": row.params,
         "MACs": row.macs,
         "activations": row.activations,
@@ -120,7 +120,7 @@ def _settings(a: Spec, b: Spec) -> Iterable[tuple[str, tuple[str, str]]]:
     if orders[0] != orders[1]:
         yield "order", (", ".join(orders[0]), ", ".join(orders[1]))
     if a.input != b.input:
-        yield "input", ("x".join(map(str, a.input)), "x".join(map(str, b.input)))
+        yield "input", (dims(a.input), dims(b.input))
     if a.classes != b.classes:
         yield "classes", (str(a.classes), str(b.classes))
     styles = a.style.model_dump(), b.style.model_dump()

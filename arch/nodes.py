@@ -7,6 +7,7 @@ a paper's figure says; input channels, map size and style arrive when a tree is 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -137,6 +138,11 @@ class Residual(Node):
     activation: bool = True
     project: bool = False
     name: str = ""
+
+
+def dims(sizes: Iterable[int]) -> str:
+    """Return a shape or a kernel as text, `28x28x256`."""
+    return "x".join(map(str, sizes))
 
 
 def signature(node: Node) -> str:

@@ -6,6 +6,7 @@ measure. Two paths, or a path and a whole number, may be joined by `over`, `minu
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from fractions import Fraction
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from arch.cost import count, weights
 from arch.errors import InputError, near
 from arch.measure import depth
-from arch.nodes import Shape
+from arch.nodes import Conv, Pool, Shape
 from arch.shapes import Placed, place_network
 from arch.spec import FINAL, load
 
@@ -50,12 +51,22 @@ _COUNTS: dict[str, Callable[[Placed], int]] = {
     "macs": lambda placed: count(placed)[1],
     "depth": depth,
     "layers": lambda placed: depth(placed, pools=True),
+    "inputs": lambda placed: math.prod(placed.input),
 }
+
+
+def _kernel(placed: Placed) -> Value:
+    if not isinstance(placed.node, Conv | Pool):
+        raise InputError(f"{placed.name} has no kernel; name a convolution or a pool.")
+    return placed.node.kernel
+
+
 _SHAPES: dict[str, Callable[[Placed], Value]] = {
     "output": lambda placed: channels_last(placed.output),
     "input": lambda placed: channels_last(placed.input),
     "grid": lambda placed: placed.output[1:],
     "width": lambda placed: Fraction(placed.output[0]),
+    "kernel": _kernel,
 }
 MEASURES = (*_COUNTS, *_SHAPES)
 
@@ -64,7 +75,7 @@ def quantity(text: str, find: Find = tree) -> Value:
     """Return what a path or two joined paths stand for: a number, or a shape as printed, (H, W, C) or (H, W).
 
     A whole network's counts leave its auxiliary heads out; `NETWORK/aux/MEASURE` counts these alone and
-    `NETWORK/all/MEASURE` both. `width` is output channels. `find` gives a network's parts by name.
+    `NETWORK/all/MEASURE` both. `width` is output channels, `inputs` the values that come in. `find` gives a network's parts by name.
 
     Raises
     ------

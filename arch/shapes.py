@@ -29,6 +29,7 @@ from arch.nodes import (
     Relu,
     Residual,
     Shape,
+    dims,
     linear_1x1,
 )
 from arch.registry import BLOCKS, HEADS
@@ -189,7 +190,7 @@ def _place_concat(node: Concat, shape: Shape, style: Style) -> Placed:
             raise error.within(f"branch {branch.name}") from None
     grids = {part.output[1:] for part in parts}
     if len(grids) > 1:
-        listed = "; ".join(f"{part.name} {_text(part.output)}" for part in parts)
+        listed = "; ".join(f"{part.name} {dims(part.output)}" for part in parts)
         raise ShapeError(f"branches end on different maps ({listed}); give them equal strides and padding")
     return Placed(node.name, node, shape, (sum(part.output[0] for part in parts), *grids.pop()), tuple(parts))
 
@@ -201,7 +202,7 @@ def _place_residual(node: Residual, shape: Shape, style: Style) -> Placed:
         raise error.within("body") from None
     if body.output[1:] != shape[1:]:
         raise ShapeError(
-            f"the body turns {_text(shape)} into {_text(body.output)}, and a sum needs equal maps; use stride 1"
+            f"the body turns {dims(shape)} into {dims(body.output)}, and a sum needs equal maps; use stride 1"
         )
     if body.output == shape:
         return Placed(node.name, node, shape, shape, (body,))
@@ -246,18 +247,13 @@ def _need_map(node: Node, shape: Shape) -> tuple[int, int, int]:
 
 def _need_vector(node: Node, shape: Shape) -> None:
     if len(shape) != 1:
-        raise ShapeError(f"needs a vector, but a {_text(shape)} map comes in; put flatten before it", (node.name,))
+        raise ShapeError(f"needs a vector, but a {dims(shape)} map comes in; put flatten before it", (node.name,))
 
 
 def _nothing_left(node: Conv | Pool, shape: Shape, what: str) -> ShapeError:
-    kernel = "x".join(map(str, node.kernel))
     padding = node.padding if isinstance(node.padding, str) else f"padding-{node.padding}"
     return ShapeError(
-        f"{kernel} {padding} {what} on a {shape[1]}x{shape[2]} map leaves nothing; "
+        f"{dims(node.kernel)} {padding} {what} on a {shape[1]}x{shape[2]} map leaves nothing; "
         "use padding: same, a larger input or a stem with less stride",
         (node.name,),
     )
-
-
-def _text(shape: Shape) -> str:
-    return "x".join(map(str, shape))

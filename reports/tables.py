@@ -77,12 +77,26 @@ def tex(text: Any) -> str:
         "{": r"\{",
         "}": r"\}",
         "~": r"\textasciitilde{}",
+        "`": r"\textasciigrave{}",
         "^": r"\textasciicircum{}",
         "|": r"\textbar{}",
         ">": r"$>$",
         "<": r"$<$",
     }
     return "".join(escapes.get(letter, letter) for letter in str(text))
+
+
+def longtable(table: Table, wide: str, width: str = "6cm") -> str:
+    """Return a table that goes on over pages, column `wide` set as paragraphs, the notes behind it."""
+    body = table.printed().rename(columns=tex).map(tex)
+    text = body.style.hide(axis="index").to_latex(
+        hrules=True,
+        environment="longtable",
+        column_format="".join(f"p{{{width}}}" if column == wide else "l" for column in table.frame),
+        caption=tex(table.caption),
+        label=f"tab:{table.name}",
+    )
+    return "\n".join(["% needs \\usepackage{booktabs,longtable}", text, *map(tex, table.notes), ""])
 
 
 def percent(value: float) -> str:

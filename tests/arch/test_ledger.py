@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -22,9 +23,10 @@ import arch.quantity
 from arch.cost import count, weights
 from arch.edit import with_args
 from arch.errors import InputError
-from arch.ledger import Line, ledger, paper_layout, papers
-from arch.quantity import MEASURES, quantity
-from arch.shapes import place_network
+from arch.ledger import Line, ledger, paper_layout, papers, summary
+from arch.nodes import Chain, Conv, Dropout, Flatten
+from arch.quantity import MEASURES, quantity, tree
+from arch.shapes import Placed, place_network
 from arch.verdict import Verdict, ratio, read, shape_of, verdict
 from tests.test_cli import run
 
@@ -76,6 +78,11 @@ def _find(lines: list[Line], paper: str, table: str, row: str, figure: str) -> L
         ("103K", 100_000, {}, "misprint"),
         ("1154", 1152, {}, "misprint"),
         ("42", 48, {"kind": "claim"}, "unreproducible"),
+        ("42", 84, {"kind": "claim"}, "unreproducible"),
+        ("42", 85, {"kind": "claim"}, "misprint"),
+        ("42", 20, {"kind": "claim"}, "misprint"),
+        ("<25 million", 50_000_001, {"kind": "claim"}, "misprint"),
+        ("<25 million", 25_000_000, {"kind": "claim"}, "unreproducible"),
         ("1K", 0, {}, "misprint"),
         ("3.8", None, {"unit": "Bn"}, "unreproducible"),
     ],
@@ -91,7 +98,9 @@ def test_the_rule_on_numbers(printed: str, exact: Any, options: dict[str, Any], 
 def test_the_rule_on_shapes() -> None:
     assert verdict("28x28x256", (28, 28, 256)) == "agrees"
     assert verdict("[3, 256, 28, 28]", (28, 28, 256)) == "agrees"
-    assert verdict("[32, 1000]", (1, 1, 1000)) == "agrees"
+    assert verdict("[batch, 256, 28, 28]", (28, 28, 256)) == "agrees"
+    assert verdict("N x 256 x 28 x 28", (28, 28, 256)) == "agrees"
+    assert verdict("[32, 1000]", (1, 1, 1000)) == verdict("N x 1000", (1, 1, 1000)) == "agrees"
     assert verdict("28x28x576", (14, 14, 576)) == "misprint"
     assert verdict("28x28x576", (14, 14, 576), kind="claim") == "unreproducible"
     assert verdict("28x28x256", (28, 28, 256), (28, 28, 255)) == "ours differs"
@@ -156,6 +165,9 @@ def test_our_counts_are_the_exact_values(lines: list[Line]) -> None:
         ("inception_v3", "Table 3", "Inception-v2"),
         ("inception_v3", "Table 3", "Inception-v2 RMSProp"),
         ("inception_v3", "Table 3", "Inception-v2 Label Smoothing"),
+        ("tutorials", "000, listing", "total"),
+        ("tutorials", "002, comments", "output"),
+        ("tutorials", "003, listing", "total"),
     }
 
 
@@ -167,14 +179,15 @@ def test_table_1_of_googlenet(lines: list[Line]) -> None:
     }
     rows = {row for row, _ in by_verdict["agrees by rounding"]}
     assert by_verdict["misprint"] == {*((r, q) for r in ("conv1", "5a") for q in COSTS), ("4c", "params")}
-    assert by_verdict["convention (K = 1024)"] == {(row, "params") for row in ("conv2", "3a", "3b", "linear")}
-    assert by_verdict["unreproducible"] == {(row, "params") for row in ("4a", "4b", "4d", "4e", "5b")}
+    assert by_verdict["convention (K = 1024)"] == {(row, "params") for row in ("conv2", "3a", "linear")}
+    assert by_verdict["unreproducible"] == {(row, "params") for row in ("3b", "4a", "4b", "4d", "4e", "5b")}
     assert by_verdict["agrees by truncation"] == {("4a", "ops")}
     assert rows == {"conv2", "3a", "3b", "4b", "4c", "4d", "4e", "5b", "linear"}
     assert {line.verdict for line in table if line.quantity not in COSTS} == {Verdict.AGREES}
 
 
 COSTS = ("params", "ops")
+FLOPS = "1.5 billion floating-point operations"
 
 
 @pytest.mark.parametrize("thousandths", [19, 20, 49, 50])
@@ -194,9 +207,12 @@ def test_misprints_and_claims_of_the_later_papers(lines: list[Line]) -> None:
         ("4e", "14x14x1024", "output size"),
         ("B", "1154", "linear"),
         ("C", "2048", "linear"),
+        ("B", "1x7", "second kernel of 7x7"),
+        ("aux 1 1x1", "[batch, 128, 4, 4]", "output"),
+        ("Inception v1, against VGGNet", "1/3 of VGGNet", "params"),
     }
     doubtful = Counter(line.printed for line in lines if line.verdict is Verdict.UNREPRODUCIBLE)
-    for printed in ("13.6e6", "+25%", "5 billion", "42 layers", "12x fewer", "about 2.5x", "2.0", "5 million"):
+    for printed in ("13.6e6", "+25%", "5 billion", "42 layers", "12x fewer", "about 2.5x", "2.0", "5 million", FLOPS):
         assert doubtful[printed] == 1, printed
     assert (doubtful["3.8"], doubtful["4.8"]) == (3, 2)
     agreeing = {line.printed: line.verdict.value for line in lines if line.verdict.agreeing}
@@ -220,6 +236,8 @@ def test_every_reason_is_there_where_it_does_not_agree(lines: list[Line]) -> Non
     [
         ("googlenet", "Table 1", "conv1", "params", [7 * 7 * 3 * 8 + 24 * 64, 9_408]),
         ("googlenet", "Table 1", "conv1", "ops", [(7 * 7 * 3 * 8 + 24 * 64) * 112**2]),
+        ("googlenet", "Table 1", "3b", "params", [388_096, 388_736]),
+        ("tutorials", "004, text", "Inception v1", "ops", [2 * 1_498_677_248, 2 * 1_582_671_872, 1_498_677_248]),
         ("googlenet", "text", "network", "ops", [1_498_677_248, 1_582_671_872]),
         ("bn_inception", "Figure 5", "4c", "output size", [160 + 160 + 160 + 128, 576]),
         ("bn_inception", "Figure 5", "4d", "output size", [96 + 192 + 192 + 128, 576]),
@@ -234,6 +252,52 @@ def test_alternatives_in_the_reasons(
     reason = _find(lines, paper, table, row, figure).reason
     for number in numbers:
         assert f"{number:,}" in reason
+
+
+def test_a_doubtful_figure_says_which_reading_agrees(lines: list[Line]) -> None:
+    for paper, table, row, figure in (
+        ("googlenet", "Table 1", "3b", "params"),
+        ("inception_v3", "Table 3", "BN-Inception", "Bn ops"),
+        ("inception_v4", "text", "Inception-ResNet-v2", "ops"),
+        ("tutorials", "004, text", "Inception v1", "ops"),
+    ):
+        line = _find(lines, paper, table, row, figure)
+        assert line.verdict is Verdict.UNREPRODUCIBLE
+        assert line.reason.startswith("Under this reading")
+
+
+def test_what_was_read_in_code_says_so_and_is_counted_apart(lines: list[Line]) -> None:
+    code = [line for line in lines if line.source == "released code"]
+    assert len(code) == 97
+    assert {line.paper for line in code} == {"inception_v4"}
+    assert {line.reason for line in code} == {"as released code has it; the figure itself was not read"}
+    assert summary(lines).endswith("; of them 97 read in released code, not in print.")
+    assert summary(ledger("googlenet")).startswith("130 figures: 104 agrees, ")
+    assert "code" not in summary(ledger("googlenet"))
+
+
+def _listed(placed: Placed, times: int) -> int:
+    """Return the outputs that torchsummary lists: a convolution's `times`, wrappers as often as they are modules."""
+    node = placed.node
+    if isinstance(node, Flatten | Chain | Dropout):
+        return sum(_listed(part, times) for part in placed.parts)
+    own = math.prod(placed.output) * (times if isinstance(node, Conv) else 1)
+    return own + sum(_listed(part, times) for part in placed.parts)
+
+
+def test_the_sizes_of_the_listings(lines: list[Line]) -> None:
+    """000 wraps convolution, norm and ReLU in a module; 003 has no wrapper, and its stem neither norm nor ReLU modules."""
+    one, other = tree("googlenet_bn_cifar32"), tree("googlenet_bn_blocks")
+    outputs = {
+        # Besides: a dropout, and the modules of both heads.
+        "000": sum(_listed(part, 4) for part in [*one.trunk.values(), *one.aux.values()]) + 1024 + 2 * 10,
+        "003": sum(_listed(part, 1 if row.startswith("conv") else 3) for row, part in other.trunk.items()) + 1024,
+    }
+    for tutorial, listed in outputs.items():
+        of = {line.quantity: line.exact for line in lines if line.table == f"{tutorial}, listing"}
+        sizes = [of[f"{what} size (MB)"] for what in ("input", "forward/backward pass", "params", "estimated total")]
+        assert sizes[1] == 8 * listed
+        assert sizes[3] == sum(sizes[:3])  # type: ignore[arg-type]
 
 
 def test_numbers_typed_into_reasons(lines: list[Line]) -> None:
@@ -296,7 +360,7 @@ def test_a_changed_network_is_noticed(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert {("4b", "pool proj"), ("4b", "output size"), ("4b", "params"), ("4b", "ops"), ("4c", "params")} <= wrong
     assert not {row for row, _ in wrong} & {"conv1", "3a", "4a", "4d", "5a"}
     with pytest.raises(typer.Exit) as left:
-        inceptory.ledger("googlenet", inceptory.Layout.lines, inceptory.Format.json)
+        inceptory.ledger("googlenet", inceptory.Layout.lines, inceptory.Format.json, doubtful=False)
     assert left.value.exit_code == 1
     captured = capsys.readouterr()
     assert "ours differs" in captured.out
@@ -323,13 +387,45 @@ def test_the_command_line() -> None:
         text = run("ledger", "googlenet", "--format", kind).stdout
         assert "fvcore" in text
         assert "2,712" in text
+        assert "| paper" not in text
+
+
+def test_the_table_leaves_out_what_goes_without_saying() -> None:
+    table = run("ledger", "inception_resnet_v1").stdout
+    assert table.split("\n")[2].split()[:2] == ["table", "row"]
+    assert "the exact value" not in table
+    assert "26 read in released code" in " ".join(table.split())
+    assert run("ledger").stdout.split("\n")[2].split()[:2] == ["paper", "table"]
+    plain = json.loads(run("ledger", "inception_resnet_v1", "--format", "json").stdout)
+    assert {record["paper"] for record in plain} == {"inception_v4"}
+    assert all(record["reason"] for record in plain)
+
+
+def test_only_what_is_doubtful() -> None:
+    doubtful = json.loads(run("ledger", "--doubtful", "--format", "json").stdout)
+    assert doubtful == [line.record() for line in ledger() if not line.verdict.agreeing]
+    assert {record["verdict"] for record in doubtful} == {"misprint", "unreproducible"}
+    for kind in ("table", "json", "csv", "md", "latex"):
+        assert run("ledger", "inception_resnet_v1", "--doubtful", "--format", kind).returncode == 0
+
+
+def test_latex_goes_on_over_pages() -> None:
+    text = run("ledger", "googlenet", "--format", "latex").stdout
+    assert text.startswith("% needs \\usepackage{booktabs,longtable}\n\\begin{longtable}{lllllllp{6cm}}\n")
+    assert text.count("\\label{tab:ledger-googlenet}") == 1
+    assert "`" not in text
+    assert text.count("fvcore") == text.split("\\end{longtable}")[1].count("fvcore")
+    paper = run("ledger", "googlenet", "--layout", "paper", "--format", "latex").stdout
+    assert "\\label{tab:ledger-googlenet-table-1}" in paper
 
 
 @pytest.mark.parametrize(
     ("args", "fragment"),
     [
         (["ledger", "gogglenet"], "Did you mean googlenet"),
+        (["ledger", "googlenet_bn"], "is a shipped network of which no printed figure is in the ledger"),
         (["ledger", "inception_v4", "--layout", "paper"], "Table 1"),
+        (["ledger", "--layout", "paper", "--doubtful"], "not with --doubtful"),
     ],
 )
 def test_wrong_input(args: list[str], fragment: str) -> None:
@@ -415,6 +511,8 @@ def test_quantities() -> None:
     assert quantity("googlenet/3b/grid") == (28, 28)
     assert quantity("googlenet/3b/input") == (28, 28, 256)
     assert quantity("4 times googlenet/params") == 4 * 6_998_552
+    assert quantity("googlenet/conv1/inputs") == 3 * 224 * 224
+    assert quantity("inception_v4/b1/b7x7/conv7x1/kernel") == (7, 1)
 
 
 @pytest.mark.parametrize(
@@ -426,6 +524,7 @@ def test_quantities() -> None:
         ("googlenet/3a/parms", "Did you mean params"),
         ("googlenet", "no measure"),
         ("googlenet/output", "name a row"),
+        ("googlenet/3a/kernel", "no kernel"),
         ("googlenet/params by googlenet/macs", "over"),
         ("googlenet/3a/output over googlenet/macs", "joins shapes"),
     ],
