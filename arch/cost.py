@@ -76,14 +76,20 @@ def cost(spec: Spec) -> NetworkCost:
     """
     placed = place_network(spec)
     rows = [
-        RowCost(row.name, row.block, part.output, *count(part))
+        RowCost(row.name, row.block, part.output, *_counted(part))
         for row, part in zip(spec.rows, placed.rows, strict=True)
     ]
     heads = {
-        after: RowCost(after, spec.heads[after].head, part.output, *count(part)) for after, part in placed.heads.items()
+        after: RowCost(after, spec.heads[after].head, part.output, *_counted(part)) for after, part in placed.heads.items()
     }
     final = heads.pop(FINAL)
     return NetworkCost((*rows, final), tuple(heads.values()))
+
+
+def _counted(placed: Placed) -> tuple[int, int, int]:
+    if placed.counted is None:
+        placed.counted = count(placed)
+    return placed.counted
 
 
 def count(placed: Placed) -> tuple[int, int, int]:

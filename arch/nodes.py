@@ -7,7 +7,7 @@ a paper's figure says; input channels, map size and style arrive when a tree is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Literal
 
 Pair = tuple[int, int]
@@ -151,13 +151,22 @@ def _signature(value: object) -> str:
     return signature(value) if isinstance(value, Node) else repr(value)
 
 
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in Node.__subclasses__()}  # type: ignore[arg-type]
+
+
 def _pair(size: Size) -> Pair:
     return size if isinstance(size, tuple) else (size, size)
 
 
 def named(node: Node, name: str) -> Node:
     """Return the node under another name; names appear in errors and state-dict keys."""
-    return replace(node, name=name)  # type: ignore[type-var]
+    if node.name == name:
+        return node
+    new = object.__new__(type(node))  # a search asks for thousands of trees, and dataclasses.replace takes ten times as long
+    for field in _FIELDS[type(node)]:
+        object.__setattr__(new, field, getattr(node, field))
+    object.__setattr__(new, "name", name)
+    return new
 
 
 def conv(
@@ -253,6 +262,8 @@ def chain(*nodes: Node) -> Chain:
 
 
 def _distinct(nodes: list[Node]) -> tuple[Node, ...]:
+    if len({node.name for node in nodes}) == len(nodes):
+        return tuple(nodes)
     seen: set[str] = set()
     result = []
     for node in nodes:
