@@ -130,6 +130,11 @@ def _print(rows: list[dict[str, Any]], kind: Format, title: str = "", note: str 
         print({"csv": table.csv, "md": table.markdown, "latex": table.latex}[kind.value](), end="")
 
 
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, but what is written goes into a folder; name one.")
+
+
 def _say(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -220,8 +225,9 @@ def show(
         print(architecture_table(spec), end="")
         return
     total, measures = arch.cost(spec), arch.measure(spec)
+    note = f"{spec.note}\n" if spec.note else ""
     title = (
-        f"{spec.name}, {spec.source}\ninput {_shape(spec.input)}, {spec.classes} classes; without auxiliary heads "
+        f"{spec.name}, {spec.source}\n{note}input {_shape(spec.input)}, {spec.classes} classes; without auxiliary heads "
         f"{total.params:,} parameters and {total.macs:,} MACs; heads {total.aux_params:,} and {total.aux_macs:,}\n"
         f"{measures.depth} layers deep; receptive field {sized(measures.receptive_field)}; "
         f"peak activation memory {_mib(measures.peak_memory):.4g} MiB (batch 1, float32)\n"
@@ -339,6 +345,7 @@ def gallery(to: Annotated[Path, typer.Argument(help="the folder of the page")] =
     """Write the page of all networks, with drawings of the main blocks."""
     from reports.gallery import gallery as write_gallery
 
+    _check_folder(to)
     _say(str(write_gallery(to)))
 
 
@@ -352,11 +359,16 @@ def convert(
     classes: ClassesOption = None,
 ) -> None:
     """Carry weights over from a library's network to ours, or back."""
-    from arch.convert import from_library, read_weights, to_library, write_weights
+    from arch.convert import check_target, from_library, read_weights, to_library, write_weights
+    from arch.naming import names
 
     if bool(from_) == bool(to):
         raise InputError("weights go one way: give either --from LIBRARY or --to LIBRARY.")
+    if source.resolve() == target.resolve():
+        raise InputError(f"{target}: is the file that is read; name another one to write.")
     spec = _network(network, None, classes)
+    names(spec, from_ or to)
+    check_target(target)
     weights = read_weights(source)
     carried = from_library(spec, from_, weights) if from_ else to_library(spec, to, weights)
     write_weights(target, carried)
@@ -416,6 +428,7 @@ def draw(
         graph = network_graph(spec)
     else:
         graph = head_graph(spec, row) if head or row == FINAL else row_graph(spec, row)
+    _check_folder(to)
     name = "-".join([spec.name, *([row] if row else []), *(["head"] if head else [])])
     for path in save(graph, to, name):
         _say(str(path))

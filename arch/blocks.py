@@ -97,15 +97,3 @@ def _double_3x3(b1x1: int, b3x3: Reduced, b5x5: Reduced, pool: int) -> Concat:
         b5x5=reduce(b5x5.reduce) >> conv(b5x5.out, 3) >> conv(b5x5.out, 3),
         pool=max_pool(3) >> project(pool),
     )
-
-
-@BLOCKS.register
-def stem_googlenet(conv1: Width, b3x3: Reduced) -> Node:
-    """GoogLeNet's first three convolutions and two pools (Szegedy et al. 2014, Table 1), 224 to 28 pixels."""
-    return chain(
-        conv(conv1, 7, 2),
-        max_pool(3, 2, "valid", ceil=True),
-        reduce(b3x3.reduce),
-        conv(b3x3.out, 3),
-        max_pool(3, 2, "valid", ceil=True),
-    )

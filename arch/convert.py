@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from arch.errors import InputError
@@ -96,24 +97,39 @@ def read_weights(path: Path) -> Weights:
         found = torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from None
-    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not readable as weights: {str(error).splitlines()[0]}.") from None
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: holds objects, which are not loaded since that would run code from the file, or is no torch file; "
+            "save the network's state_dict() alone."
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError):
+        raise InputError(f"{path}: is empty, damaged or no file of weights; fetch or save it again.") from None
     if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise InputError(f"{path}: holds no plain state dict (names and tensors); save the network's state_dict().")
     return dict(found)
 
 
+def check_target(path: Path) -> None:
+    """Raise InputError where weights cannot be written: another ending than .safetensors, .pt, .pth, or no folder."""
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
+        raise InputError(f"{path}: weights are written as .safetensors, .pt or .pth; choose one of these endings.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first.")
+
+
 def write_weights(path: Path, weights: Weights) -> None:
-    """Write tensors as .safetensors, or as a torch file (.pt, .pth).
+    """Write tensors as .safetensors, or as a torch file (.pt, .pth): the whole file or nothing.
 
     Raises
     ------
     InputError
-        The ending is another one.
+        The ending is another one, or the folder does not exist.
     """
-    if path.suffix == ".safetensors":
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
-    elif path.suffix in (".pt", ".pth"):
-        torch.save(weights, path)
-    else:
-        raise InputError(f"{path}: weights are written as .safetensors, .pt or .pth; choose one of these endings.")
+    check_target(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".inceptory-") as folder:
+        part = Path(folder) / path.name
+        if path.suffix == ".safetensors":
+            part.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}))
+        else:
+            torch.save(weights, part)
+        part.replace(path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from arch.errors import SpecError, near
 
-_KEYS = ("name", "source", "base", "edits")
+_KEYS = ("name", "source", "note", "base", "edits")
 _EDITS = ("input", "classes", "style", "rows", "heads")
 REMOVE = "remove"
 
@@ -32,6 +32,7 @@ def derive(base: Mapping[str, Any], file: Mapping[str, Any], where: str) -> dict
         if key not in _EDITS:
             raise SpecError(f"{where}, edits: unknown key '{key}'.{near(key, _EDITS)} Known: {', '.join(_EDITS)}.")
     result: dict[str, Any] = dict(base) | {"name": file.get("name"), "source": file.get("source", base["source"])}
+    result["note"] = file.get("note", "")
     result |= {key: edits[key] for key in ("input", "classes") if key in edits}
     result["style"] = {**base["style"], **_mapping(edits.get("style"), f"{where}, edits: 'style'")}
     rows = {row["name"]: row for row in base["rows"]}

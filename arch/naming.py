@@ -170,7 +170,7 @@ def _keys(placed: Placed, ours: str, module: str, branches: Mapping[str, str]) -
     """Return the keys of all layers of a row or head."""
     result: dict[str, str] = {}
     seen: dict[str, dict[str, list[str]]] = {start: {} for start in branches}
-    layers = [(path, part) for path, part in _layers(placed, ())]
+    layers = list(_layers(placed, ()))
     for path, _ in layers:
         start, step, letter = _position(path, branches)
         seen[start].setdefault(step, []).append(letter)

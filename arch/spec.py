@@ -28,7 +28,7 @@ NETWORKS = Path(__file__).parent / "networks"
 FINAL = "final"  # the name under which a spec's heads hold the classifier
 RowKey = tuple[str, tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]
 HeadKey = tuple[str, tuple[tuple[str, Any], ...]]
-_KEYS = ("name", "source", "input", "classes", "style", "rows", "heads")
+_KEYS = ("name", "source", "note", "input", "classes", "style", "rows", "heads")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class Spec:
     Attributes
     ----------
     input : (C, H, W) of one image.
+    note : what a reader should know: quirks of the source, deviations from it. Not part of its identity.
     where : the file that it came from, for errors; not part of its identity.
     """
 
@@ -86,6 +87,7 @@ class Spec:
     rows: tuple[Row, ...]
     heads: Mapping[str, Head]
     source: str = ""
+    note: str = ""
     where: str = field(default="", compare=False)
 
     @property
@@ -214,6 +216,7 @@ def from_mapping(mapping: Any, where: str = "spec") -> Spec:
     return Spec(
         name=_text(mapping["name"], f"{where}: 'name'"),
         source=_text(mapping.get("source", ""), f"{where}: 'source'"),
+        note=_text(mapping.get("note", ""), f"{where}: 'note'"),
         input=_extents(mapping["input"], where),
         classes=_whole(mapping["classes"], f"{where}: 'classes'", 65_536),
         style=_style(mapping.get("style") or {}, where),
@@ -328,6 +331,7 @@ def to_mapping(spec: Spec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "source": spec.source,
+        **({"note": spec.note} if spec.note else {}),
         "input": list(spec.input),
         "classes": spec.classes,
         "style": spec.style.model_dump(exclude_defaults=True),
@@ -344,7 +348,8 @@ def to_mapping(spec: Spec) -> dict[str, Any]:
 def to_yaml(spec: Spec) -> str:
     """Return the text of a network file, one line a row, columns aligned."""
     mapping = to_mapping(spec)
-    lines = [f"{key}: {_flow(mapping[key])}" for key in ("name", "source", "input", "classes", "style")]
+    keys = [key for key in ("name", "source", "note", "input", "classes", "style") if key in mapping]
+    lines = [f"{key}: {_flow(mapping[key])}" for key in keys]
     lines += ["rows:", *(f"  - {row}" for row in _aligned(mapping["rows"]))]
     lines += ["heads:", *(f"  {_flow(after)}: {_flow(head)}" for after, head in mapping["heads"].items())]
     return "\n".join(lines) + "\n"

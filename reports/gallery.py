@@ -54,7 +54,9 @@ def text() -> str:
     """Return the page: a table a kind of source, then the drawings."""
     specs = [arch.load(name) for name in arch.list_networks()]
     kinds = {
-        "Of the papers": [spec for spec in specs if not _is_ours(spec) and not _is_tutorial(spec)],
+        "Of the papers and their released code": [
+            spec for spec in specs if not _is_ours(spec) and not _is_tutorial(spec)
+        ],
         "Of the tutorials": [spec for spec in specs if _is_tutorial(spec)],
         "Of this project, for 32x32 images": [spec for spec in specs if _is_ours(spec)],
     }
@@ -65,7 +67,11 @@ def text() -> str:
         "see padding) are without auxiliary heads. Every count equals fvcore's (`inceptory count '*' --check`).",
     ]
     for title, group in kinds.items():
-        parts += [f"## {title}", _table(group)]
+        parts += [
+            f"## {title}",
+            _table(group),
+            "\n".join(f"- `{spec.name}`: {spec.note}" for spec in group if spec.note),
+        ]
     parts += ["## Blocks", "Drawn from their nodes by `inceptory draw NETWORK ROW`; the input is at the bottom."]
     parts += [_figure(block, f"`{block}`: {network}, row {row}") for block, (network, row) in BLOCKS.items()]
     parts += ["## Whole networks", *(_figure(network, f"`{network}`") for network in NETWORKS)]

@@ -144,8 +144,17 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no naming of 'tim'\. Did you mean timm"):
         names(spec, "tim")
     (tmp_path / "w.pth").write_bytes(b"no weights")
-    with pytest.raises(InputError, match="not readable as weights"):
+    with pytest.raises(InputError, match="no torch file"):
         read_weights(tmp_path / "w.pth")
+    for name in ("empty.pth", "empty.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(InputError, match="is empty, damaged or no file of weights"):
+            read_weights(tmp_path / name)
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pth")
+    with pytest.raises(InputError, match="would run code from the file"):
+        read_weights(tmp_path / "module.pth")
+    with pytest.raises(InputError, match="does not exist; make it first"):
+        write_weights(tmp_path / "nowhere" / "w.pth", {})
     torch.save({"model": {"a": torch.zeros(1)}}, tmp_path / "nested.pth")
     with pytest.raises(InputError, match="no plain state dict"):
         read_weights(tmp_path / "nested.pth")

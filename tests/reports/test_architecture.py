@@ -67,17 +67,17 @@ def test_googlenet_as_table_1() -> None:
 def test_other_blocks_show_their_arguments() -> None:
     """A stem among splits spans their columns; a network of other blocks has one column of arguments."""
     rows = [
-        {"name": "the_stem", "block": "stem_googlenet", "conv1": 8, "b3x3": [4, 8]},
+        {"name": "the_stem", "block": "reduction_a", "k": 1, "l": 1, "m": 2, "n": 3},
         {"name": "a", "block": "inception_v3", "b1x1": 1, "b3x3": [2, 3], "b5x5": [4, 5], "pool": 7, "n": 7},
         {"name": "b1", "block": "inception_v1", "b1x1": 1, "b3x3": [2, 3], "b5x5": [4, 5], "pool": 7},
         {"name": "b2", "block": "inception_v1", "b1x1": 1, "b3x3": [2, 3], "b5x5": [4, 5], "pool": 7},
     ]
     spec = arch.from_mapping({
-        "name": "n_1", "input": [3, 64, 64], "classes": 5, "rows": rows, "heads": {"final": {"head": "classifier"}},
+        "name": "n_1", "input": [3, 17, 17], "classes": 5, "rows": rows, "heads": {"final": {"head": "classifier"}},
     })  # fmt: skip
     text = architecture_table(spec)
     lines = {line[0]: line[1:] for line in cells(text)}
-    assert lines[r"stem googlenet (the\_stem)"][3:9] == [r"\multicolumn{6}{l}{conv1 8, b3x3 4$>$8}"] * 6
+    assert lines[r"reduction a (the\_stem)"][3:9] == [r"\multicolumn{6}{l}{k 1, l 1, m 2, n 3}"] * 6
     assert lines["inception v3 (a), n 7"][3:9] == ["1", "2", "3", "4", "5", "7"]
     twice = lines[r"2$\times$ inception v1 (b1 to b2)"]  # two layers deep each
     weights = 16 * (1 + 2 + 4 + 7) + 2 * 3 * 9 + 4 * 5 * 25
