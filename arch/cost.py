@@ -9,14 +9,14 @@ apart, since they are removed at inference.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from arch.nodes import Conv, Linear, Shape
 from arch.shapes import Placed, place_network
 from arch.spec import FINAL, Spec
 
 
-@dataclass(frozen=True, slots=True)
-class RowCost:
+class RowCost(NamedTuple):
     """One row of a cost table; `output` is (C, H, W), or (classes,) for the final head."""
 
     name: str
@@ -80,7 +80,8 @@ def cost(spec: Spec) -> NetworkCost:
         for row, part in zip(spec.rows, placed.rows, strict=True)
     ]
     heads = {
-        after: RowCost(after, spec.heads[after].head, part.output, *_counted(part)) for after, part in placed.heads.items()
+        after: RowCost(after, spec.heads[after].head, part.output, *_counted(part))
+        for after, part in placed.heads.items()
     }
     final = heads.pop(FINAL)
     return NetworkCost((*rows, final), tuple(heads.values()))
