@@ -9,14 +9,14 @@ apart, since they are removed at inference.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from arch.nodes import Conv, Linear, Shape
 from arch.shapes import Placed, place_network
 from arch.spec import FINAL, Spec
 
 
-@dataclass(frozen=True, slots=True)
-class RowCost:
+class RowCost(NamedTuple):
     """One row of a cost table; `output` is (C, H, W), or (classes,) for the final head."""
 
     name: str
@@ -76,14 +76,21 @@ def cost(spec: Spec) -> NetworkCost:
     """
     placed = place_network(spec)
     rows = [
-        RowCost(row.name, row.block, part.output, *count(part))
+        RowCost(row.name, row.block, part.output, *_counted(part))
         for row, part in zip(spec.rows, placed.rows, strict=True)
     ]
     heads = {
-        after: RowCost(after, spec.heads[after].head, part.output, *count(part)) for after, part in placed.heads.items()
+        after: RowCost(after, spec.heads[after].head, part.output, *_counted(part))
+        for after, part in placed.heads.items()
     }
     final = heads.pop(FINAL)
     return NetworkCost((*rows, final), tuple(heads.values()))
+
+
+def _counted(placed: Placed) -> tuple[int, int, int]:
+    if placed.counted is None:
+        placed.counted = count(placed)
+    return placed.counted
 
 
 def count(placed: Placed) -> tuple[int, int, int]:

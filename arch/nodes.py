@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Literal
 
 Pair = tuple[int, int]
@@ -157,15 +158,28 @@ def _signature(value: object) -> str:
     return signature(value) if isinstance(value, Node) else repr(value)
 
 
+_once = lru_cache(maxsize=10_000)  # nodes never change, and a search asks for the same ones again and again
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in Node.__subclasses__()}  # type: ignore[arg-type]
+
+
 def _pair(size: Size) -> Pair:
     return size if isinstance(size, tuple) else (size, size)
 
 
 def named(node: Node, name: str) -> Node:
     """Return the node under another name; names appear in errors and state-dict keys."""
-    return replace(node, name=name)  # type: ignore[type-var]
+    if node.name == name:
+        return node
+    new = object.__new__(
+        type(node)
+    )  # a search asks for thousands of trees, and dataclasses.replace takes ten times as long
+    for field in _FIELDS[type(node)]:
+        object.__setattr__(new, field, getattr(node, field))
+    object.__setattr__(new, "name", name)
+    return new
 
 
+@_once
 def conv(
     out: int,
     kernel: Size,
@@ -188,26 +202,31 @@ def depthwise(multiplier: int, kernel: Size, stride: Size = 1, padding: Padding 
     return Conv(None, _pair(kernel), _pair(stride), padding, 1, multiplier, False, False, False, "depthwise")
 
 
+@_once
 def reduce(out: int) -> Conv:
     """The 1x1 convolution in front of a larger one."""
     return Conv(out, (1, 1), name="reduce")
 
 
+@_once
 def project(out: int) -> Conv:
     """The 1x1 convolution after a pool."""
     return Conv(out, (1, 1), name="project")
 
 
+@_once
 def linear_1x1(out: int) -> Conv:
     """A 1x1 convolution with bias and without norm or activation (Szegedy et al. 2016, section 3.2)."""
     return Conv(out, (1, 1), norm=False, activation=False, bias=True, name="linear")
 
 
+@_once
 def max_pool(kernel: Size, stride: Size = 1, padding: Padding = "same", ceil: bool = False) -> Pool:
     """Max pooling; padding never wins."""
     return Pool("max", _pair(kernel), _pair(stride), padding, ceil, name="max_pool")
 
 
+@_once
 def avg_pool(
     kernel: Size, stride: Size = 1, padding: Padding = "same", ceil: bool = False, count_pad: bool = True
 ) -> Pool:
@@ -245,6 +264,7 @@ def flatten() -> Flatten:
     return Flatten("flatten")
 
 
+@_once
 def linear(out: int, std: float | None = None) -> Linear:
     """A fully connected layer with bias."""
     return Linear(out, "linear", std)
@@ -259,6 +279,8 @@ def chain(*nodes: Node) -> Chain:
 
 
 def _distinct(nodes: list[Node]) -> tuple[Node, ...]:
+    if len({node.name for node in nodes}) == len(nodes):
+        return tuple(nodes)
     seen: set[str] = set()
     result = []
     for node in nodes:

@@ -50,6 +50,7 @@ class Placed:
     input: Shape
     output: Shape
     parts: tuple[Placed, ...] = ()
+    counted: tuple[int, int, int] | None = None  # what `arch.cost.count` found, kept with what is memoised
 
 
 @dataclass(frozen=True)
