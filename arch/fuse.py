@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from arch import native
 from arch.modules import ConcatModule, Named, Network, ResidualModule
 from arch.nodes import Conv, Pair, Pool
-from arch.passes import Layer, PoolShape, Product, activate, join, pool
+from arch.passes import Kernel, Layer, PoolShape, Product, activate, join, pool
 from arch.shapes import Placed, place_network
 
 # A convolution on so few positions, or on no more positions than its kernel has taps and at most _MOST, is one dense
@@ -39,12 +39,13 @@ def fuse(network: Network) -> Network:
     rows = {row.name: part for row, part in zip(network.spec.rows, placed.rows, strict=True)}
     network.rows = Named({name: _fused(module, rows[name]) for name, module in network.rows.items()})
     network.heads = Named({name: _fused(module, placed.heads[name]) for name, module in network.heads.items()})
+    network.execution = "fused"
     return network
 
 
-def execution(device: str = "cpu") -> str:
-    """Say how a fused network runs there: `fused+native` with the compiled passes, `fused` without."""
-    return "fused+native" if device == "cpu" and native.library() is not None else "fused"
+def runs_as(execution: str, device: str = "cpu") -> str:
+    """Say what an execution comes to on a device here: `fused` is `fused+native` where the compiled passes serve."""
+    return "fused+native" if execution == "fused" and device == "cpu" and native.library() is not None else execution
 
 
 def _fused(module: nn.Module, placed: Placed) -> nn.Module:
@@ -75,8 +76,8 @@ class FusedConv(nn.Module):
         layers = dict(plain.named_children())
         self.conv, self.norm = cast(nn.Conv2d, layers["conv"]), cast("nn.BatchNorm2d | None", layers.get("norm"))
         self.relu = "relu" in layers
-        self.form, self.taps = _form(placed)
-        self.map, self.grid = cast(Pair, placed.input[1:]), cast(Pair, placed.output[1:])
+        self.kernel = _kernel(placed)
+        self.grid = cast(Pair, placed.output[1:])
 
     def layer(self) -> Layer:
         """Return what follows the convolution."""
@@ -91,13 +92,6 @@ class FusedConv(nn.Module):
             self.relu,
             norm and (norm.training, norm.eps, norm.momentum, norm.weight is None),
         )
-
-    def matrix(self, weight: Tensor) -> Tensor:
-        """Return the kernel as the matrix (F, K) of its product."""
-        if self.form == "point":
-            row, column = cast(Pair, self.conv.padding)  # the tap that meets the one position
-            return weight[:, :, row, column]
-        return dense(weight, cast(Tensor, self.taps), self.map[0] * self.map[1], self.grid[0] * self.grid[1])
 
     def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
         """Return the map (N, F, H', W'), written into the rows `place` where that is given and can be done."""
@@ -141,7 +135,9 @@ class FusedConcat(ConcatModule):
             for name, branch in branches.items()
         }
         self.siblings = [
-            name for name, first in firsts.items() if isinstance(first, FusedConv) and first.form == "point"
+            name
+            for name, first in firsts.items()
+            if isinstance(first, FusedConv) and first.kernel is not None and first.kernel.taps is None
         ]
 
     def forward(self, x: Tensor, place: Tensor | None = None) -> Tensor:
@@ -155,7 +151,7 @@ class FusedConcat(ConcatModule):
             if name not in begun:
                 parts.append(_run(branch, x, own[name]))
             else:
-                chained = isinstance(branch, FusedChain) and len(branch) > 1
+                chained = isinstance(branch, FusedChain) and len(list(branch)) > 1
                 parts.append(branch(begun[name], own[name], 1) if chained else begun[name])
         return join(into, places, parts)
 
@@ -173,7 +169,7 @@ class FusedConcat(ConcatModule):
             branch = self[name]
             chained = isinstance(branch, FusedChain)
             first = cast(FusedConv, next(branch.children()) if chained else branch)
-            ends = not chained or len(branch) == 1
+            ends = not isinstance(branch, FusedChain) or len(branch) == 1
             groups.setdefault(first.alike(), []).append((name, first, own[name] if ends else None))
         begun: dict[str, Tensor] = {}
         for group in groups.values():
@@ -223,17 +219,14 @@ def _convolved(
     """Return the joined outputs of convolutions with these weights (F, C, kH, kW)."""
     first = convs[0]
     layer = first.conv
-    if first.form == "convolution":
+    if first.kernel is None:
         return F.conv2d(x, weights[0], biases[0], layer.stride, cast(Pair, layer.padding), 1, layer.groups)
-    if first.form == "point" and layer.stride != (1, 1):
+    if first.kernel.taps is None and layer.stride != (1, 1):
         x = x[:, :, :: layer.stride[0], :: layer.stride[1]]
-    matrices = [_autocast(conv.matrix(weight)) for conv, weight in zip(convs, weights, strict=True)]
-    given = [_autocast(bias) for bias in biases if bias is not None]
-    bias = torch.cat(given) if given else None
-    if bias is not None and first.form == "dense":
-        bias = bias.repeat(first.grid[0] * first.grid[1])
-    matrix = torch.cat(matrices) if len(matrices) > 1 else matrices[0]
-    return cast(Tensor, Product.apply(_autocast(x), matrix, bias, first.grid))
+    given = [bias for bias in biases if bias is not None]
+    bias = (torch.cat(given) if len(given) > 1 else given[0]) if given else None
+    kernels = [conv.kernel for conv in convs]
+    return cast(Tensor, Product.apply(_autocast(x), first.grid, kernels, bias, *weights))
 
 
 def _autocast(tensor: Tensor) -> Tensor:
@@ -243,41 +236,25 @@ def _autocast(tensor: Tensor) -> Tensor:
     return tensor.to(torch.get_autocast_dtype(kind)) if wanted else tensor
 
 
-Form = Literal["convolution", "point", "dense"]
-
-
-def _form(placed: Placed) -> tuple[Form, Tensor | None]:
-    """Return how a convolution is best computed: `point` with one tap at each position, `dense` between all positions.
-
-    With `dense` come the taps that join each output to each input position, one past the last where none does.
-    """
+def _kernel(placed: Placed) -> Kernel | None:
+    """Return how a convolution is read as a product; None where a convolution is better."""
     node, (_, h, w), (_, rows, columns) = cast(Conv, placed.node), placed.input, placed.output
     (kh, kw), (ph, pw) = node.kernel, cast(Pair, node.padding)
     if node.groups != 1:
-        return "convolution", None
-    if node.kernel == (1, 1) and (ph, pw) == (0, 0):
-        return "point", None
-    if h * w == rows * columns == 1 and ph < kh and pw < kw:
-        return "point", None
+        return None
+    on_one = h * w == rows * columns == 1 and ph < kh and pw < kw
+    if on_one or (node.kernel == (1, 1) and (ph, pw) == (0, 0)):
+        return Kernel((ph, pw))
     if h * w > max(_ALWAYS, min(kh * kw, _MOST)):
-        return "convolution", None
+        return None
     down = _taps(h, rows, node.stride[0], ph, kh)
     across = _taps(w, columns, node.stride[1], pw, kw)
     taps = down.view(rows, 1, h, 1) * kw + across.view(1, columns, 1, w)
     live = (down.view(rows, 1, h, 1) >= 0) & (across.view(1, columns, 1, w) >= 0)
-    return "dense", torch.where(live, taps, kh * kw).flatten()
+    return Kernel(taps=torch.where(live, taps, kh * kw).flatten(), inputs=h * w, outputs=rows * columns)
 
 
 def _taps(size: int, outputs: int, stride: int, padding: int, kernel: int) -> Tensor:
     """Return which tap joins each output to each input along one side (outputs, size); -1 where none does."""
     tap = torch.arange(size).view(1, -1) + padding - stride * torch.arange(outputs).view(-1, 1)
     return torch.where((tap >= 0) & (tap < kernel), tap, -1)
-
-
-def dense(weight: Tensor, taps: Tensor, inputs: int, outputs: int) -> Tensor:
-    """Return a kernel (F, C, kH, kW) as the matrix (outputs * F, inputs * C) between all positions."""
-    f, c = weight.shape[:2]
-    kernel = weight.permute(2, 3, 0, 1).reshape(-1, f, c)
-    kernel = torch.cat([kernel, kernel.new_zeros(1, f, c)])
-    picked = kernel.index_select(0, taps.to(weight.device))
-    return picked.view(outputs, inputs, f, c).transpose(1, 2).reshape(outputs * f, inputs * c)

@@ -14,8 +14,10 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -93,12 +95,15 @@ def _named(name: str, dtype: torch.dtype) -> str:
     return f"{name}_{str(dtype).removeprefix('torch.')}"
 
 
+@lru_cache
+def _function(name: str, dtype: torch.dtype) -> Callable[..., None]:
+    return cast(Callable[..., None], getattr(library(), _named(name, dtype)))
+
+
 def _call(name: str, data: Tensor, *arguments: object) -> None:
     """Call the function of that name for the data's type, on as many threads as torch would use."""
-    loaded = library()
-    assert loaded is not None
     threads = torch.get_num_threads() if data.numel() >= _FEW else 1
-    getattr(loaded, _named(name, data.dtype))(*arguments, threads)
+    _function(name, data.dtype)(*arguments, threads)
 
 
 def serves(x: Tensor) -> bool:
