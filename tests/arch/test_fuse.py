@@ -260,7 +260,8 @@ def test_whole_networks(name: str, passes: str) -> None:
 def stepped(network: Network, steps: int, batch: int) -> list[float]:
     """The losses of so many steps on images that are always the same."""
     generator = torch.Generator().manual_seed(6)
-    optimizer = torch.optim.SGD(network.parameters(), 0.02, 0.9, weight_decay=5e-4, nesterov=True)
+    # larger steps are chaotic, and part any two orders of summation
+    optimizer = torch.optim.SGD(network.parameters(), 0.002, 0.9, weight_decay=5e-4, nesterov=True)
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
