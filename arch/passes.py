@@ -53,38 +53,47 @@ def _dense(matrix: Tensor) -> Tensor:
 class Kernel:
     """How a convolution's weight (F, C, kH, kW) is read as the matrix of a product.
 
-    With `taps`, the matrix (outputs * F, inputs * C) is that between all positions, and `taps` names the tap
-    between each pair, one past the last where there is none. Without, it is that of the one tap that meets
-    each position, (F, C).
+    With `taps` (outputs, inputs), the matrix (outputs * F, inputs * C) is that between all positions, and `taps`
+    holds the number of the tap between each pair, one past the last where there is none. Without, it is
+    that of the one tap that meets each position, (F, C).
     """
 
     tap: Pair = (0, 0)
     taps: Tensor | None = None
-    inputs: int = 1
-    outputs: int = 1
 
-    def matrix(self, weight: Tensor) -> Tensor:
-        """Return the matrix of a weight."""
+    @property
+    def outputs(self) -> int:
+        """How many positions a row block of the matrix stands for."""
+        return 1 if self.taps is None else len(self.taps)
+
+    def matrix(self, weight: Tensor, kind: torch.dtype) -> Tensor:
+        """Return the matrix of a weight, in that type."""
         if self.taps is None:
-            return weight[:, :, self.tap[0], self.tap[1]]
-        f, c = weight.shape[:2]
-        kernel = weight.permute(2, 3, 0, 1).reshape(-1, f, c)
-        kernel = torch.cat([kernel, kernel.new_zeros(1, f, c)])
-        picked = kernel.index_select(0, self.taps.to(weight.device)).view(self.outputs, self.inputs, f, c)
-        return picked.transpose(1, 2).reshape(self.outputs * f, self.inputs * c)
+            return weight[:, :, self.tap[0], self.tap[1]].to(kind)
+        f, c, *sides = weight.shape
+        by_tap = weight.to(kind).permute(0, 2, 3, 1).reshape(f, -1, c)
+        if int(self.taps.max()) == sides[0] * sides[1]:
+            by_tap = torch.cat([by_tap, by_tap.new_zeros(f, 1, c)], 1)
+        outputs, inputs = self.taps.shape
+        matrix = by_tap.new_empty(outputs, f, inputs, c)
+        for output, taps in enumerate(self.taps.to(weight.device)):
+            torch.index_select(by_tap, 1, taps, out=matrix[output])
+        return matrix.view(outputs * f, inputs * c)
 
     def gradient(self, of_matrix: Tensor, weight: Tensor) -> Tensor:
         """Return the weight's gradient, given that of its matrix."""
+        f, c, *sides = weight.shape
+        if self.taps is None and sides == [1, 1]:
+            return of_matrix.view_as(weight).to(weight.dtype)
         if self.taps is None:
-            if weight.shape[2:] == (1, 1):
-                return of_matrix.view_as(weight).to(weight.dtype)
             whole = torch.zeros_like(weight)
             whole[:, :, self.tap[0], self.tap[1]] = of_matrix
             return whole
-        f, c, *sides = weight.shape
-        pairs = of_matrix.view(self.outputs, f, self.inputs, c).transpose(1, 2).to(weight.dtype).reshape(-1, f, c)
-        taps = weight.new_zeros(sides[0] * sides[1] + 1, f, c).index_add_(0, self.taps.to(weight.device), pairs)
-        return taps[:-1].view(*sides, f, c).permute(2, 3, 0, 1)
+        outputs, inputs = self.taps.shape
+        by_tap = weight.new_zeros(f, sides[0] * sides[1] + 1, c)
+        for taps, of_output in zip(self.taps, of_matrix.view(outputs, f, inputs, c), strict=True):
+            by_tap.index_add_(1, taps.to(weight.device), of_output.to(weight.dtype))
+        return by_tap[:, :-1].unflatten(1, sides).permute(0, 3, 1, 2)
 
 
 class Product(Function):
@@ -99,8 +108,8 @@ class Product(Function):
         ctx: Any, x: Tensor, grid: Pair, kernels: Sequence[Kernel], bias: Tensor | None, *weights: Tensor
     ) -> Tensor:
         """Return the joined map on `grid`; `bias` is that of the joined channels."""
-        matrices = [kernel.matrix(weight) for kernel, weight in zip(kernels, weights, strict=True)]
-        matrix = (torch.cat(matrices) if len(matrices) > 1 else matrices[0]).to(x.dtype).contiguous()
+        matrices = [kernel.matrix(weight, x.dtype) for kernel, weight in zip(kernels, weights, strict=True)]
+        matrix = torch.cat(matrices) if len(matrices) > 1 else matrices[0].contiguous()
         flat = rows(x).reshape(-1, matrix.shape[1])
         ctx.save_for_backward(flat, matrix, *weights)
         ctx.shape, ctx.kernels, ctx.splits = x.shape, kernels, [len(part) for part in matrices]
