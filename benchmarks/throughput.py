@@ -19,7 +19,6 @@ import argparse
 import copy
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -203,9 +202,9 @@ class Turns(Control):
 
     def say(self, **figures: float) -> None:
         """Report figures, and the memory that this process holds and has held at most, in MiB."""
-        held = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        print(json.dumps(figures | {"held": held, "peak": peak}), flush=True)
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        memory = {name: int(status[key].split()[0]) / 2**10 for name, key in (("held", "VmRSS"), ("peak", "VmHWM"))}
+        print(json.dumps(figures | memory), flush=True)
 
 
 def contest(contestant: str, name: str, cores: list[int]) -> None:
