@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from arch import native
 from arch.nodes import Pair
@@ -93,7 +94,7 @@ class Kernel:
         by_tap = weight.new_zeros(f, sides[0] * sides[1] + 1, c)
         for taps, of_output in zip(self.taps, of_matrix.view(outputs, f, inputs, c), strict=True):
             by_tap.index_add_(1, taps.to(weight.device), of_output.to(weight.dtype))
-        return by_tap[:, :-1].unflatten(1, sides).permute(0, 3, 1, 2)
+        return by_tap[:, :-1].reshape(f, *sides, c).permute(0, 3, 1, 2)
 
 
 class Product(Function):
@@ -118,6 +119,7 @@ class Product(Function):
         return as_map(y.view(x.shape[0] * grid[0] * grid[1], -1), x.shape[0], grid)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         """Return the gradients of the map, the bias and the weights."""
         flat, matrix, *weights = ctx.saved_tensors
@@ -190,6 +192,7 @@ class _Norm(Function):
         return tuple(outs)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         (flat,), of_parameters = ctx.saved_tensors, []
         of_y, at, vectors = torch.empty_like(flat, memory_format=torch.contiguous_format), 0, ctx.vectors
@@ -310,6 +313,7 @@ class _Unfelt(Function):
         return y.view_as(y)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
         return grads[0], *(torch.zeros_like(bias) for bias in ctx.saved_tensors)
 
@@ -354,6 +358,7 @@ class _MaxPool(Function):
         return as_map(out, x.shape[0], shape.grid)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (taken,), window = ctx.saved_tensors, ctx.window
         return as_map(native.max_pool_grad(rows(grads[0]), taken, window), window.n, (window.h, window.w)), None, None
@@ -368,6 +373,7 @@ class _AvgPool(Function):
         return as_map(out, x.shape[0], shape.grid)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         window = ctx.window
         of_x = native.avg_pool_grad(rows(grads[0]), window, ctx.count_pad)
@@ -392,6 +398,7 @@ class _Join(Function):
         return as_map(into, parts[0].shape[0], (parts[0].shape[2], parts[0].shape[3]))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         whole = grads[0].contiguous(memory_format=torch.channels_last)
         return None, *whole.split(ctx.widths, 1)

@@ -44,7 +44,7 @@ def test_a_wheel_in_an_empty_environment_lists_all_networks(tmp_path: Path) -> N
         check=True,
     )
     assert [row["name"] for row in json.loads(listed.stdout)] == arch.list_networks()
-    demo = "from search.study import DEMO; from search.recipe import list_recipes; from reports.page import _template; _template(); print(DEMO.exists(), len(list_recipes()))"
+    demo = "from search.study import DEMO; from search.recipe import list_recipes; from reports.page import _template; _template(); from arch.native import _SOURCE; assert _SOURCE.exists(); print(DEMO.exists(), len(list_recipes()))"
     shipped = subprocess.run(
         [str(python), "-c", demo], capture_output=True, text=True, env=env, cwd=tmp_path, check=True
     )

@@ -225,7 +225,7 @@ def test_a_small_map_framed_anew(passes: str) -> None:
 def test_heads(head: str, passes: str) -> None:
     torch.manual_seed(3)
     held = 0
-    for size in [(1, 1), (2, 2), (3, 3), (5, 5), (8, 7), (14, 14)]:
+    for size in [(1, 1), (2, 3), (5, 5), (14, 14)]:
         spec = {
             "name": "one", "input": [C, *size], "classes": 3,
             "rows": [{"name": "a", "block": "conv", "out": 7, "kernel": 1}],
@@ -357,7 +357,7 @@ def test_mixed_precision_agrees(passes: str) -> None:
     for network in (plain, fused):
         with torch.autocast("cpu", torch.bfloat16):
             out = network.train()(images)
-        assert float((out.logits.float() - exact).abs().max() / exact.abs().max()) < 0.1
+        assert float((out.logits.detach().float() - exact).abs().max() / exact.abs().max()) < 0.1
         out.logits.float().square().sum().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
         assert all(p.grad is None or p.grad.dtype == torch.float32 for p in network.parameters())

@@ -133,7 +133,7 @@ def test_executions_train_alike_and_their_checkpoints_do_not_mix(
     plain = list(search.fit(micro, digits, quick, seed=1, execution="plain"))
     assert fused[0].train_loss == pytest.approx(plain[0].train_loss, rel=0.02)
     assert list(fused[-1].network.state_dict()) == list(plain[-1].network.state_dict())
-    with pytest.raises(arch.InputError, match="execution was 'fused.* and is 'plain'"):
+    with pytest.raises(arch.InputError, match=r"execution was 'fused.* and is 'plain'"):
         list(search.fit(micro, digits, quick, seed=1, execution="plain", checkpoint=path))
 
 
