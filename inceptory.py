@@ -482,6 +482,9 @@ def train(
     everything: Annotated[bool, typer.Option("--everything", help="Train on the held-out images too.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Open the test set after the last epoch; recorded.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    execution: Annotated[
+        str, typer.Option(help="auto, plain, fused (for CPUs) or compiled (for GPUs); how, never what, is computed")
+    ] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes torch's default")] = 0,
     download: DownloadOption = False,
 ) -> None:
@@ -489,7 +492,7 @@ def train(
     import torch
 
     from search.data import data_config, load_data
-    from search.hardware import pick_device
+    from search.hardware import pick_device, pick_execution
     from search.progress import display
     from search.recipe import load_recipe
     from search.training import check_fit
@@ -500,13 +503,21 @@ def train(
     changes = _overrides(set, ("recipe", "data"))
     chosen = load_recipe(recipe, changes["recipe"])
     config = data_config({"name": data} | changes["data"])
-    pick_device(device)
+    pick_execution(execution, pick_device(device))
     if threads:
         torch.set_num_threads(threads)
     check_fit(spec, load_data(config, download=download), chosen)
     folder = run or Path("runs") / f"{spec.name}-{chosen.name}-{Path(data).name}-{seed}"
     task = Task(
-        str(folder), arch.to_mapping(spec), chosen.model_dump(), config.model_dump(), seed, everything, test, device
+        str(folder),
+        arch.to_mapping(spec),
+        chosen.model_dump(),
+        config.model_dump(),
+        seed,
+        everything,
+        test,
+        device,
+        execution,
     )
     result, caught = train_task(task, display(err))
     if caught:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ from arch.shapes import Placed, place_network
 from arch.spec import FINAL, Spec
 from arch.style import Style
 
+Execution = Literal["plain", "fused"]
+
 
 class Output(NamedTuple):
     """What a network returns: `logits` (N, classes), and `aux` with the same by the row of each head."""
@@ -38,17 +40,19 @@ class Network(nn.Module):
     """A spec as a torch module.
 
     Auxiliary heads run in training mode only, unless `aux` is given. State-dict keys follow the
-    spec: `rows.4c.b5x5.reduce.conv.weight`, `heads.4a.linear.weight`.
+    spec: `rows.4c.b5x5.reduce.conv.weight`, `heads.4a.linear.weight`. `execution` says how the maps are
+    computed; what is computed, and the state dict, are the same.
     """
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         self.spec = spec
+        self.execution: Execution = "plain"
         placed = place_network(spec)
-        self.rows = _Named(
+        self.rows = Named(
             {row.name: _module(part, spec.style_of(row)) for row, part in zip(spec.rows, placed.rows, strict=True)}
         )
-        self.heads = _Named({after: _module(part, spec.style) for after, part in placed.heads.items()})
+        self.heads = Named({after: _module(part, spec.style) for after, part in placed.heads.items()})
         initialise(self, spec.style.init, spec.style.std)
 
     def forward(self, images: Tensor, aux: bool | None = None) -> Output:
@@ -62,7 +66,7 @@ class Network(nn.Module):
         return Output(self.heads[FINAL](x), auxiliary)
 
 
-class _Named(nn.Module):
+class Named(nn.Module):
     """Modules by any name; torch's ModuleDict refuses those of its own methods."""
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
@@ -70,6 +74,7 @@ class _Named(nn.Module):
         self._modules.update(modules)
 
     def items(self) -> list[tuple[str, nn.Module]]:
+        """Return names and modules in order."""
         return [(name, cast(nn.Module, module)) for name, module in self._modules.items()]
 
     def __getitem__(self, name: str) -> nn.Module:
@@ -79,25 +84,35 @@ class _Named(nn.Module):
         return name in self._modules
 
 
-class _Concat(_Named):
+class ConcatModule(Named):
+    """Named branches on one input."""
+
     def forward(self, x: Tensor) -> Tensor:
+        """Return the branches' maps with their channels concatenated."""
         return torch.cat([branch(x) for _, branch in self.items()], 1)
 
 
-class _Residual(nn.Module):
+class ResidualModule(nn.Module):
+    """A shortcut plus `scale` times a body."""
+
     def __init__(self, body: nn.Module, shortcut: nn.Module, scale: float, activation: bool) -> None:
         super().__init__()
         self.body, self.shortcut, self.scale, self.activation = body, shortcut, scale, activation
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the sum, rectified where asked."""
         total = torch.add(self.shortcut(x), self.body(x), alpha=self.scale)
         return torch.relu(total) if self.activation else total
 
 
-def build(spec: Spec) -> Network:
+def build(spec: Spec, execution: Execution = "plain") -> Network:
     """Return a spec as a torch module with freshly initialised weights.
 
     Draws from torch's global generator: `torch.manual_seed` before it makes the weights repeatable.
+
+    Parameters
+    ----------
+    execution : `plain`, one torch layer a node; `fused` (arch.fuse), the same in fewer steps, for CPUs.
 
     Raises
     ------
@@ -112,6 +127,10 @@ def build(spec: Spec) -> Network:
     >>> out.logits.shape, sorted(out.aux)
     (torch.Size([2, 10]), ['3b', '4b'])
     """
+    if execution == "fused":
+        from arch.fuse import fuse
+
+        return fuse(Network(spec))
     return Network(spec)
 
 
@@ -121,10 +140,10 @@ def _module(placed: Placed, style: Style) -> nn.Module:
         case Chain():
             return nn.Sequential(OrderedDict((part.name, _module(part, style)) for part in placed.parts))
         case Concat():
-            return _Concat({part.name: _module(part, style) for part in placed.parts})
+            return ConcatModule({part.name: _module(part, style) for part in placed.parts})
         case Residual(scale=scale, activation=activation):
             body, *shortcut = (_module(part, style) for part in placed.parts)
-            return _Residual(body, shortcut[0] if shortcut else nn.Identity(), scale, activation)
+            return ResidualModule(body, shortcut[0] if shortcut else nn.Identity(), scale, activation)
         case Conv() as node:
             return _conv(node, placed, style)
         case Pool() as node:

@@ -20,10 +20,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from arch.cost import cost
 from arch.errors import InputError
+from arch.fuse import runs_as
 from arch.spec import Spec, to_mapping, to_yaml
 from search.data import Data
 from search.engine import Engine, Event, make_engine
-from search.hardware import pick_device
+from search.hardware import pick_device, pick_execution
 from search.interrupt import caught
 from search.order import mix
 from search.progress import Silent
@@ -125,8 +126,11 @@ class Driver:
         write_yaml(self.run / "study.yaml", self.config.model_dump(mode="json"))
         write_text(self.run / "base.yaml", to_yaml(self.base))
         engine = self.config.engine
-        threads = {"workers": engine.workers, "threads": engine.threads, "device": str(pick_device(engine.device))}
-        about = environment(**threads, data=self.data.fingerprint, split=self.data.split)
+        device = pick_device(engine.device)
+        how = {"device": str(device), "execution": runs_as(pick_execution(engine.execution, device), device.type)}
+        about = environment(
+            workers=engine.workers, threads=engine.threads, **how, data=self.data.fingerprint, split=self.data.split
+        )
         write_json(self.run / "environment.json", about)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = optuna.create_study(
@@ -336,6 +340,7 @@ class Driver:
             data=self.config.data.model_dump(),
             seed=self.config.seed,
             device=self.config.engine.device,
+            execution=self.config.engine.execution,
             about=about,
         )
 

@@ -24,12 +24,16 @@ DEMO = Path(__file__).parent / "demo.yaml"
 
 
 class EngineConfig(BaseModel):
-    """How many trainings side by side, and threads for each; 0 chooses by the number of cores."""
+    """How many trainings side by side, and threads for each; 0 chooses by the number of cores.
+
+    `execution` is that of `search.fit`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     workers: int = Field(0, ge=0, le=1024)
     threads: int = Field(0, ge=0, le=1024)
     device: str = "auto"
+    execution: Literal["auto", "plain", "fused", "compiled"] = "auto"
 
 
 class StudyConfig(BaseModel):

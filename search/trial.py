@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 
 from arch.cost import cost
 from arch.errors import InputError
-from arch.modules import Network, build
+from arch.fuse import runs_as
+from arch.modules import Execution, Network, build
 from arch.spec import from_mapping, to_yaml
 from search.checkpoint import save_weights
 from search.data import Data, data_config, data_root, load_data
 from search.folder import find_folder
-from search.hardware import pick_device, pick_precision
+from search.hardware import pick_device, pick_execution, pick_precision
 from search.interrupt import caught
 from search.progress import Silent
 from search.recipe import load_recipe
@@ -52,6 +53,7 @@ class Task:
     everything: bool = False
     test: bool = False
     device: str = "auto"
+    execution: str = "auto"
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -77,7 +79,8 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     data = _loaded(data_config(task.data))
     on: Literal["train", "everything"] = "everything" if task.everything else "train"
     checkpoint = folder / "checkpoint.pt"
-    epochs = fit(spec, data, recipe, seed=task.seed, on=on, device=task.device, checkpoint=checkpoint, control=control)
+    where = {"device": task.device, "execution": task.execution}
+    epochs = fit(spec, data, recipe, seed=task.seed, on=on, **where, checkpoint=checkpoint, control=control)
     clear_leftovers(folder)
     write_text(folder / "spec.yaml", to_yaml(spec))
     write_yaml(folder / "recipe.yaml", recipe.model_dump())
@@ -88,6 +91,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         "network": spec.name,
         "recipe": recipe.name,
         **_identity(task),
+        "execution": _execution(task),
         "params": costs.params,
         "aux_params": costs.aux_params,
         "macs": costs.macs,
@@ -123,7 +127,8 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         if task.test:
             result |= _open_test(folder, task, data, last.network)
     device = str(pick_device(task.device))
-    write_json(folder / "environment.json", environment(threads=torch.get_num_threads(), device=device))
+    about_machine = environment(threads=torch.get_num_threads(), device=device, execution=_execution(task))
+    write_json(folder / "environment.json", about_machine)
     write_json(folder / "result.json", result)
     checkpoint.unlink(missing_ok=True)
 
@@ -140,6 +145,12 @@ def _identity(task: Task) -> dict[str, Any]:
         "seed": task.seed,
         "everything": task.everything,
     }
+
+
+def _execution(task: Task) -> str:
+    """Return what computes the maps of a task here."""
+    device = pick_device(task.device)
+    return runs_as(pick_execution(task.execution, device), device.type)
 
 
 def _open_test(folder: Path, task: Task, data: Data, network: Network) -> dict[str, Any]:
@@ -191,7 +202,9 @@ def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any
     """Return a finished training's result, with the test set opened now if it is asked for and was not yet."""
     if not task.test or "test_accuracy" in known:
         return known
-    network = build(from_mapping(task.spec)).to(pick_device(task.device)).to(memory_format=torch.channels_last)
+    device = pick_device(task.device)
+    how: Execution = "fused" if pick_execution(task.execution, device) == "fused" else "plain"
+    network = build(from_mapping(task.spec), how).to(device).to(memory_format=torch.channels_last)
     network.load_state_dict(load_file(folder / "weights.safetensors"))
     known |= _open_test(folder, task, _loaded(data_config(task.data)), network)
     write_json(folder / "result.json", known)

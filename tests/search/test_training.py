@@ -125,6 +125,40 @@ def test_a_checkpoint_of_another_training_is_refused_and_a_damaged_one_set_aside
     assert "not readable as a checkpoint" in (tmp_path / "damaged.txt").read_text()
 
 
+def test_executions_train_alike_and_their_checkpoints_do_not_mix(
+    micro: arch.Spec, digits: Data, quick: search.Recipe, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    fused = list(search.fit(micro, digits, quick, seed=1, checkpoint=path))
+    plain = list(search.fit(micro, digits, quick, seed=1, execution="plain"))
+    assert fused[0].train_loss == pytest.approx(plain[0].train_loss, rel=0.02)
+    assert list(fused[-1].network.state_dict()) == list(plain[-1].network.state_dict())
+    with pytest.raises(arch.InputError, match=r"execution was 'fused.* and is 'plain'"):
+        list(search.fit(micro, digits, quick, seed=1, execution="plain", checkpoint=path))
+
+
+@pytest.mark.parametrize(("execution", "said"), [("fussed", "Did you mean"), ("compiled", "is for GPUs")])
+def test_an_execution_that_cannot_be_is_refused(
+    execution: str, said: str, micro: arch.Spec, digits: Data, quick: search.Recipe
+) -> None:
+    with pytest.raises(arch.InputError, match=said):
+        search.fit(micro, digits, quick, device="cpu", execution=execution)
+
+
+@pytest.mark.parametrize("execution", ["plain", "fused"])
+def test_an_average_of_weights_is_resumed_in_either_execution(
+    execution: str, micro: arch.Spec, digits: Data, quick: search.Recipe, tmp_path: Path
+) -> None:
+    recipe = search.load_recipe(quick, {"ema": 0.95})
+    path = tmp_path / "checkpoint.pt"
+    whole = list(search.fit(micro, digits, recipe, seed=5, execution=execution))
+    with pytest.raises(Stopped):
+        list(search.fit(micro, digits, recipe, seed=5, execution=execution, checkpoint=path, control=StopAt(27)))
+    resumed = list(search.fit(micro, digits, recipe, seed=5, execution=execution, checkpoint=path))
+    assert figures(resumed) == figures(whole)
+    assert digest(resumed[-1].network) == digest(whole[-1].network)
+
+
 def test_a_checkpoint_runs_no_code(micro: arch.Spec, digits: Data, quick: search.Recipe, tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple:

@@ -10,6 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 import arch
+from arch.fuse import runs_as
 from search.cache import Pixels, cached
 from search.data import Memory
 from search.progress import Silent, display
@@ -138,3 +139,10 @@ def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
     path.write_text('{"epoch": \n{"epoch": 2}\n')
     with pytest.raises(arch.InputError, match="line 1: damaged"):
         read_lines(path)
+
+
+@pytest.mark.parametrize("execution", ["plain", "fused"])
+def test_a_result_says_what_computed_it(execution: str, micro: arch.Spec, tmp_path: Path) -> None:
+    list(run(task(tmp_path, micro, execution=execution, device="cpu")))
+    said = read_json(tmp_path / "result.json")["execution"]
+    assert said == read_json(tmp_path / "environment.json")["execution"] == runs_as(execution)
