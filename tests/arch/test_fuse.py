@@ -57,7 +57,6 @@ BLOCK_ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "inception_v2": [SPLIT],
     "inception_v3": [SPLIT | {"n": 3}, SPLIT | {"n": 7}],
     "inception_residual": [SPLIT, {"b1x1": 2, "b3x3": [2, 2], "b5x5": [1, 1], "pool": 1, "scale": 0.5}],
-    "stem_googlenet": [{"conv1": 5, "b3x3": [3, 4]}],
     "separable": [{"out": 5, "kernel": 7, "stride": 2, "multiplier": 2}, {"out": 3, "kernel": 3, "stride": 1}],
     "inception_v1_3x3": [SPLIT],
     "inception_v1_relu": [SPLIT],
