@@ -21,6 +21,7 @@ from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import Data, Memory, Part
 from search.hardware import pick_device, pick_precision
+from search.muon import Muon
 from search.order import mix, plain_batches, steps_an_epoch, training_batches
 from search.recipe import Recipe, load_recipe
 
@@ -238,7 +239,7 @@ class _Trainer:
     def _epoch(self, epoch: int) -> Epoch:
         recipe = self.recipe
         start = time.perf_counter() - self.seconds
-        batches = training_batches(len(self.part), recipe.batch, self.seed, epoch)
+        batches = training_batches(len(self.part), recipe.batch, self.seed, epoch, recipe.flip == "alternate")
         batches = batches[: self.steps - epoch * self.steps_an_epoch]
         losses = [record.train_loss for record in self.history]
         size = self.spec.input[1:]
@@ -285,7 +286,7 @@ class _Trainer:
 
     def _train_step(self, images: Tensor, labels: Tensor, lr: float, weights: dict[str, float]) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("scale", 1.0)
         images = images.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -339,17 +340,32 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 
     RMSprop has the decay 0.9 and epsilon 1.0 of Szegedy et al. 2015, section 8; Adam torch's own values.
     """
-    parameters = list(network.parameters())
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     match recipe.optimizer:
         case "adam":
             return torch.optim.Adam(parameters, **common)
         case "adamw":
             return torch.optim.AdamW(parameters, **common)
+        case "muon":
+            normed = {id(conv.weight) for conv in convolutions_before_a_norm(network) if conv.weight.requires_grad}
+            matrices = [p for p in parameters if id(p) in normed]
+            others = [p for p in parameters if id(p) not in normed]
+            return Muon(
+                matrices, others, recipe.lr, recipe.plain_lr / recipe.lr, recipe.momentum, recipe.weight_decay
+            )
         case "rmsprop":
             return torch.optim.RMSprop(parameters, momentum=recipe.momentum, alpha=0.9, eps=1.0, **common)
     nesterov = recipe.nesterov and recipe.momentum > 0
     return torch.optim.SGD(parameters, momentum=recipe.momentum, nesterov=nesterov, **common)
+
+
+def convolutions_before_a_norm(network: nn.Module) -> Iterator[nn.Conv2d]:
+    """Yield the ungrouped convolutions whose scale a batch norm takes away."""
+    for module in network.modules():
+        names = dict(module.named_children())
+        if "norm" in names and isinstance(conv := names.get("conv"), nn.Conv2d) and conv.groups == 1:
+            yield conv
 
 
 @torch.no_grad()
