@@ -9,12 +9,17 @@ from torch import Generator, Tensor
 from search.recipe import Recipe
 
 
-def augment(pixels: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
-    """Return uint8 images (N, C, H, W) cropped, flipped and cut out as the recipe says, still uint8."""
+def augment(pixels: Tensor, recipe: Recipe, generator: Generator, flips: Tensor | None = None) -> Tensor:
+    """Return uint8 images (N, C, H, W) cropped, flipped and cut out as the recipe says, still uint8.
+
+    `flips` (N,) says which ones to mirror where that is not drawn here.
+    """
     if recipe.crop:
         pixels = random_crop(pixels, recipe.crop, generator)
-    if recipe.flip:
-        pixels = random_flip(pixels, generator)
+    if flips is not None:
+        pixels = flip(pixels, flips)
+    elif recipe.flip:
+        pixels = flip(pixels, torch.randint(0, 2, (len(pixels),), generator=generator).bool())
     if recipe.cutout:
         pixels = cutout(pixels, recipe.cutout, generator)
     return pixels
@@ -44,10 +49,9 @@ def random_crop(pixels: Tensor, padding: int, generator: Generator) -> Tensor:
     return windows[torch.arange(n, device=pixels.device), :, shifts[0], shifts[1]]
 
 
-def random_flip(pixels: Tensor, generator: Generator) -> Tensor:
-    """Mirror each image left to right with probability one half."""
-    flips = torch.randint(0, 2, (len(pixels),), generator=generator).bool().to(pixels.device)
-    return torch.where(flips.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
+def flip(pixels: Tensor, flips: Tensor) -> Tensor:
+    """Mirror the images that `flips` (N,) marks, left to right."""
+    return torch.where(flips.to(pixels.device).view(-1, 1, 1, 1), pixels.flip(-1), pixels)
 
 
 def cutout(pixels: Tensor, size: int, generator: Generator) -> Tensor:

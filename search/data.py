@@ -140,7 +140,7 @@ class Data:
         for batch, pixels in zip(batches, part.stream(batches, recipe, size), strict=True):
             pixels = pixels.to(device, non_blocking=True)
             if batch.seed is not None:
-                pixels = augment(pixels, recipe, Generator().manual_seed(batch.seed))
+                pixels = augment(pixels, recipe, Generator().manual_seed(batch.seed), batch.flip)
             yield prepare(pixels, recipe, mean, std), part.labels[batch.index].to(device, non_blocking=True)
 
 

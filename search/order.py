@@ -11,10 +11,11 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """The indices of one batch; `seed` draws its augmentation, None means without."""
+    """The indices of one batch; `seed` draws its augmentation, None means without; `flip` (N,) where it is settled."""
 
     index: Tensor
     seed: int | None
+    flip: Tensor | None = None
 
 
 def mix(*numbers: int) -> int:
@@ -28,12 +29,18 @@ def steps_an_epoch(length: int, batch: int) -> int:
     return max(1, length // batch)
 
 
-def training_batches(length: int, batch: int, seed: int, epoch: int) -> list[Batch]:
-    """Return an epoch's batches, shuffled; what does not fill the last batch waits for another epoch."""
+def training_batches(length: int, batch: int, seed: int, epoch: int, alternate: bool = False) -> list[Batch]:
+    """Return an epoch's batches, shuffled; what does not fill the last batch waits for another epoch.
+
+    With `alternate` an image is mirrored in every other epoch, half of them in the first: two epochs
+    show each image both ways.
+    """
     order = torch.randperm(length, generator=Generator().manual_seed(mix(seed, epoch)))
+    flips = torch.randint(0, 2, (length,), generator=Generator().manual_seed(mix(seed, 2))) + epoch
+    parts = [order[step * batch : (step + 1) * batch] for step in range(steps_an_epoch(length, batch))]
     return [
-        Batch(order[step * batch : (step + 1) * batch], mix(seed, epoch, step))
-        for step in range(steps_an_epoch(length, batch))
+        Batch(part, mix(seed, epoch, step), (flips[part] % 2).bool() if alternate else None)
+        for step, part in enumerate(parts)
     ]
 
 

@@ -25,10 +25,12 @@ class Recipe(BaseModel):
     Attributes
     ----------
     lr : peak learning rate; `warmup` is the part of all steps that climbs to it.
+    plain_lr : with `muon`, the peak rate of what is no matrix before a batch norm; unused otherwise.
     schedule : `constant`; `one_cycle` (linear up, linear down to `min_lr`); `cosine`; `step` (times
         `gamma` every `step_epochs`); `plateau` (times `gamma` once the training loss has not fallen
         for more than `patience` epochs).
-    crop, flip, cutout : shift in pixels, mirroring, side of the blackened square; 0 and false: off.
+    crop, flip, cutout : shift in pixels, mirroring, side of the blackened square; 0 and false: off. `flip:
+        alternate` mirrors each image in every other epoch (Jordan 2024, arXiv 2404.00498).
     random_resized_crop : part of each image, resized, for folders of larger images.
     resize : side in pixels that images are brought to; 0 keeps them.
     normalise : `data` (mean and deviation of the training images), `half` ([-1, 1]), `unit` ([0, 1]).
@@ -44,8 +46,9 @@ class Recipe(BaseModel):
 
     name: str = "default"
     source: str = ""
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
     lr: float = Field(0.1, gt=0, le=100)
+    plain_lr: float = Field(0.05, gt=0, le=100)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0, le=1)
@@ -57,7 +60,7 @@ class Recipe(BaseModel):
     patience: int = Field(5, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     crop: int = Field(4, ge=0, le=64)
-    flip: bool = True
+    flip: bool | Literal["alternate"] = True
     cutout: int = Field(0, ge=0, le=512)
     random_resized_crop: bool = False
     resize: int = Field(0, ge=0, le=2048)
@@ -73,8 +76,9 @@ class Recipe(BaseModel):
 
     @property
     def id(self) -> str:
-        """Sixteen hex digits of all values; name and source are left out."""
-        text = json.dumps(self.model_dump(exclude={"name", "source"}), sort_keys=True)
+        """Sixteen hex digits of all values that are not at their default; name and source are left out."""
+        values = self.model_dump(exclude={"name", "source"}, exclude_defaults=True)
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def lr_at(self, step: int, steps: int, epoch: int, losses: Sequence[float]) -> float:

@@ -22,6 +22,7 @@ from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import Data, Memory, Part
 from search.hardware import pick_device, pick_execution, pick_precision
+from search.muon import Muon
 from search.order import mix, plain_batches, steps_an_epoch, training_batches
 from search.recipe import Recipe, load_recipe
 
@@ -247,7 +248,7 @@ class _Trainer:
     def _epoch(self, epoch: int) -> Epoch:
         recipe = self.recipe
         start = time.perf_counter() - self.seconds
-        batches = training_batches(len(self.part), recipe.batch, self.seed, epoch)
+        batches = training_batches(len(self.part), recipe.batch, self.seed, epoch, recipe.flip == "alternate")
         batches = batches[: self.steps - epoch * self.steps_an_epoch]
         losses = [record.train_loss for record in self.history]
         size = self.spec.input[1:]
@@ -294,7 +295,7 @@ class _Trainer:
 
     def _train_step(self, images: Tensor, labels: Tensor, lr: float, weights: dict[str, float]) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("scale", 1.0)
         images = images.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -355,6 +356,11 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
             return torch.optim.Adam(parameters, **common)
         case "adamw":
             return torch.optim.AdamW(parameters, **common)
+        case "muon":
+            named = dict(network.named_parameters())
+            matrices = [p for name, p in named.items() if name.removesuffix("conv.weight") + "norm.bias" in named]
+            others = [p for p in parameters if all(p is not matrix for matrix in matrices)]
+            return Muon(matrices, others, recipe.lr, recipe.plain_lr / recipe.lr, recipe.momentum, recipe.weight_decay)
         case "rmsprop":
             return torch.optim.RMSprop(parameters, momentum=recipe.momentum, alpha=0.9, eps=1.0, **common)
     nesterov = recipe.nesterov and recipe.momentum > 0
