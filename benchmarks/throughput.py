@@ -75,7 +75,7 @@ def network_of(name: str, seed: int = 0) -> Network:
 
 def loss_of(network: Network, images: Tensor, labels: Tensor, bf16: bool) -> Tensor:
     """Return the training loss, auxiliary heads included."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
         out = network(images)
     smoothing = RECIPE.label_smoothing
     losses = [0.3 * _cross_entropy(logits, labels, smoothing) for logits in out.aux.values()]

@@ -50,6 +50,10 @@ class Part(Protocol):
         """Yield each batch as uint8 (N, C, H, W), before augmentation; folders come at `size` pixels."""
         ...
 
+    def on(self, device: torch.device) -> Part:
+        """Return the part where `device` reads it fastest."""
+        ...
+
     def subset(self, index: Tensor) -> Part:
         """Return the part with only these images."""
         ...
@@ -76,7 +80,13 @@ class Memory:
 
     def stream(self, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> Iterator[Tensor]:
         """Yield each batch as it is stored."""
-        return (self.pixels[self.index[batch.index]] for batch in batches)
+        return (self.pixels[self.index[batch.index.to(self.index.device)]] for batch in batches)
+
+    def on(self, device: torch.device) -> Memory:
+        """Return these images where they train: on a GPU, if they take less than half of what is free there."""
+        if device.type != "cuda" or 2 * self.pixels.nbytes > torch.cuda.mem_get_info(device)[0]:
+            return self
+        return Memory(self.pixels.to(device), self.labels.to(device), self.index.to(device))
 
     def subset(self, index: Tensor) -> Memory:
         """Return only these images; none is copied."""
@@ -141,7 +151,8 @@ class Data:
             pixels = pixels.to(device, non_blocking=True)
             if batch.seed is not None:
                 pixels = augment(pixels, recipe, Generator().manual_seed(batch.seed), batch.flip)
-            yield prepare(pixels, recipe, mean, std), part.labels[batch.index].to(device, non_blocking=True)
+            labels = part.labels[batch.index.to(part.labels.device)]
+            yield prepare(pixels, recipe, mean, std), labels.to(device, non_blocking=True)
 
 
 def data_root() -> Path:

@@ -144,6 +144,10 @@ class Files:
                 raise InputError(pixels)
             yield pixels
 
+    def on(self, device: torch.device) -> Files:
+        """Return these images: files stay where they are."""
+        return self
+
     def subset(self, index: Tensor) -> Files:
         """Return only these images."""
         return Files(tuple(self.paths[i] for i in index.tolist()), self.labels[index], self.workers)

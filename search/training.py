@@ -185,8 +185,8 @@ class _Trainer:
     ) -> None:
         self.spec, self.data, self.recipe, self.seed = spec, data, recipe, seed
         self.device, self.path, self.control = device, checkpoint, control
-        self.part = data.train if on == "train" else data.everything
-        self.judged_on = data.val if on == "train" else None
+        self.part = (data.train if on == "train" else data.everything).on(device)
+        self.judged_on = data.val.on(device) if on == "train" else None
         self.steps_an_epoch = steps_an_epoch(len(self.part), recipe.batch)
         self.steps = recipe.epochs * self.steps_an_epoch
         if recipe.max_steps:
@@ -260,7 +260,8 @@ class _Trainer:
                 torch.manual_seed(mix(self.seed, epoch, self.step, 1))  # dropout
                 self._train_step(images, labels, lr, weights)
                 self.step += 1
-                if self.step % _WATCH_EVERY == 0 or self.step == len(batches):
+                # a look at the loss waits for the GPU, so that there it is taken once an epoch
+                if self.step == len(batches) or (self.device.type == "cpu" and self.step % _WATCH_EVERY == 0):
                     self._watch(epoch)
                 if not self.control.tick(epoch + 1, self.step, len(batches)):
                     self.seconds = time.perf_counter() - start
@@ -373,22 +374,24 @@ def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool =
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
-    loss, correct = 0.0, 0
-    aux: dict[str, int] = dict.fromkeys(network.spec.aux_rows, 0)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    aux = {row: torch.zeros((), dtype=torch.int64, device=device) for row in network.spec.aux_rows}
+    correct = torch.zeros((), dtype=torch.int64, device=device)
     predictions = []
     batches = plain_batches(len(part), _EVAL_BATCH)
     for images, labels in data.stream(part, batches, recipe, network.spec.input[1:], device):
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             out = network(images, aux=True)
-        loss += float(F.cross_entropy(out.logits.float(), labels, reduction="sum"))
+        loss += F.cross_entropy(out.logits.float(), labels, reduction="sum")
         predictions.append(out.logits.argmax(1))
-        correct += int((predictions[-1] == labels).sum())
+        correct += (predictions[-1] == labels).sum()
         for row, logits in out.aux.items():
-            aux[row] += int((logits.argmax(1) == labels).sum())
+            aux[row] += (logits.argmax(1) == labels).sum()
     network.train(was_training)
     n = len(part)
-    return Judged(loss / n, correct / n, {row: hits / n for row, hits in aux.items()}, torch.cat(predictions).cpu())
+    accuracies = {row: int(hits) / n for row, hits in aux.items()}
+    return Judged(float(loss) / n, int(correct) / n, accuracies, torch.cat(predictions).cpu())
 
 
 def _devices(device: torch.device) -> list[torch.device]:

@@ -1,0 +1,170 @@
+"""Gather finished trainings into a record, and write docs/results/performance.md from the records.
+
+    python -m benchmarks.performance --gather runs/*    # trainings with --test, into accuracy.json
+    python -m benchmarks.performance                    # the page, from the JSON files that are there
+
+The page holds nothing that is not in `docs/results/performance/*.json`; a test rebuilds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports.tables import Table
+from search.record import read_json
+
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "performance.md"
+RECORDS = PAGE.with_suffix("")
+SAME = ["network", "recipe", "epochs", "precision"]
+_KEPT = (
+    "network",
+    "recipe",
+    "recipe_id",
+    "seed",
+    "epochs",
+    "train_images",
+    "execution",
+    "test_accuracy",
+    "seconds",
+    "images_per_second",
+    "macs",
+)
+
+
+def gather(runs: list[Path]) -> list[dict[str, Any]]:
+    """Return what the page needs of trainings that ended and opened the test set, with commit and processor."""
+    found = []
+    for run in sorted(runs):
+        result = read_json(run / "result.json")
+        if result["state"] != "complete" or "test_accuracy" not in result:
+            raise SystemExit(f"{run}: no finished training with its test accuracy; run it with --test to its end.")
+        about = read_json(run / "environment.json")
+        recipe = (run / "recipe.yaml").read_text()
+        precision = "fp32" if "precision: fp32" in recipe else "bf16"
+        found.append(
+            {key: result[key] for key in _KEPT}
+            | {"precision": precision, "threads": about["threads"]}
+            | {key: about[key] for key in ("commit", "processor", "time")}
+        )
+    return found
+
+
+def accuracies(records: list[dict[str, Any]]) -> Table:
+    """Return a line for each network, recipe and length: mean and deviation over its random seeds."""
+    rows = []
+    for key, group in pd.DataFrame(records).groupby(SAME, sort=False):
+        test = 100 * group["test_accuracy"]
+        spread = f"+- {test.std():.2f} ({test.min():.2f} to {test.max():.2f})" if len(group) > 1 else "n = 1"
+        rows.append(
+            dict(zip(SAME, key, strict=True))
+            | {
+                "seeds": ", ".join(map(str, sorted(group["seed"]))),
+                "test %": f"{test.mean():.2f} {spread}",
+                "core-seconds": f"{group['seconds'].mean():.0f}",
+                "img/s, one thread": f"{group['images_per_second'].mean():.0f}",
+            }
+        )
+    return Table("accuracy", "", pd.DataFrame(rows))
+
+
+def tried(records: list[dict[str, Any]]) -> Table:
+    """Return the recipes that were tried, the best of each length first."""
+    rows = [
+        {"tried": r["tried"], "epochs": r["epochs"], "held-out %": f"{100 * r['val_accuracy']:.2f}"} for r in records
+    ]
+    return Table("tried", "", pd.DataFrame(rows))
+
+
+def throughput(result: dict[str, Any]) -> Table:
+    """Return the contestants of one throughput run; ratios to (a) as one process on two threads."""
+    tuned = {row["way"]: row for row in result["rows"] if row["contestant"] == "tuned"}
+    rows = []
+    for row in result["rows"]:
+        line = {"contestant": row["contestant"], "way": row["way"]}
+        for kind, name in (("alone", "step alone"), ("training", "end to end")):
+            low, high = row[kind]["ratios"]
+            line[f"{name}, img/s"] = f"{row[kind]['images_per_second']:.0f}"
+            line[f"{name}, ratio"] = f"{row[kind]['ratio']:.2f} ({low:.2f} to {high:.2f})"
+        to_tuned = row["training"]["images_per_second"] / tuned[row["way"]]["training"]["images_per_second"]
+        line["to tuned, same way"] = f"{to_tuned:.2f}"
+        line["peak MiB a process"] = f"{row['peak_mib_a_process']:.0f}"
+        rows.append(line)
+    return Table("throughput", "", pd.DataFrame(rows))
+
+
+def counting(results: list[dict[str, Any]]) -> Table:
+    """Return the time of a count in each way, medians."""
+    rows = [
+        {"network": result["network"]} | {way: f"{ms['median']:.3f}" for way, ms in result["ms"].items()}
+        for result in results
+    ]
+    return Table("count", "", pd.DataFrame(rows))
+
+
+def page() -> str:
+    """Return the text of the page."""
+    accuracy = read_json(RECORDS / "accuracy.json")
+    counts = read_json(RECORDS / "count.json")
+    about = sorted({(record["processor"], record["commit"]) for record in accuracy})
+    parts = [
+        "# Performance",
+        "Written by `python -m benchmarks.performance` from the records in `performance/`; a test rebuilds it. Ratios are "
+        "medians of one run in which the contestants took turns; behind them the smallest and the largest.",
+        "## Accuracy on CIFAR-10",
+        "Trained on all 50,000 images, one pinned thread each, several at once beside other work (so core-seconds are what was "
+        "had); the test set was opened once, after the last epoch. The `muon` recipe was chosen on the 5,000 held-out images "
+        "(see its file). Mean and standard deviation over random seeds.",
+        accuracies(accuracy).markdown().strip(),
+        "; ".join(f"{processor}, commit {commit}" for processor, commit in about) + ".",
+        "### What was tried for the recipe",
+        "googlenet_cifar_small, 45,000 images, judged on the 5,000 held out, n = 1 each (seed 0), so differences of a point say "
+        "little. The whitening first layer did not help and is not kept.",
+        tried(read_json(RECORDS / "tried.json")).markdown().strip(),
+        "## Training throughput",
+        "(a) `plain`: float32, NCHW, PIL items through a DataLoader, as the tutorials write it; (b) `tuned`: with channels_last "
+        "and bf16 autocast; (c) `inceptory`: `search.fit` with its defaults. Batch 128. Ratios to (a) as one process on two threads.",
+    ]
+    for file in sorted(RECORDS.glob("throughput_*.json")):
+        result = read_json(file)
+        path, proof, env = result["data_path"], result["proof"], result["environment"]
+        parts += [
+            f"### `{result['network']}`",
+            throughput(result).markdown().strip(),
+            f"(c) ran as {result['execution']}, {result['precision']}. Proof before the race, (a) against (c): float64 gradients "
+            f"{proof['gradients']:.0e} apart (relative), 50 losses {proof['losses']:.0e}; in own precision the mean loss "
+            f"{100 * proof['mean loss in own precision']:.1f} %. Data path: {path['ratio']:.1f} times PIL and DataLoader, "
+            f"{100 * path['share_of_a_step']:.1f} % of a step. Growth after {result['growth_steps']:,} steps, MiB: "
+            f"{', '.join(f'{name} {grown:+.1f}' for name, grown in result['growth_mib'].items()) or 'not measured'}. "
+            f"{env['processor']}, cores {result['cores']} of {env['cores']}, load {result['load'][0]:.1f} to "
+            f"{result['load'][1]:.1f}, torch {env['versions']['torch']}, {env['time'][:10]}, commit {env['commit']}, "
+            f"{result['rounds']} rounds.",
+        ]
+    env = counts["environment"]
+    parts += [
+        "## Counting",
+        "Milliseconds for a network's cost, medians: `arch.cost` cold and after an edit, beside what counts a built network.",
+        counting(counts["results"]).markdown().strip(),
+        f"{env['processor']}, one thread, {env['time'][:10]}, commit {env['commit']}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Gather what is given, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gather", nargs="+", type=Path, default=[])
+    options = parser.parse_args()
+    if options.gather:
+        RECORDS.mkdir(parents=True, exist_ok=True)
+        (RECORDS / "accuracy.json").write_text(json.dumps(gather(options.gather), indent=1) + "\n")
+    PAGE.write_text(page())
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
