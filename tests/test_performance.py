@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.performance import PAGE, RECORDS, accuracies, gather, page
-from search.record import read_json
+from benchmarks.performance import PAGE, accuracies, gather, page
 
 
 def test_the_page_is_made_of_its_records() -> None:
@@ -36,12 +35,3 @@ def test_a_training_without_its_test_is_not_gathered(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps({"state": "complete"}))
     with pytest.raises(SystemExit, match="--test"):
         gather([tmp_path])
-
-
-def test_the_readmes_figures_are_the_records() -> None:
-    """The README's result line says the mean and the number of random seeds of the 20-epoch trainings."""
-    runs = [r for r in read_json(RECORDS / "accuracy.json") if (r["recipe"], r["epochs"]) == ("muon", 20)]
-    ours = [r["test_accuracy"] for r in runs if r["network"] == "googlenet_cifar_small"]
-    readme = (PAGE.parents[2] / "README.md").read_text()
-    assert f"{100 * sum(ours) / len(ours):.1f} %" in readme
-    assert f"{len(ours)} random seeds" in readme
