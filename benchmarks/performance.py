@@ -92,7 +92,8 @@ def throughput(result: dict[str, Any]) -> Table:
             line[f"{name}, ratio"] = f"{row[kind]['ratio']:.2f} ({low:.2f} to {high:.2f})"
         to_tuned = row["training"]["images_per_second"] / tuned[row["way"]]["training"]["images_per_second"]
         line["to tuned, same way"] = f"{to_tuned:.2f}"
-        line["peak MiB a process"] = f"{row['peak_mib_a_process']:.0f}"
+        peak = row.get("peak_mib_a_process")
+        line["peak MiB a process"] = "not measured" if peak is None else f"{peak:.0f}"
         rows.append(line)
     return Table("throughput", "", pd.DataFrame(rows))
 
