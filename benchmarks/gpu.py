@@ -22,11 +22,11 @@ import torch
 
 import arch
 import search
-from benchmarks.throughput import BATCH, RECIPE, PilItems, load_images, loss_of, network_of
+from benchmarks.throughput import BATCH, RECIPE, PilItems, load_images, loss_of, network_of, usual_sgd
 from search.data import Data
 from search.order import training_batches
 from search.record import environment
-from search.training import Control, Stopped, make_optimizer
+from search.training import Control, Stopped
 
 Steps = Callable[[int], None]
 
@@ -36,7 +36,7 @@ def loop(name: str, data: Data, device: torch.device, tuned: bool) -> Steps:
     network = network_of(name).to(device).train()
     if tuned:
         network = network.to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(RECIPE, network)
+    optimizer = usual_sgd(network)
     loader = torch.utils.data.DataLoader(
         PilItems(data), BATCH, shuffle=True, drop_last=True, num_workers=8, pin_memory=tuned, persistent_workers=True
     )

@@ -38,7 +38,7 @@ from arch.fuse import fuse, runs_as
 from arch.modules import Network
 from search.cache import Pixels
 from search.data import Data, Memory
-from search.hardware import pick_execution, pick_precision
+from search.hardware import keep_freed_memory, pick_execution, pick_precision
 from search.order import training_batches
 from search.record import environment
 from search.training import Control, make_optimizer
@@ -71,6 +71,12 @@ def network_of(name: str, seed: int = 0) -> Network:
     """Return the plain network with the weights that all start from."""
     torch.manual_seed(seed)
     return arch.build(arch.load(name))
+
+
+def usual_sgd(network: Network) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer as users construct it."""
+    values = {"lr": RECIPE.lr, "momentum": RECIPE.momentum, "weight_decay": RECIPE.weight_decay}
+    return torch.optim.SGD(network.parameters(), nesterov=RECIPE.nesterov, **values)
 
 
 def loss_of(network: Network, images: Tensor, labels: Tensor, bf16: bool) -> Tensor:
@@ -218,7 +224,9 @@ def contest(contestant: str, name: str, cores: list[int]) -> None:
         network = fuse(network)
     if contestant != "a":
         network = network.to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(RECIPE, network)
+    if contestant == "c":
+        keep_freed_memory()  # as fit does
+    optimizer = make_optimizer(RECIPE, network) if contestant == "c" else usual_sgd(network)
     images, labels = next(_batches(data, 1, BATCH))
 
     def step(images: Tensor, labels: Tensor) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
+from functools import lru_cache
 from typing import Literal, cast
 
 import torch
 
 from arch.errors import InputError, near
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 EXECUTIONS = ("auto", "plain", "fused", "compiled")
 
 
@@ -66,3 +70,20 @@ def pick_execution(execution: str, device: torch.device) -> Literal["plain", "fu
 def cores() -> list[int]:
     """Return the processors that this process may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, for a training's next step needs as much again.
+
+    By default glibc gives large blocks back at once and the system clears them anew: 5,000 to 8,000 page faults
+    a step. Kept, googlenet_bn_cifar32 trains 1.11 times and googlenet_cifar_small 1.06 times as fast, with the
+    same peak (AMD EPYC, one thread). Other allocators take no notice; settings by MALLOC_ variables are left alone.
+    """
+    set_already = any(name.startswith("MALLOC_") for name in os.environ) or "malloc" in os.environ.get(
+        "GLIBC_TUNABLES", ""
+    )
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt and not set_already:
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_MMAP_THRESHOLD, 2**30)

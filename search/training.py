@@ -21,7 +21,7 @@ from arch.modules import Network, build, initialise
 from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import Data, Memory, Part
-from search.hardware import pick_device, pick_execution, pick_precision
+from search.hardware import keep_freed_memory, pick_device, pick_execution, pick_precision
 from search.muon import Muon
 from search.order import mix, plain_batches, steps_an_epoch, training_batches
 from search.recipe import Recipe, load_recipe
@@ -185,6 +185,8 @@ class _Trainer:
     ) -> None:
         self.spec, self.data, self.recipe, self.seed = spec, data, recipe, seed
         self.device, self.path, self.control = device, checkpoint, control
+        if device.type == "cpu":
+            keep_freed_memory()
         self.part = (data.train if on == "train" else data.everything).on(device)
         self.judged_on = data.val.on(device) if on == "train" else None
         self.steps_an_epoch = steps_an_epoch(len(self.part), recipe.batch)
@@ -365,7 +367,8 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
         case "rmsprop":
             return torch.optim.RMSprop(parameters, momentum=recipe.momentum, alpha=0.9, eps=1.0, **common)
     nesterov = recipe.nesterov and recipe.momentum > 0
-    return torch.optim.SGD(parameters, momentum=recipe.momentum, nesterov=nesterov, **common)
+    # one pass over the weights instead of five: a step of googlenet_bn_cifar32 takes 0.98 of the time
+    return torch.optim.SGD(parameters, momentum=recipe.momentum, nesterov=nesterov, fused=True, **common)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -211,6 +212,23 @@ def test_optimizers(micro: arch.Spec, quick: search.Recipe, name: str) -> None:
     optimizer = make_optimizer(search.load_recipe(quick, {"optimizer": name, "weight_decay": 0.01}), arch.build(micro))
     assert type(optimizer).__name__.lower() == name
     assert optimizer.defaults["weight_decay"] == 0.01
+
+
+def test_sgd_in_one_pass_is_torchs_sgd(micro: arch.Spec, quick: search.Recipe) -> None:
+    torch.manual_seed(0)
+    ours = arch.build(micro).double().to(memory_format=torch.channels_last)
+    theirs = copy.deepcopy(ours)
+    recipe = search.load_recipe(quick, {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01})
+    usual = torch.optim.SGD(theirs.parameters(), recipe.lr, momentum=0.9, nesterov=True, weight_decay=0.01)
+    for network, optimizer in ((ours, make_optimizer(recipe, ours)), (theirs, usual)):
+        torch.manual_seed(1)  # for images and dropout
+        for _ in range(3):
+            images = torch.randn(4, *micro.input, dtype=torch.float64)
+            optimizer.zero_grad()
+            network(images.contiguous(memory_format=torch.channels_last)).logits.square().mean().backward()
+            optimizer.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.gpu

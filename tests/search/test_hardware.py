@@ -1,0 +1,38 @@
+"""What the machine offers, and what a process asks of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+_FAULTS = """
+import resource, sys, torch
+from search.hardware import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for turn in range(20):
+    if turn == 10:
+        before = faults()
+    for part in [torch.ones(10_000_000, dtype=torch.uint8) for _ in range(4)]:
+        part.add_(1)
+print(faults() - before)
+"""
+
+
+def _faults(what: str, **more: str) -> int:
+    """Return the page faults of ten turns that take and free 40 MB each."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", _FAULTS, what]
+    return int(subprocess.run(command, env=clean | more, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_freed_memory_is_kept_unless_the_user_has_set_the_allocator() -> None:
+    given_back = _faults("as it is", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")
+    assert given_back > 50_000  # 10 turns of 40 MB in pages of 4 KiB are 97,656
+    assert _faults("keep") < 2_000
+    assert _faults("keep", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072") > 50_000
