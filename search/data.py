@@ -29,7 +29,8 @@ class DataConfig(BaseModel):
     """Which images, and which of the training images are held out to judge by.
 
     `val_fraction` is the held-out part of each class, drawn with `split_seed`; a folder's own
-    `val/` takes its place.
+    `val/` takes its place. `train_fraction` is the part of each class's other images that trials are
+    trained on, for studies that must be short; `everything` stays everything.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class DataConfig(BaseModel):
     name: str = "digits"
     val_fraction: float = Field(0.1, gt=0, lt=1)
     split_seed: int = Field(0, ge=0)
+    train_fraction: float = Field(1.0, gt=0, le=1)
 
 
 class Part(Protocol):
@@ -255,6 +257,9 @@ def _split(config: DataConfig, everything: P, own: tuple[P, str] | None, about: 
     else:
         train, val, split = everything, own[0], f"own val/ {own[1][:16]}"
         everything = train.joined(val)
+    if config.train_fraction < 1 and len(train):
+        train = train.subset(stratified(train.labels, config.train_fraction, config.split_seed))
+        split = f"{split}, {config.train_fraction:g} of the others"
     if not len(train):
         raise InputError(f"data {config.name}: nothing is left to train on; lower val_fraction or add images.")
     return Data(

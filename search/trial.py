@@ -142,6 +142,7 @@ def _identity(task: Task) -> dict[str, Any]:
         "data": config.name,
         "val_fraction": config.val_fraction,
         "split_seed": config.split_seed,
+        "train_fraction": config.train_fraction,
         "seed": task.seed,
         "everything": task.everything,
     }

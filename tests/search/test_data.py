@@ -36,6 +36,20 @@ def test_digits_are_split_by_class_and_recorded() -> None:
     assert float((shares - 0.1).abs().max()) < 0.01
 
 
+def test_a_part_of_the_training_images_can_be_enough() -> None:
+    whole, part = search.load_data("digits"), search.load_data(search.DataConfig(name="digits", train_fraction=0.2))
+    shares = torch.bincount(part.train.labels).float() / torch.bincount(whole.train.labels)
+    assert float((shares - 0.2).abs().max()) < 0.01
+    assert isinstance(part.train, Memory)
+    assert isinstance(whole.train, Memory)
+    assert isinstance(whole.val, Memory)
+    assert set(part.train.index.tolist()) <= set(whole.train.index.tolist())
+    assert isinstance(part.val, Memory)
+    assert torch.equal(part.val.index, whole.val.index)
+    assert len(part.everything) == len(whole.everything)
+    assert part.split != whole.split
+
+
 def test_stratified_takes_a_part_of_each_class() -> None:
     labels = torch.tensor([0] * 20 + [1] * 40 + [2])
     chosen = stratified(labels, 0.25, 0)
