@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.confirm import confirm_study
     from search.data import Data, DataConfig, load_data
     from search.recipe import Recipe, load_recipe
     from search.study import StudyConfig, load_study, run_study
@@ -20,6 +21,7 @@ __all__ = [
     "Epoch",
     "Recipe",
     "StudyConfig",
+    "confirm_study",
     "fit",
     "load_data",
     "load_recipe",
@@ -36,6 +38,7 @@ _HOME = {
     "StudyConfig": "study",
     "load_study": "study",
     "run_study": "study",
+    "confirm_study": "confirm",
     "Epoch": "training",
     "fit": "training",
 }
