@@ -132,7 +132,7 @@ def _print(
     else:
         import pandas as pd
 
-        from reports.tables import Table, longtable
+        from reports.table import Table, longtable
 
         caption, notes = (title.strip(), (note,)) if note else ("", ())
         table = Table(name, caption, pd.DataFrame(rows, dtype=object), notes=notes)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.tables import Table
+from reports.table import Table
 from search.record import read_json
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "performance.md"

@@ -14,7 +14,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.load import BASE, Run
-from reports.tables import Table, protocol
+from reports.protocol import label, protocol
+from reports.table import Table
 from search.record import replace_file
 
 # Okabe and Ito's palette, told apart by colour-blind readers.
@@ -74,7 +75,7 @@ def _look(trial: str, best: str | None) -> tuple[str | None, str, float]:
 
 def accuracy_against_macs(run: Run) -> Figure:
     """Objective against cost of each trained network, with the limit and the base."""
-    figure, axes = _axes("MACs without auxiliary heads (M)", _label(run))
+    figure, axes = _axes("MACs without auxiliary heads (M)", label(run))
     ranked = run.ranked
     axes.scatter(
         ranked["macs"] / 1e6, _scaled(run, ranked[run.objective]), color=GREY, s=22, label=f"trials (n = {len(ranked)})"
@@ -102,7 +103,7 @@ def accuracy_against_macs(run: Run) -> Figure:
 
 def search_progress(run: Run) -> Figure:
     """The best objective so far, trial by trial, and the base."""
-    figure, axes = _axes("trained trials, in the order they were proposed", _label(run))
+    figure, axes = _axes("trained trials, in the order they were proposed", label(run))
     done = run.ranked.assign(order=run.ranked["trial"].astype(int)).sort_values("order")
     values = done[run.objective]
     so_far = values.cummin() if run.objective == "val_loss" else values.cummax()
@@ -179,10 +180,6 @@ def _axes(x: str, y: str, height: float = _HEIGHT) -> tuple[Figure, Any]:
         axes.set_xlabel(x)
         axes.set_ylabel(y)
     return figure, axes
-
-
-def _label(run: Run) -> str:
-    return "held-out loss" if run.objective == "val_loss" else "held-out accuracy (%)"
 
 
 def _scaled(run: Run, values: pd.Series) -> pd.Series:

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from reports.figures import figures_of, svg
 from reports.figures import write as write_figure
 from reports.load import Run, export, load
-from reports.tables import Table, tables_of
+from reports.table import Table
+from reports.tables import tables_of
 from search.record import write_text
 
 _HERE = Path(__file__).parent

@@ -102,7 +102,7 @@ def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
 
 def sign_flip_floor(n: int) -> float:
     """Return the least p of the two-sided sign-flip test with n pairs: two of the 2^n sign changes are the extremes."""
-    return min(1.0, 2.0 / 2**n)
+    return min(1.0, 2.0 ** (1 - n))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -121,7 +121,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 def effect_size(differences: Sequence[float]) -> float:
     """Return Cohen's d_z, the mean difference in standard deviations of the differences (Cohen 1988, section 2.3.5)."""
     mean, std = mean_std(differences)
-    return mean / std if std else math.nan
+    return float(mean / std) if std else math.nan
 
 
 def power(effect: float, n: int, alpha: float = ALPHA) -> float:
