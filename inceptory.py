@@ -639,14 +639,25 @@ def confirm(
     outcome = confirm_study(run, top=top, **asked, recipe=recipe, changes=changes, workers=workers, show=display(err))
     if outcome.signal:
         _stopped(outcome.signal)
-    for table in confirmation_tables(reports.load(run)):
-        if format is Format.table:
-            _print(_records(table.printed()), format, f"{table.caption}\n", " ".join(table.notes), fold=True)
-            _say("")
-        else:
-            _print(json.loads(table.frame.to_json(orient="records")), format, table.caption, name=table.name)
+    _print_tables(confirmation_tables(reports.load(run)), format)
     if not outcome.complete:
         raise RuntimeError(f"{run}: no training of the confirmation came to its end.")
+
+
+def _print_tables(tables: list[Any], format: Format) -> None:
+    """Print tables of one subject: for reading, as one JSON object by name, or the last, fullest one as CSV."""
+    if format is Format.json:
+        print(json.dumps({table.name: json.loads(table.frame.to_json(orient="records")) for table in tables}, indent=2))
+    elif format is Format.csv:
+        print(tables[-1].csv(), end="")
+    elif format is Format.table:
+        notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+        for table in tables:
+            _print(_records(table.printed()), format, f"{table.caption}\n", fold=True)
+            _say("")
+        _say("\n".join(notes))
+    else:
+        print("\n".join(table.markdown() if format is Format.md else table.latex() for table in tables), end="")
 
 
 def _other_trial(given: str) -> tuple[str, int]:

@@ -94,7 +94,7 @@ def _scores(run: Run, confirmation: Confirmation, found: Confirmed) -> Table:
     formats: dict[str, Format] = {str(column): decimals(2) for column in frame.columns[3:]}
     formats |= {"MACs (M)": decimals(3), "n": whole}
     formats |= dict.fromkeys(("shrinkage (points)", "beyond the base's"), "{:+.2f}".format)
-    notes = (_shrinkage_note(plan), *_missing_note(found), *_protocol(confirmation))
+    notes = (_shrinkage_note(plan), *_missing_note(found), *confirmation_protocol(confirmation))
     return Table("confirmation", f"{run.name}: confirmed on the test set", frame, formats, notes)
 
 
@@ -122,7 +122,7 @@ def _differences(run: Run, confirmation: Confirmation, found: Confirmed) -> Tabl
     formats: dict[str, Format] = {"pairs": whole, "detectable": decimals(2), "sd": decimals(2), "d_z": decimals(2)}
     formats |= dict.fromkeys((_DIFFERENCE, "95 % from", "to"), "{:+.2f}".format)
     formats |= dict.fromkeys(("p", "p, Holm", "p, sign flip", "its least"), decimals(4))
-    notes = (*_test_notes(confirmation.plan), *_missing_note(found), *_protocol(confirmation))
+    notes = (*_test_notes(confirmation.plan), *_missing_note(found), *confirmation_protocol(confirmation))
     return Table("confirmation_differences", f"{run.name}: differences to the base, same seeds", frame, formats, notes)
 
 
@@ -143,7 +143,11 @@ def _trainings(run: Run, confirmation: Confirmation) -> Table:
     formats: dict[str, Format] = dict.fromkeys(("test accuracy (%)", "train accuracy (%)"), decimals(2))
     formats |= {"epochs": whole, "time (s)": decimals(0)}
     return Table(
-        "confirmation_runs", f"{run.name}: trainings of the confirmation", frame, formats, _protocol(confirmation)
+        "confirmation_runs",
+        f"{run.name}: trainings of the confirmation",
+        frame,
+        formats,
+        confirmation_protocol(confirmation),
     )
 
 
@@ -191,7 +195,8 @@ def _missing_note(found: Confirmed) -> tuple[str, ...]:
     return (f"Missing, in no mean, and no verdict where a pair lacks one: {'; '.join(gone)}.",) if gone else ()
 
 
-def _protocol(confirmation: Confirmation) -> tuple[str, ...]:
+def confirmation_protocol(confirmation: Confirmation) -> tuple[str, ...]:
+    """Return the notes that all of a confirmation carries: n, seeds, data, recipe, hardware, versions."""
     plan, about = confirmation.plan, confirmation.environment
     recipe, versions = plan["recipe"], about.get("versions", {})
     commits = ", ".join(dict.fromkeys(a["commit"] for a in confirmation.attempts if a.get("commit"))) or "-"

@@ -15,6 +15,9 @@ from reports.table import Format, Table, decimals, whole
 _LEAST = 4  # finished trials below which nothing is said of a study
 _SAME_COST = 0.02  # where all MACs are this close, cost is no second objective
 _AUX = "aux_weight."
+HYPERVOLUME = (
+    "How the front of accuracy against MACs grew: its share of the box between the worst and the best of both."
+)
 
 
 def importance(run: Run) -> Table | None:
@@ -63,25 +66,25 @@ def importance(run: Run) -> Table | None:
     )
 
 
-def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
+def front_of(found: Sequence[tuple[float, float]]) -> list[int]:
     """Return the indices of the points (score, cost) that none beats in both: higher score, lower cost; cheapest first.
 
     Of equal points the first one counts.
     """
-    found, best = [], -np.inf
-    for index in sorted(range(len(points)), key=lambda i: (points[i][1], -points[i][0], i)):
-        if points[index][0] > best:
-            found.append(index)
-            best = points[index][0]
-    return found
+    front, best = [], -np.inf
+    for index in sorted(range(len(found)), key=lambda i: (found[i][1], -found[i][0], i)):
+        if found[index][0] > best:
+            front.append(index)
+            best = found[index][0]
+    return front
 
 
-def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> float:
+def hypervolume(found: Sequence[tuple[float, float]], reference: tuple[float, float]) -> float:
     """Return the area between the points (score, cost) and a reference that is worse in both; exact, by one sweep.
 
     What is not better than the reference in both adds nothing. Zitzler and Thiele 1998.
     """
-    inside = [(score, cost) for score, cost in points if score > reference[0] and cost < reference[1]]
+    inside = [(score, cost) for score, cost in found if score > reference[0] and cost < reference[1]]
     area, floor = 0.0, reference[0]
     for index in front_of(inside):
         score, cost = inside[index]
@@ -90,7 +93,8 @@ def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, f
     return area
 
 
-def _points(run: Run, frame: pd.DataFrame) -> list[tuple[float, float]]:
+def points(run: Run, frame: pd.DataFrame) -> list[tuple[float, float]]:
+    """Return each network's (score, MACs), the score turned so that higher is better."""
     sign = -1.0 if run.objective == "val_loss" else 1.0
     return [(sign * float(score), float(macs)) for score, macs in zip(frame[run.objective], frame["macs"], strict=True)]
 
@@ -107,7 +111,7 @@ def front(run: Run) -> Table | None:
         return None
     compared = pd.concat([run.ranked, run.trials[run.trials["trial"] == BASE].loc[lambda f: f["state"] == "complete"]])
     compared = compared[compared[run.objective].notna()]
-    best = compared.iloc[front_of(_points(run, compared))]
+    best = compared.iloc[front_of(points(run, compared))]
     factor = 1 if run.objective == "val_loss" else 100
     frame = pd.DataFrame(
         {
@@ -138,12 +142,12 @@ def hypervolume_by_trial(run: Run) -> pd.DataFrame:
     is the study's own; `trained` counts the trials, `hypervolume` is the share.
     """
     done = run.ranked.assign(order=run.ranked["trial"].astype(int)).sort_values("order")
-    points = _points(run, done)
-    scores, costs = [p[0] for p in points], [p[1] for p in points]
+    found = points(run, done)
+    scores, costs = [p[0] for p in found], [p[1] for p in found]
     box = (max(scores) - min(scores)) * (max(costs) - min(costs))
     reference = (min(scores), max(costs))
-    shares = [hypervolume(points[: k + 1], reference) / box if box else 0.0 for k in range(len(points))]
-    return pd.DataFrame({"trial": done["trial"].tolist(), "trained": range(1, len(points) + 1), "hypervolume": shares})
+    shares = [hypervolume(found[: k + 1], reference) / box if box else 0.0 for k in range(len(found))]
+    return pd.DataFrame({"trial": done["trial"].tolist(), "trained": range(1, len(found) + 1), "hypervolume": shares})
 
 
 def distribution(run: Run) -> pd.DataFrame:
@@ -170,7 +174,7 @@ def quantiles(run: Run) -> Table | None:
     frame = pd.DataFrame(rows)
     frame.iloc[:, 1:] = (factor * frame.iloc[:, 1:]).round(8)
     places = decimals(2 if factor == 100 else 4)
-    note = f"Over {len(values)} finished trials; intervals by bootstrap over trials (percentile, 10,000 resamples, seed 0). {_whose(run)}"
+    note = f"Over {len(values)} finished trials; intervals by bootstrap over trials (percentile, 10,000 resamples, seed 0). {whose(run)}"
     return Table(
         "distribution",
         f"{run.name}: how good the trials are",
@@ -180,7 +184,7 @@ def quantiles(run: Run) -> Table | None:
     )
 
 
-def _whose(run: Run) -> str:
+def whose(run: Run) -> str:
     """Say whether the trials stand for the space, or for what a sampler made of it."""
     sampler = (run.config.get("sampler") or {}).get("name", "-")
     if sampler in ("random", "qmc"):

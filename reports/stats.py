@@ -127,7 +127,8 @@ def effect_size(differences: Sequence[float]) -> float:
 def power(effect: float, n: int, alpha: float = ALPHA) -> float:
     """Return the power of the two-sided paired t test at an effect d_z with n pairs (Cohen 1988; noncentral t)."""
     critical, shift = stats.t.ppf(1 - alpha / 2, n - 1), effect * math.sqrt(n)
-    return float(stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift))
+    wrong_side = np.nan_to_num(stats.nct.cdf(-critical, n - 1, shift))  # scipy gives NaN where it is all but zero
+    return float(stats.nct.sf(critical, n - 1, shift) + wrong_side)
 
 
 def detectable(std: float, n: int, wanted: float = 0.8, alpha: float = ALPHA) -> float:
@@ -137,7 +138,10 @@ def detectable(std: float, n: int, wanted: float = 0.8, alpha: float = ALPHA) ->
     """
     if n < 2 or math.isnan(std):
         return math.nan
-    return std * float(optimize.brentq(lambda effect: power(effect, n, alpha) - wanted, 1e-6, 1e3))
+    most = 1.0
+    while power(most, n, alpha) < wanted:
+        most *= 2
+    return std * float(optimize.brentq(lambda effect: power(effect, n, alpha) - wanted, 0.0, most))
 
 
 def verdict(mean: float, p: float, pairs: int, alpha: float = ALPHA) -> Verdict:
