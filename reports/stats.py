@@ -87,8 +87,8 @@ def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
     Exact up to 16 pairs, 65,536 seeded random flips beyond. It assumes no distribution, only that each difference
     is as likely either way round; the least p that n pairs can give is `sign_flip_floor(n)`.
     """
-    if not len(differences):
-        return math.nan
+    if len(differences) < 2:
+        return 1.0 if len(differences) else math.nan
     test = stats.permutation_test(
         (np.asarray(differences, dtype=float),),
         lambda d, axis: np.mean(d, axis=axis),

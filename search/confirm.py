@@ -266,7 +266,7 @@ def _grown(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     known = read_json(folder / "plan.json")
     both = [name for name in asked["networks"] if name in known["networks"]]
     old, new = ({"networks": {name: plan["networks"][name]["key"] for name in both}} for plan in (known, asked))
-    differences = list(differing(known["fingerprint"] | old, asked["fingerprint"] | new))
+    differences = list(differing(known["fingerprint"], asked["fingerprint"])) or list(differing(old, new))
     if differences:
         raise InputError(
             f"{folder}: holds another confirmation ({'; '.join(differences)}); undo the change or rename that folder."
