@@ -24,7 +24,7 @@ from arch.fuse import runs_as
 from arch.spec import load, to_mapping
 from search.batch import Outcome, run_tasks
 from search.data import Data, load_data
-from search.hardware import pick_device, pick_execution
+from search.hardware import cores, pick_device, pick_execution
 from search.lock import locked
 from search.order import mix
 from search.progress import Silent
@@ -223,9 +223,12 @@ def _seeds(seeds: int | Sequence[int], searched_with: Sequence[int]) -> list[int
 
 
 def _with_workers(config: StudyConfig, workers: int) -> StudyConfig:
+    """Return the study with so many trainings side by side, each with the study's threads or what the cores allow."""
     if not workers:
         return config
-    return config.model_copy(update={"engine": config.engine.model_copy(update={"workers": workers, "threads": 0})})
+    threads = min(config.engine.threads, max(1, len(cores()) // workers))
+    engine = config.engine.model_copy(update={"workers": workers, "threads": threads})
+    return config.model_copy(update={"engine": engine})
 
 
 def _plan(
