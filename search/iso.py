@@ -151,7 +151,7 @@ def _moves(spec: Spec, name: str, shape: Shape, splits: Splits) -> list[_Move]:
         low, high = reduction_bounds(splits, reduced.out)
         for width in (reduced.reduce - splits.round, reduced.reduce + splits.round):
             if low <= width <= high:
-                moved = split._replace(**{branch: Reduced(width, reduced.out)})
+                moved = Split(**(split._asdict() | {branch: Reduced(width, reduced.out)}))
                 after = with_splits(spec, {name: moved}).row(name)
                 moves.append(_Move(name, moved, row_macs(spec, after, shape) - before))
     return moves
