@@ -76,7 +76,8 @@ def _check_splits(space: Space, splits: Splits, base: Spec, where: str) -> None:
             )
         if out < 4 * splits.least * splits.round:
             raise InputError(
-                f"{here}: {out} output channels cannot be four branches of at least {splits.minimum}; lower minimum or round."
+                f"{here}: {out} output channels cannot be four branches of at least {splits.minimum}; "
+                f"lower minimum or round{', or raise the lowest width' if space.width else ''}."
             )
     if splits.reduce[0] > splits.reduce[1]:
         raise InputError(f"{where}.reduce: the first ratio is the smaller one.")

@@ -103,7 +103,7 @@ def _candidate(space: Space, base: Spec, spec: Spec, recipe: Recipe) -> Candidat
     found = cost(spec).macs
     if abs(found - macs) <= tolerance * macs:
         return Candidate(spec, recipe)
-    reason = f"no widths within {tolerance:.1%} of the base network's {macs:,} MACs; the nearest have {found:,}"
+    reason = f"no widths within {tolerance * 100:g} % of the base network's {macs:,} MACs; the nearest have {found:,}"
     return Candidate(spec, recipe, reason, abs(found / macs - 1) - tolerance)
 
 
