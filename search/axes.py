@@ -28,7 +28,8 @@ class Splits(BaseModel):
     per : `stage` gives the rows of a stage the same proportions.
     rows : the rows whose split varies; empty: all that have one.
     minimum : no branch is narrower.
-    reduce : bounds of a reduction's width as parts of the width behind it; it is at least one `round`.
+    reduce : bounds of a reduction's width as parts of the width behind it. Where no multiple of `round` lies
+        between them, it is the next one above.
     """
 
     model_config = _Strict

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from arch.cost import cost, row_macs
@@ -120,9 +120,9 @@ def _with_outputs(spec: Spec, goal: _Goal, widths: Mapping[str, int]) -> _Networ
 
 
 def _with_reductions_moved(now: _Network, goal: _Goal) -> _Network:
-    """Move one reduction, or one in each of two rows, by one `round` as long as that comes nearer to the goal.
+    """Move one reduction after another by one `round`, each time the one that comes nearest to the goal.
 
-    A reduction is seen by its own row alone, so the gains of moves in different rows add up.
+    A reduction is seen by its own row alone, so a move in one row leaves the gains in the others as they are.
     """
     if goal.met(now.macs):
         return now
@@ -130,14 +130,12 @@ def _with_reductions_moved(now: _Network, goal: _Goal) -> _Network:
     inputs = {row.name: part.input for row, part in zip(spec.rows, place_network(spec).rows, strict=True)}
     moves = {name: _moves(spec, name, inputs[name], goal.splits) for name in goal.drawn}
     while not goal.met(macs):
-        single = [(move,) for part in moves.values() for move in part]
-        chosen = _nearest(single, goal.macs - macs) or _nearest(_pairs(moves), goal.macs - macs)
-        if not chosen:
+        move = min(itertools.chain(*moves.values()), key=lambda move: goal.misses(macs + move.gain), default=None)
+        if not move or goal.misses(macs + move.gain) >= goal.misses(macs):
             break
-        for move in chosen:
-            spec = with_splits(spec, {move.row: move.split})
-            macs += move.gain
-            moves[move.row] = _moves(spec, move.row, inputs[move.row], goal.splits)
+        spec = with_splits(spec, {move.row: move.split})
+        macs += move.gain
+        moves[move.row] = _moves(spec, move.row, inputs[move.row], goal.splits)
     return _Network(spec, cost(spec).macs)
 
 
@@ -155,16 +153,6 @@ def _moves(spec: Spec, name: str, shape: Shape, splits: Splits) -> list[_Move]:
                 after = with_splits(spec, {name: moved}).row(name)
                 moves.append(_Move(name, moved, row_macs(spec, after, shape) - before))
     return moves
-
-
-def _pairs(moves: Mapping[str, list[_Move]]) -> Iterable[tuple[_Move, ...]]:
-    for one, two in itertools.combinations(moves.values(), 2):
-        yield from itertools.product(one, two)
-
-
-def _nearest(options: Iterable[tuple[_Move, ...]], wanted: int) -> tuple[_Move, ...]:
-    """Return the moves whose gain is nearest to what is wanted, or none where staying is as near."""
-    return min(itertools.chain([()], options), key=lambda moves: abs(wanted - sum(move.gain for move in moves)))
 
 
 def _with_output_moved(now: _Network, goal: _Goal) -> _Network:
