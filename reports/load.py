@@ -76,7 +76,9 @@ class Run:
             return frame.iloc[:0]
         kept = frame[(frame["state"] == "complete") & frame["duplicate_of"].isna() & (frame["trial"] != BASE)]
         kept = kept[kept[self.objective].notna()]
-        return kept.sort_values([self.objective, "trial"], ascending=[self.objective == "val_loss", True])
+        numbered = kept.assign(number=pd.to_numeric(kept["trial"], errors="coerce"))  # of equals the earliest first
+        ordered = numbered.sort_values([self.objective, "number"], ascending=[self.objective == "val_loss", True])
+        return ordered.drop(columns="number")
 
     @property
     def base(self) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html.parser
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -111,6 +112,14 @@ def test_committed_results_rebuild_their_tables(folder: Path) -> None:
     for table in tables:
         assert table.csv() == (folder / "tables" / f"{table.name}.csv").read_text()
         assert table.markdown() == (folder / "tables" / f"{table.name}.md").read_text()
+
+
+def test_of_equal_trials_the_earliest_is_the_best() -> None:
+    run = reports.load(RESULTS / "splits_cifar10")
+    level = replace(run, trials=run.trials.assign(val_accuracy=0.5))
+    numbers = [int(trial) for trial in level.ranked["trial"]]
+    assert numbers == sorted(numbers)
+    assert max(numbers) >= 10 > min(numbers)  # where text and numbers sort differently
 
 
 def test_there_are_committed_results() -> None:
