@@ -218,14 +218,16 @@ def _connect(address: str) -> tuple[Any, bool]:
     if not importlib.util.find_spec("ray"):
         raise InputError("engine ray needs Ray: pip install 'inceptory[ray]'.")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import, which reads it
+    if address.startswith(("local", "127.0.0.1")):
+        # By default Ray puts this machine's outer address in the place of a loopback one, and listens to the network.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     if ray.is_initialized():
         return ray, False
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if address == "local":
-        own = {"num_cpus": len(cores()), "object_store_memory": _OBJECTS, "include_dashboard": False}
-        options |= own | {"_node_ip_address": "127.0.0.1"}  # so that nothing of it listens to the network
+        options |= {"num_cpus": len(cores()), "object_store_memory": _OBJECTS, "include_dashboard": False}
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
     try:
