@@ -22,7 +22,7 @@ from search.record import read_json, results
 from search.study import run_study
 from tests.conftest import needs, study
 
-LONG = {"base": "default", "epochs": 30, "batch": 64, "precision": "fp32"}
+LONG = {"base": "default", "epochs": 12, "batch": 64, "precision": "fp32"}
 SMALL = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -53,7 +53,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def config(tmp_path: Path, address: str, **changes: object) -> dict[str, Any]:
     """A study on the cluster, also written to study.yaml."""
-    asked = study(recipe=LONG, trials=4, engine={"name": "ray", "address": address, "threads": 1}) | changes
+    asked = study(recipe=LONG, trials=3, engine={"name": "ray", "address": address, "threads": 1}) | changes
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(asked))
     return asked
 
@@ -98,7 +98,7 @@ def test_a_node_that_dies_costs_an_attempt_and_nothing_else(cluster: Any, tmp_pa
     text = process.communicate(timeout=100)[0]
     assert process.returncode == 0, text
     assert text.count("its worker or node was lost; attempt 2 of 4") == 1, text
-    assert states(run) == ["COMPLETE"] * 4
+    assert states(run) == ["COMPLETE"] * 3
     assert trainings(cluster) == []
     assert not list(run.glob(".seen-*"))
     # Nothing was lost and nothing done twice: every figure is that of a study in one process.
@@ -110,7 +110,7 @@ def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: 
     config(tmp_path, cluster.address)
     run = tmp_path / "run"
     process = start(tmp_path)
-    wait_for(lambda: (run / "trials" / "00002" / "metrics.jsonl").exists(), process)
+    wait_for(lambda: (run / "trials" / "00001" / "metrics.jsonl").exists(), process)
     process.kill()
     process.communicate()
     before = {path: path.stat().st_mtime_ns for path in run.glob("trials/*/result.json")}
@@ -118,7 +118,7 @@ def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: 
     resumed = start(tmp_path)
     text = resumed.communicate(timeout=100)[0]
     assert resumed.returncode == 0, text
-    assert states(run) == ["COMPLETE"] * 4
+    assert states(run) == ["COMPLETE"] * 3
     assert {path: path.stat().st_mtime_ns for path in before} == before  # finished trials were not trained again
     assert not any(f"trial {int(path.parent.name)} epoch" in text for path in before)
     assert trainings(cluster) == []
