@@ -83,7 +83,7 @@ def shown(url: str) -> str:
         return url
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return f"{url.partition('://')[0]}://***" if "://" in url else "***"
     secret = {key: "hidden" for key in parsed.query if "password" in key.lower()}
     return parsed.update_query_dict(secret).render_as_string(hide_password=True)
@@ -93,7 +93,7 @@ def _parsed(url: str) -> URL:
     url = url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
     try:
         return make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise InputError(
             f"storage '{shown(url)}': not a URL such as sqlite:///study.db, "
             "postgresql+psycopg://user@host/database or journal:///folder/study.log."

@@ -90,7 +90,9 @@ def test_a_training_without_memory_fails_with_its_reason(
         assert "memory" in result["reason"].lower() or "alloc" in result["reason"].lower(), result["reason"]
     else:  # where the allocation that failed was not one that Python hears of
         assert "its process ended" in ended.payload
-    os.kill(worker, signal.SIGKILL)
+    for left in pool._workers:
+        left.process.kill()
+        left.process.wait()
     pool.start("next", task(tmp_path / "next", micro, epochs=1))
     until(pool, lambda event: event.key == "next" and event.kind == "done")
 
@@ -148,7 +150,7 @@ def test_memory_that_is_free_is_the_least_of_machine_and_groups(
     (tmp_path / "current").write_text("400000\n")
     (tmp_path / "memory.stat").write_text("anon 300000\ninactive_file 50000\n")
     controllers = [line.split(":")[1] for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    monkeypatch.setattr(memory, "_FILES", {name: (tmp_path, "max", "current", "inactive_file") for name in controllers})
+    monkeypatch.setattr(memory, "_FILES", dict.fromkeys(controllers, (tmp_path, "max", "current", "inactive_file")))
     assert memory.free_memory() == 650000
     (tmp_path / "max").write_text("max\n")
     assert memory.free_memory() > 650000
