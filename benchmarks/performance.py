@@ -20,6 +20,7 @@ from search.record import read_json
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "performance.md"
 RECORDS = PAGE.with_suffix("")
+TARGETS = (0.70, 0.79)
 SAME = ["network", "recipe", "epochs", "precision"]
 _KEPT = (
     "network",
@@ -72,6 +73,32 @@ def accuracies(records: list[dict[str, Any]]) -> Table:
     return Table("accuracy", "", pd.DataFrame(rows))
 
 
+def reached(records: list[dict[str, Any]], naive: dict[str, float]) -> Table:
+    """Return the shortest schedule of whole epochs whose mean test accuracy reaches a target, for each network and recipe.
+
+    `naive` is the rate of the plain loop on one thread by network, img/s: what its schedule would take there.
+    """
+    frame, rows = pd.DataFrame(records), []
+    for target in TARGETS:
+        for (network, recipe), group in frame.groupby(SAME[:2], sort=False):
+            means = group.groupby("epochs")[["test_accuracy", "seconds", "train_images"]].mean().sort_index()
+            enough = means[means["test_accuracy"] >= target]
+            line: dict[str, Any] = {"target %": f"{100 * target:.0f}", "network": network, "recipe": recipe}
+            if enough.empty:
+                epochs, last = means.index[-1], means.iloc[-1]
+                line |= {"epochs": f"not in {epochs}", "test %": f"{100 * last['test_accuracy']:.2f}"}
+            else:
+                epochs, first = enough.index[0], enough.iloc[0]
+                line |= {
+                    "epochs": str(epochs),
+                    "test %": f"{100 * first['test_accuracy']:.2f}",
+                    "core-seconds": f"{first['seconds']:.0f}",
+                    "naive loop's, estimated": f"{epochs * first['train_images'] / naive[network]:.0f}",
+                }
+            rows.append(line)
+    return Table("reached", "", pd.DataFrame(rows).fillna(""))
+
+
 def tried(records: list[dict[str, Any]]) -> Table:
     """Return the recipes that were tried, the best of each length first."""
     rows = [
@@ -107,6 +134,17 @@ def counting(results: list[dict[str, Any]]) -> Table:
     return Table("count", "", pd.DataFrame(rows))
 
 
+def _naive() -> dict[str, float]:
+    """Return what the plain loop does on one thread, end to end, img/s by network."""
+    results = [read_json(file) for file in sorted(RECORDS.glob("throughput_*.json"))]
+    return {
+        result["network"]: row["training"]["images_per_second"] / 2
+        for result in results
+        for row in result["rows"]
+        if row["contestant"] == "plain" and row["way"].startswith("two processes")
+    }
+
+
 def page() -> str:
     """Return the text of the page."""
     accuracy = read_json(RECORDS / "accuracy.json")
@@ -122,6 +160,10 @@ def page() -> str:
         "(see its file). Mean and standard deviation over random seeds.",
         accuracies(accuracy).markdown().strip(),
         "; ".join(f"{processor}, commit {commit}" for processor, commit in about) + ".",
+        "### Core-seconds to an accuracy",
+        "The shortest of the schedules above whose mean test accuracy reaches the target. The naive loop's seconds are "
+        "estimated: the same images at the rate that (a) below has on one thread (its share of two processes).",
+        reached(accuracy, _naive()).markdown().strip(),
         "### What was tried for the recipe",
         "googlenet_cifar_small, 45,000 images, judged on the 5,000 held out, n = 1 each (seed 0), so differences of a point say "
         "little. The whitening first layer did not help and is not kept.",
