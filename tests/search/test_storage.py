@@ -124,48 +124,53 @@ def test_a_server_that_goes_away_and_comes_back_costs_only_time(server: Server, 
     assert f"inceptory:***@127.0.0.1:{server.port}" in (run / "study.yaml").read_text()
 
 
-def lose_next_commit(storage: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The next commit comes through, but its answer does not."""
+def lose(storage: Any, number: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of the commits from now on, let the one of that number come through, but not its answer."""
     import psycopg
 
-    lost: list[str] = []
+    commits: list[int] = []
     commit = storage.engine.dialect.do_commit
 
     def do_commit(connection: Any) -> None:
         commit(connection)
-        if not lost:
-            lost.append("answer")
+        commits.append(len(commits))
+        if commits[-1] == number:
             connection.driver_connection.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(storage.engine.dialect, "do_commit", do_commit)
-    return lost
+    return commits
 
 
 @pytest.mark.parametrize("request_", ["ask", "ask for an enqueued one", "tell", "tell pruned"])
 def test_a_commit_whose_answer_is_lost_is_not_repeated(
     server: Server, monkeypatch: pytest.MonkeyPatch, request_: str
 ) -> None:
-    storage = open_storage(server.url)
-    known = optuna.create_study(storage=storage, study_name=f"commit, {request_}")
-    if request_ == "ask for an enqueued one":
-        known.enqueue_trial({"x": 0.25})
-    trial = known.ask() if "tell" in request_ else None
-    lost = lose_next_commit(storage, monkeypatch)
-    if request_ == "tell":
-        known.tell(trial, 0.5)
-    elif request_ == "tell pruned":
-        known.tell(trial, state=TrialState.PRUNED)
-    else:
-        asked = known.ask()
-        assert (asked.number, asked.suggest_float("x", 0, 1)) == (
-            0,
-            0.25 if "enqueued" in request_ else pytest.approx(0.5, abs=0.5),
-        )
-    assert lost
-    seen = optuna.load_study(study_name=f"commit, {request_}", storage=server.url).trials
+    """Whichever of the commits of a request it is."""
     expected = {"tell": TrialState.COMPLETE, "tell pruned": TrialState.PRUNED}.get(request_, TrialState.RUNNING)
-    assert [found.state for found in seen] == [expected]
+    storage = open_storage(server.url)
+    for number in range(20):
+        name = f"{request_}, commit {number}"
+        known = optuna.create_study(storage=storage, study_name=name)
+        if "enqueued" in request_:
+            known.enqueue_trial({"x": 0.25})
+        trial = known.ask() if "tell" in request_ else None
+        with monkeypatch.context() as patch:
+            commits = lose(storage, number, patch)
+            if request_ == "tell":
+                known.tell(trial, 0.5)
+            elif request_ == "tell pruned":
+                known.tell(trial, state=TrialState.PRUNED)
+            else:
+                trial = known.ask()
+                x = trial.suggest_float("x", 0, 1)
+                assert x == 0.25 or "enqueued" not in request_
+        assert trial.number == 0
+        seen = optuna.load_study(study_name=name, storage=server.url).trials
+        assert [found.state for found in seen] == [expected], f"commit {number}"
+        if len(commits) <= number:
+            break
+    assert 2 < number < 20  # the last one was beyond the request's commits
 
 
 def test_what_someone_else_took_or_told_is_theirs(server: Server) -> None:
