@@ -112,7 +112,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_only_time(server: Server, 
     process.kill()
     process.communicate()
     resumed = start(tmp_path)
-    text = resumed.communicate(timeout=100)[0]
+    text = resumed.communicate(timeout=300)[0]
     assert resumed.returncode == 0, text
     trials = optuna.load_study(study_name=f"gone-{mode}", storage=server.url).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
