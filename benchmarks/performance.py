@@ -15,12 +15,13 @@ from typing import Any
 
 import pandas as pd
 
-from reports.tables import Table
+from reports.table import Table
 from search.record import read_json
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "performance.md"
 RECORDS = PAGE.with_suffix("")
 TARGETS = (0.70, 0.79)
+TUTORIAL = "googlenet_bn_cifar32"
 SAME = ["network", "recipe", "epochs", "precision"]
 _KEPT = (
     "network",
@@ -58,7 +59,7 @@ def gather(runs: list[Path]) -> list[dict[str, Any]]:
 def accuracies(records: list[dict[str, Any]]) -> Table:
     """Return a line for each network, recipe and length: mean and deviation over its random seeds."""
     rows = []
-    for key, group in pd.DataFrame(records).groupby(SAME, sort=False):
+    for key, group in pd.DataFrame(records).groupby(SAME):
         test = 100 * group["test_accuracy"]
         spread = f"+- {test.std():.2f} ({test.min():.2f} to {test.max():.2f})" if len(group) > 1 else "n = 1"
         rows.append(
@@ -74,29 +75,37 @@ def accuracies(records: list[dict[str, Any]]) -> Table:
 
 
 def reached(records: list[dict[str, Any]], naive: dict[str, float]) -> Table:
-    """Return the shortest schedule of whole epochs whose mean test accuracy reaches a target, for each network and recipe.
+    """Return for each target the schedule of whole epochs that reached it in the fewest core-seconds, mean of its seeds.
 
-    `naive` is the rate of the plain loop on one thread by network, img/s: what its schedule would take there.
+    Beside it the naive loop: on the same schedule, and on the tutorial's network and recipe; estimated from `naive`, the
+    plain loop's rate on one thread by network, img/s.
     """
-    frame, rows = pd.DataFrame(records), []
+    means = (
+        pd.DataFrame(records)
+        .groupby(["network", "recipe", "epochs"], as_index=False)[["test_accuracy", "seconds", "train_images"]]
+        .mean()
+    )
+    means["naive"] = means["epochs"] * means["train_images"] / means["network"].map(naive)
+    tutorial, rows = means[means["recipe"] == "tutorial_000"], []
     for target in TARGETS:
-        for (network, recipe), group in frame.groupby(SAME[:2], sort=False):
-            means = group.groupby("epochs")[["test_accuracy", "seconds", "train_images"]].mean().sort_index()
-            enough = means[means["test_accuracy"] >= target]
-            line: dict[str, Any] = {"target %": f"{100 * target:.0f}", "network": network, "recipe": recipe}
-            if enough.empty:
-                epochs, last = means.index[-1], means.iloc[-1]
-                line |= {"epochs": f"not in {epochs}", "test %": f"{100 * last['test_accuracy']:.2f}"}
-            else:
-                epochs, first = enough.index[0], enough.iloc[0]
-                line |= {
-                    "epochs": str(epochs),
-                    "test %": f"{100 * first['test_accuracy']:.2f}",
-                    "core-seconds": f"{first['seconds']:.0f}",
-                    "naive loop's, estimated": f"{epochs * first['train_images'] / naive[network]:.0f}",
-                }
-            rows.append(line)
-    return Table("reached", "", pd.DataFrame(rows).fillna(""))
+        enough = means[means["test_accuracy"] >= target]
+        best = enough.loc[enough["seconds"].idxmin()]
+        lines = [("fit", best, best["seconds"]), ("naive loop, estimated", best, best["naive"])]
+        own = tutorial[tutorial["network"] == TUTORIAL].iloc[0]
+        rows += [
+            {
+                "target %": f"{100 * target:.0f}",
+                "network": line["network"],
+                "recipe": line["recipe"],
+                "epochs": line["epochs"],
+                "test %": f"{100 * line['test_accuracy']:.2f}"
+                + ("" if line["test_accuracy"] >= target else ", not reached"),
+                "by": how,
+                "core-seconds": f"{seconds:.0f}",
+            }
+            for how, line, seconds in [*lines, ("naive loop, estimated", own, own["naive"])]
+        ]
+    return Table("reached", "", pd.DataFrame(rows))
 
 
 def tried(records: list[dict[str, Any]]) -> Table:
@@ -161,8 +170,9 @@ def page() -> str:
         accuracies(accuracy).markdown().strip(),
         "; ".join(f"{processor}, commit {commit}" for processor, commit in about) + ".",
         "### Core-seconds to an accuracy",
-        "The shortest of the schedules above whose mean test accuracy reaches the target. The naive loop's seconds are "
-        "estimated: the same images at the rate that (a) below has on one thread (its share of two processes).",
+        "The schedule of those above that reached a mean test accuracy in the fewest core-seconds. The naive loop's seconds are "
+        "estimated: as many images at the rate that (a) below has on one thread (its share of two processes); that it "
+        "would reach the same accuracy is taken from its computing the same.",
         reached(accuracy, _naive()).markdown().strip(),
         "### What was tried for the recipe",
         "googlenet_cifar_small, 45,000 images, judged on the 5,000 held out, n = 1 each (seed 0), so differences of a point say "

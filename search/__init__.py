@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.confirm import confirm_study
     from search.data import Data, DataConfig, load_data
     from search.recipe import Recipe, load_recipe
     from search.space import Candidate, Sampled, Space, decode
@@ -24,6 +25,7 @@ __all__ = [
     "Sampled",
     "Space",
     "StudyConfig",
+    "confirm_study",
     "decode",
     "fit",
     "load_data",
@@ -45,6 +47,7 @@ _HOME = {
     "StudyConfig": "study",
     "load_study": "study",
     "run_study": "study",
+    "confirm_study": "confirm",
     "Epoch": "training",
     "fit": "training",
 }
