@@ -58,6 +58,12 @@ class Cluster:
         reserved = {"num_cpus": config.cpus, "num_gpus": config.gpus, "max_retries": config.max_retries}
         self._train = self._ray.remote(**reserved)(train_here)
         self._mailbox = self._ray.remote(num_cpus=0)(Mailbox).options(**self._beside_driver()).remote()
+        try:
+            self._ray.get(self._mailbox.take.remote(0.0))
+        except self._ray.exceptions.RayError as error:
+            self._leave()
+            reason = next((line for line in str(error).splitlines() if "No module" in line), type(error).__name__)
+            raise InputError(f"engine ray: a node cannot begin ({reason}); install inceptory on every node.") from None
         self._sent: dict[Any, _Sent] = {}
         self._post: Any = None  # the mailbox's next delivery
         self._stop, self._stopping, self._stop_until = False, False, float("inf")
@@ -205,8 +211,11 @@ class Cluster:
             self._ray.kill(self._mailbox)
         finally:
             self._marker.unlink(missing_ok=True)
-            if self._ours:
-                self._ray.shutdown()
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._ours:
+            self._ray.shutdown()
 
 
 def _write(path: Path, content: bytes) -> None:

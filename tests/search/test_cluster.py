@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import arch
+import search
 from search.record import read_json, results
 from search.study import run_study
 from tests.conftest import needs, study
@@ -36,12 +37,15 @@ def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """A head and one more node, one core each; nothing of them listens to the network."""
     needs("ray")
     short = tempfile.mkdtemp(prefix="ray")  # paths of sockets must be short
-    for name, value in (QUIET | {"RAY_TMPDIR": short}).items():
+    installed = {"PYTHONPATH": str(Path(search.__file__).parent.parent)}  # nodes import what is tested
+    for name, value in (QUIET | installed | {"RAY_TMPDIR": short}).items():
         monkeypatch.setenv(name, value)
     import ray
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, **getattr(request, "param", {})})
+    nodes = Cluster(
+        initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, **getattr(request, "param", {})}
+    )
     try:
         nodes.add_node(**SMALL)
         yield nodes
@@ -180,6 +184,23 @@ def test_a_driver_that_is_no_node_connects_through_rays_client(cluster: Any, tmp
     assert process.returncode == 0, text
     assert states(tmp_path / "run") == ["COMPLETE"] * 2
     assert trainings(cluster) == []
+
+
+def test_a_cluster_without_inceptory_is_refused_with_a_word(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere:
+        """A mailbox whose import fails on the node."""
+
+        def __init__(self) -> None:
+            raise ModuleNotFoundError("No module named 'search'")
+
+        async def take(self, wait: float) -> None: ...
+
+    monkeypatch.setattr("search.cluster.Mailbox", Elsewhere)
+    with pytest.raises(arch.InputError, match=r"No module named 'search'.*install inceptory on every node"):
+        run_study(config(tmp_path, cluster.address), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
