@@ -20,11 +20,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from arch.cost import cost
 from arch.errors import InputError
-from arch.fuse import runs_as
 from arch.spec import Spec, to_mapping, to_yaml
 from search.data import Data
 from search.engine import Engine, Event, make_engine
-from search.hardware import pick_device, pick_execution
 from search.interrupt import caught
 from search.order import mix
 from search.progress import Silent
@@ -42,6 +40,7 @@ from search.record import (
 )
 from search.samplers import make_pruner, make_sampler
 from search.space import Candidate, Sampled, decode, enumerate_space
+from search.storage import open_storage, shown
 from search.trial import Task
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 _MOST_ENUMERATED = 5_000
 _MOST_INFEASIBLE = 500  # proposals over the limit in a row before a study gives up
-_ATTEMPTS = 3  # a training whose process dies is started so often
 _BASE = "base"
 
 
@@ -81,7 +79,7 @@ class Driver:
         self.config, self.base, self.recipe, self.data = config, base, recipe, data
         self.run, self.show = run, show
         self.minimise = config.objective == "val_loss"
-        self.engine: Engine = make_engine(config.engine.workers, config.engine.threads, self._handle)
+        self.engine: Engine = make_engine(config.engine, run, self._handle)
         self.queue: deque[str] = deque()  # trainings that wait for a slot
         self.running: dict[str, _Running] = {}  # trainings begun or queued
         self.waiting: dict[str, list[Trial]] = {}  # duplicates of a candidate that is being trained
@@ -123,18 +121,17 @@ class Driver:
                 )
         else:
             write_json(path, fingerprint)
-        write_yaml(self.run / "study.yaml", self.config.model_dump(mode="json"))
-        write_text(self.run / "base.yaml", to_yaml(self.base))
-        engine = self.config.engine
-        device = pick_device(engine.device)
-        how = {"device": str(device), "execution": runs_as(pick_execution(engine.execution, device), device.type)}
-        about = environment(
-            workers=engine.workers, threads=engine.threads, **how, data=self.data.fingerprint, split=self.data.split
+        write_yaml(
+            self.run / "study.yaml", self.config.model_dump(mode="json") | {"storage": shown(self.config.storage)}
         )
+        write_text(self.run / "base.yaml", to_yaml(self.base))
+        about = environment(**self.config.engine.described(), data=self.data.fingerprint, split=self.data.split)
         write_json(self.run / "environment.json", about)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = optuna.create_study(
-            storage=self.config.storage or f"sqlite:///{self.run / 'study.db'}",
+            storage=open_storage(
+                self.config.storage or f"sqlite:///{self.run / 'study.db'}", give_up=lambda: bool(self.caught)
+            ),
             study_name=self.config.name,
             direction="minimize" if self.minimise else "maximize",
             pruner=make_pruner(self.config.pruner),
@@ -364,15 +361,17 @@ class Driver:
             del self.running[event.key]
         elif event.kind == "refused":
             raise InputError(f"{event.key}: {event.payload}")
-        elif event.kind == "lost" and running.attempts < _ATTEMPTS and not self.caught:
+        elif event.kind == "again":
+            self.show.note(f"{event.key}: {event.payload}")
+        elif event.kind == "lost" and running.attempts < self.engine.attempts and not self.caught:
             running.attempts += 1
-            self.show.note(f"{event.key}: {event.payload}; attempt {running.attempts} of {_ATTEMPTS}")
+            self.show.note(f"{event.key}: {event.payload}; attempt {running.attempts} of {self.engine.attempts}")
             self.engine.start(event.key, running.task)
         elif event.kind == "lost" and self.caught:
             del self.running[event.key]
         else:
             if event.kind == "lost":
-                reason = f"{event.payload}, {_ATTEMPTS} times"
+                reason = f"{event.payload}, {running.attempts} times" if running.attempts > 1 else event.payload
                 write_json(
                     self._folder(event.key) / "result.json", {**running.task.about, "state": "failed", "reason": reason}
                 )
