@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from search.study import StudyConfig
 
 MOST_ENUMERATED = 5_000
+_NOT_REDRAWN = ("gp", "nsga3")  # what they draw depends on whether they began to draw it before
 _DRAWS = 8  # to find out which parameters a space has
 
 
@@ -130,11 +131,20 @@ class Proposer:
             return Trial(self.study, frozen._trial_id)
         sampler = self.study.sampler = self._sampler(frozen.number, tried)
         trial = Trial(self.study, frozen._trial_id)
-        known = {*trial.relative_params, *frozen.system_attrs.get("fixed_params", {})}
+        known = trial.relative_params | frozen.system_attrs.get("fixed_params", {})
         for name, distribution in frozen.distributions.items():
-            if name not in known and not distribution.single():  # its random numbers were used up then
-                sampler.sample_independent(self.study, frozen, name, distribution)
+            if frozen.params[name] != known.get(name) and not distribution.single():
+                sampler.sample_independent(self.study, frozen, name, distribution)  # as it was drawn then
         return trial
+
+    def loses(self, frozen: FrozenTrial) -> str | None:
+        """Return in words what cannot be restored of a trial that was being drawn, or None."""
+        if self.config.sampler["name"] not in _NOT_REDRAWN or set(frozen.params) >= self.always:
+            return None
+        return (
+            f"trial {frozen.number} was being drawn when the study stopped; sampler {self.config.sampler['name']} draws "
+            "the rest of it anew, and not as it would have"
+        )
 
     def _sampler(self, number: int, tried: Collection[str]) -> BaseSampler:
         seed = self.config.seed

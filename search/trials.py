@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from search.study import StudyConfig
 
 # What Optuna hears of a result beside its values. A pruned trial's last epoch is a value that it at least reached.
-_TOLD = ("key", "macs", "params", "spec_id", "duplicate_of", "reason", "epochs", "val_accuracy", "val_loss", "latency")
+_TOLD = ("key", "macs", "params", "spec_id", "duplicate_of", "reason")
+_CENSORED = ("epochs", "val_accuracy", "val_loss")
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ class Trials:
 
     def _adopt(self, frozen: FrozenTrial) -> None:
         """Take up a trial that an earlier driver had asked for."""
+        if lost := self.proposer.loses(frozen):
+            self.show.note(lost)
         trial = self.proposer.adopt(frozen, self.answers.tried)
         path = trial_folder(self.run, frozen.number) / "result.json"
         if path.exists():
@@ -243,7 +246,7 @@ class Trials:
     def _tell(self, trial: Trial, result: dict[str, Any]) -> None:
         """Tell Optuna how a trial ended; a pruned one keeps its epochs and last values, as far as it came."""
         self.answers.remember(result)
-        for name in _TOLD:
+        for name in _TOLD if result["state"] != "pruned" else _TOLD + _CENSORED:
             if result.get(name) is not None:
                 trial.set_user_attr(name, result[name])
         trial.set_user_attr("outcome", result["state"])
