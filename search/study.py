@@ -18,12 +18,14 @@ from search.objectives import JUDGED, Objective, Objectives
 from search.progress import Silent
 from search.proposing import parameters, points
 from search.recipe import Recipe, load_recipe
+from search.rungs import Rungs
 from search.samplers import check_sampler, make_pruner, make_sampler, options_of
 from search.space import Space, check_space
 from search.training import check_fit
 from search.trials import Plan
 from search.warm import Earlier, starts
 
+_HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
 DEMO = Path(__file__).parent / "demo.yaml"
 
 
@@ -167,10 +169,15 @@ def run_study(
 def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
     """Refuse a sampler or pruner that is unknown, or cannot do what this study asks of it."""
     objectives = Objectives(config.objective)
-    make_pruner(config.pruner, len(objectives))
     make_sampler(config.sampler, 0, 0)
     found, sometimes = parameters(config.space, base, recipe)
     check_sampler(config.sampler, found, sometimes, objectives.names, config.max_macs > 0)
+    pruner = make_pruner(config.pruner, len(objectives))
+    harder = [key for key in _HARDER if key in config.space.recipe]
+    if isinstance(pruner, Rungs) and pruner.by == "train_accuracy" and harder:
+        raise InputError(
+            f"pruner rungs: recipe.{harder[0]} is searched, and makes training images harder or easier; use by: objective."
+        )
     if config.sampler["name"] == "grid":
         points(config.space, base, recipe)
 

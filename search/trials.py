@@ -21,6 +21,7 @@ from search.progress import Silent
 from search.proposing import MOST_ENUMERATED, Proposer
 from search.recipe import Recipe
 from search.record import read_json, read_lines, results, trial_folder, write_json, write_text, write_yaml
+from search.rungs import Rungs
 from search.space import Candidate, Sampled, decode, enumerate_space
 from search.trial import Task
 from search.warm import Start, enqueue
@@ -113,13 +114,14 @@ class Trials:
 
     def _note_epochs(self, key: str, macs: int) -> None:
         """Let the rungs know of the epochs that are recorded already."""
-        for metrics in read_lines(self.answers.folder(key) / "metrics.jsonl"):
-            if self.rungs:
-                self.rungs.note(key, macs, metrics["epoch"], self._loss(metrics))
+        if self.rungs:
+            for metrics in read_lines(self.answers.folder(key) / "metrics.jsonl"):
+                self._note(self.rungs, key, macs, metrics)
 
-    def _loss(self, metrics: Mapping[str, Any]) -> float:
-        value = float(metrics[self.objectives.judged])
-        return value if self.objectives.minimise else -value
+    def _note(self, rungs: Rungs, key: str, macs: int, metrics: Mapping[str, Any]) -> None:
+        value = float(metrics[self.objectives.judged if rungs.by == "objective" else rungs.by])
+        less_is_better = rungs.by == "objective" and self.objectives.minimise
+        rungs.note(key, macs, metrics["epoch"], value if less_is_better else -value)
 
     def _adopt(self, frozen: FrozenTrial) -> None:
         """Take up a trial that an earlier driver had asked for."""
@@ -229,7 +231,7 @@ class Trials:
         if trial and alone and epoch not in training.reported:
             trial.report(metrics[self.objectives.judged], epoch)
         if self.rungs:
-            self.rungs.note(key, training.macs, epoch, self._loss(metrics))
+            self._note(self.rungs, key, training.macs, metrics)
             return last or trial is None or not self.rungs.prunes(key, epoch)
         return last or trial is None or not (alone and trial.should_prune())
 

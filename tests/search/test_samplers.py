@@ -86,7 +86,7 @@ def test_who_can_does(sampler: str, objective: Any, tmp_path: Path) -> None:
 
 
 def test_points_of_a_grid_are_the_space_once_each() -> None:
-    space = Space.model_validate(FAMILY | {"splits": {"round": 8, "minimum": 8, "rows": ["3a"]}})
+    space = Space.model_validate(FAMILY | {"splits": {"round": 4, "minimum": 4, "rows": ["4a"]}})
     base, recipe = arch.load(MICRO), search.load_recipe("default")
     every = enumerate_space(space, base, recipe, 5_000)
     assert every is not None
