@@ -111,7 +111,9 @@ def check_sampler(
     """Refuse a sampler that cannot draw a space, before anything is trained.
 
     What each can do is taken from the source of Optuna 5.0.0. Random, TPE, NSGA-II and NSGA-III take
-    everything; QMC takes choices too (as parts of an interval).
+    everything; QMC takes choices too (as parts of an interval). Candidates over the limit are told as pruned,
+    and only TPE learns from these; the others draw again. (GP, with two objectives and a limit of three quarters of
+    the base's MACs: 546 of 560 proposals were over it.)
 
     Parameters
     ----------
@@ -143,6 +145,11 @@ def check_sampler(
                 "sampler cmaes: takes no notice of max_macs, and would learn nothing from what is over it; "
                 "use tpe, nsga2 or gp, or max_macs: 0."
             )
+    if name == "gp" and limited and len(objectives) > 1:
+        raise InputError(
+            "sampler gp: hears only of trained candidates, and with several objectives would propose what is over max_macs "
+            "again and again; use tpe, nsga2 or nsga3, or max_macs: 0."
+        )
     if name in ("cmaes", "gp", "qmc") and sometimes:
         raise InputError(
             f"sampler {name}: cannot draw {sometimes[0]}, which only some candidates have; use tpe, nsga2 or random."
