@@ -132,7 +132,7 @@ def _print(
     else:
         import pandas as pd
 
-        from reports.tables import Table, longtable
+        from reports.table import Table, longtable
 
         caption, notes = (title.strip(), (note,)) if note else ("", ())
         table = Table(name, caption, pd.DataFrame(rows, dtype=object), notes=notes)
@@ -637,6 +637,70 @@ def _accuracies(run: Any) -> str:
     top = run.ranked.iloc[0]
     text = f"{run.objective} {top[run.objective]:.4f} (trial {top['trial']})"
     return text + (f", base {run.base[run.objective]:.4f}" if run.base else "")
+
+
+@app.command()
+def confirm(
+    run: Annotated[Path, typer.Argument(help="a study's run directory")],
+    top: Annotated[int, typer.Option(min=1, help="So many of the best trials.")] = 3,
+    trial: Annotated[list[int] | None, typer.Option(help="This trial, instead of the best; may be repeated.")] = None,
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="Another study's trial beside, as RUN2:5; may be repeated.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="How many fresh seeds, or which, as 11,12,13.")] = "6",
+    recipe: Annotated[str | None, typer.Option(help="another recipe than the study's: a name or YAML file")] = None,
+    set: SetOption = None,
+    workers: Annotated[int, typer.Option(min=0, help="Trainings side by side; 0: as in the study.")] = 0,
+    format: FormatOption = Format.table,
+) -> None:
+    """Train a study's best networks and its base anew with fresh seeds, and open the test set once for each.
+
+    The same command goes on where it was stopped. RUN/confirm holds everything; `report` shows it.
+    """
+    import reports
+    from reports.confirmation import confirmation_tables
+    from search.confirm import confirm_study
+    from search.progress import display
+
+    others = [_other_trial(given) for given in with_ or []]
+    changes = _overrides(set, ("recipe",))["recipe"]
+    asked: dict[str, Any] = {"trials": trial or (), "others": others, "seeds": _seeds(seeds)}
+    outcome = confirm_study(run, top=top, **asked, recipe=recipe, changes=changes, workers=workers, show=display(err))
+    if outcome.signal:
+        _stopped(outcome.signal)
+    _print_tables(confirmation_tables(reports.load(run)), format)
+    if not outcome.complete:
+        raise RuntimeError(f"{run}: no training of the confirmation came to its end.")
+
+
+def _print_tables(tables: list[Any], format: Format) -> None:
+    """Print tables of one subject: for reading, as one JSON object by name, or the last, fullest one as CSV."""
+    if format is Format.json:
+        print(json.dumps({table.name: json.loads(table.frame.to_json(orient="records")) for table in tables}, indent=2))
+    elif format is Format.csv:
+        print(tables[-1].csv(), end="")
+    elif format is Format.table:
+        notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+        for table in tables:
+            _print(_records(table.printed()), format, f"{table.caption}\n", fold=True)
+            _say("")
+        _say("\n".join(notes))
+    else:
+        print("\n".join(table.markdown() if format is Format.md else table.latex() for table in tables), end="")
+
+
+def _other_trial(given: str) -> tuple[str, int]:
+    folder, colon, number = given.rpartition(":")
+    if not colon or not folder or not number.isdigit():
+        raise InputError(f"--with is '{given}', but it must be another study's run directory and a trial, as RUN2:5.")
+    return folder, int(number)
+
+
+def _seeds(text: str) -> int | list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdigit() for part in parts):
+        raise InputError(f"--seeds is '{text}', but it must be a number of seeds, as 6, or a list, as 11,12,13.")
+    return int(parts[0]) if "," not in text else [int(part) for part in parts]
 
 
 @app.command()

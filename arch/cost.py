@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from arch.nodes import Conv, Linear, Shape
-from arch.shapes import Placed, place_network
-from arch.spec import FINAL, Spec
+from arch.shapes import Placed, place_network, place_row
+from arch.spec import FINAL, Row, Spec
 
 
 class RowCost(NamedTuple):
@@ -85,6 +85,11 @@ def cost(spec: Spec) -> NetworkCost:
     }
     final = heads.pop(FINAL)
     return NetworkCost((*rows, final), tuple(heads.values()))
+
+
+def row_macs(spec: Spec, row: Row, shape: Shape) -> int:
+    """Return the multiply-adds of one row, which need not be the spec's own, on an input of `shape`."""
+    return _counted(place_row(spec, row, shape))[1]
 
 
 def _counted(placed: Placed) -> tuple[int, int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from arch.errors import SpecError, near
 from arch.registry import BLOCKS, Reduced
-from arch.spec import FINAL, Row, Spec
+from arch.spec import FINAL, Head, Row, Spec
 
 
 class Split(NamedTuple):
@@ -81,13 +82,24 @@ def with_args(spec: Spec, row: str, args: Mapping[str, Any]) -> Spec:
 
 def with_split(spec: Spec, row: str, split: Split) -> Spec:
     """Return the spec with another split in a row."""
-    return _with_row(spec, replace(spec.row(row), args=dict(spec.row(row).args) | split._asdict()))
+    spec.row(row)
+    return with_splits(spec, {row: split})
+
+
+def with_splits(spec: Spec, splits: Mapping[str, Split]) -> Spec:
+    """Return the spec with other splits in the rows that are named."""
+    rows = (
+        replace(row, args={**row.args, **splits[row.name]._asdict()}) if row.name in splits else row
+        for row in spec.rows
+    )
+    return replace(spec, rows=tuple(rows))
 
 
 def with_family(spec: Spec, family: str, rows: Iterable[str] | None = None, **args: Any) -> Spec:
     """Return the spec with rows (all searchable ones by default) rebuilt in another family, splits kept.
 
-    Arguments that only the old family had are dropped; `args` are the new family's own.
+    Arguments that only the old family had are dropped; `args` are the new family's own, and what a row has
+    of these already it keeps.
 
     Raises
     ------
@@ -103,8 +115,9 @@ def with_family(spec: Spec, family: str, rows: Iterable[str] | None = None, **ar
         row = spec.row(name)
         if row.block not in families():
             raise SpecError(f"{spec.name}, row {name}: '{row.block}' has no split to keep; choose other rows.")
-        kept = split_of(row)._asdict() | args
-        checked = BLOCKS.get(family).validate(kept, f"{spec.name}, row {name}")
+        known = BLOCKS.get(family)
+        kept = {key: value for key, value in row.args.items() if key in known.parameters}
+        checked = known.validate(kept | args, f"{spec.name}, row {name}")
         spec = _with_row(spec, Row(name, family, checked, row.style))
     return spec
 
@@ -126,19 +139,92 @@ def with_width(spec: Spec, factor: float, round_to: int = 8) -> Spec:
     return replace(spec, rows=tuple(replace(row, args=widths(row)) for row in spec.rows))
 
 
+def with_depth(spec: Spec, stage: str, rows: int) -> Spec:
+    """Return the spec with another number of rows in a stage, as `stages` names it.
+
+    The last row is repeated under the names that follow its own (after 4b: 4c, 4d), or the last rows are
+    dropped. A head on a dropped row moves to the stage's last row, and goes where that row has one.
+
+    Raises
+    ------
+    SpecError
+        There is no such stage, or no row would be left of it.
+    """
+    groups = stages(spec)
+    if stage not in groups:
+        raise SpecError(
+            f"{spec.name}: there is no stage '{stage}'.{near(stage, groups)} Stages: {', '.join(groups) or 'none'}."
+        )
+    if rows < 1:
+        raise SpecError(f"{spec.name}, stage {stage}: {rows} rows; a stage keeps at least one.")
+    members = groups[stage]
+    last = spec.row(members[-1])
+    copies: list[Row] = []
+    taken = {row.name for row in spec.rows} | {FINAL}
+    while len(members) + len(copies) < rows:
+        name = _next_name((copies or [last])[-1].name, taken)
+        taken.add(name)
+        copies.append(replace(last, name=name))
+    dropped = set(members[rows:])
+    kept: list[Row] = []
+    for row in spec.rows:
+        kept += [] if row.name in dropped else [row]
+        kept += copies if row is last else []
+    heads = {after: head for after, head in spec.heads.items() if after not in dropped}
+    for after in (name for name in members[rows:] if name in spec.heads):
+        heads.setdefault(members[rows - 1], spec.heads[after])
+    return _with_heads(replace(spec, rows=tuple(kept)), heads)
+
+
+def _next_name(name: str, taken: Collection[str]) -> str:
+    """Return the first free name after a row's: 4c after 4b, mixed3 after mixed2, stem2 after stem."""
+    while name in taken:
+        if match := re.fullmatch(r"(.*?)(\d+)", name):
+            name = f"{match[1]}{int(match[2]) + 1}"
+        elif match := re.fullmatch(r"(.*\d)([a-y])", name):
+            name = f"{match[1]}{chr(ord(match[2]) + 1)}"
+        else:
+            name += "2"
+    return name
+
+
 def with_head_moved(spec: Spec, old: str, new: str) -> Spec:
     """Return the spec with the auxiliary head of row `old` on row `new`."""
     if old not in spec.heads or old == FINAL:
         raise SpecError(f"{spec.name}: row '{old}' has no auxiliary head. Heads: {', '.join(spec.aux_rows) or 'none'}.")
     spec.row(new)
-    heads = {new if after == old else after: head for after, head in spec.heads.items()}
+    return _with_heads(spec, {new if after == old else after: head for after, head in spec.heads.items()})
+
+
+def with_heads_on(spec: Spec, rows: Iterable[str]) -> Spec:
+    """Return the spec with auxiliary heads on these rows and no others.
+
+    A row that has a head keeps it; another one gets a copy of the nearest head, the earlier of two as near.
+
+    Raises
+    ------
+    SpecError
+        There is no such row, or no auxiliary head to copy.
+    """
+    order = {row.name: index for index, row in enumerate(spec.rows)}
+    heads = {FINAL: spec.heads[FINAL]}
+    for name in rows:
+        spec.row(name)
+        if not spec.aux_rows:
+            raise SpecError(f"{spec.name}: there is no auxiliary head to put on row '{name}'; give the network one.")
+        nearest = min(spec.aux_rows, key=lambda after: abs(order[after] - order[name]))
+        heads[name] = spec.heads[nearest]
+    return _with_heads(spec, heads)
+
+
+def _with_heads(spec: Spec, heads: Mapping[str, Head]) -> Spec:
     order = {row.name: index for index, row in enumerate(spec.rows)}
     return replace(spec, heads=dict(sorted(heads.items(), key=lambda item: order.get(item[0], len(order)))))
 
 
 def without_heads(spec: Spec) -> Spec:
     """Return the spec without auxiliary heads."""
-    return replace(spec, heads={FINAL: spec.heads[FINAL]})
+    return with_heads_on(spec, [])
 
 
 def with_input(spec: Spec, shape: tuple[int, int, int]) -> Spec:

@@ -33,7 +33,7 @@ from arch.nodes import (
     linear_1x1,
 )
 from arch.registry import BLOCKS, HEADS
-from arch.spec import FINAL, HeadKey, RowKey, Spec
+from arch.spec import FINAL, HeadKey, Row, RowKey, Spec
 from arch.style import Style
 
 
@@ -107,12 +107,17 @@ def place_network(spec: Spec) -> PlacedNetwork:
     shape: Shape = spec.input
     rows, heads = [], {}
     for row in spec.rows:
-        rows.append(_at(spec, "row", row.name, _placed_row, row.key, spec.style, shape))
+        rows.append(place_row(spec, row, shape))
         shape = rows[-1].output
         if row.name in spec.heads:
             heads[row.name] = _head(spec, row.name, shape)
     heads[FINAL] = _head(spec, FINAL, shape)
     return PlacedNetwork(tuple(rows), heads)
+
+
+def place_row(spec: Spec, row: Row, shape: Shape) -> Placed:
+    """Settle one row, which need not be the spec's own, on an input of `shape`; raises as `place_network` does."""
+    return _at(spec, "row", row.name, _placed_row, row.key, spec.style, shape)
 
 
 def _head(spec: Spec, name: str, shape: Shape) -> Placed:

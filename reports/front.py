@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.load import BASE, Run
-from reports.tables import Format, Table, decimals, percent, protocol, whole
+from reports.protocol import protocol
+from reports.table import Format, Table, decimals, percent, whole
 
 _SHOWN: dict[str, tuple[str, Format]] = {
     "val_accuracy": ("held-out accuracy (%)", percent),
@@ -27,7 +28,7 @@ def front_table(run: Run) -> Table | None:
     caption = f"{run.name}: the front of {len(run.ranked)} trained networks, and the base"
     formats = {header: show for header, show in _SHOWN.values() if header in frame}
     notes = [] if "latency" not in names else [_latency_note(run)]
-    return Table("front", caption, frame.reset_index(drop=True), formats, (*notes, *protocol(run)))
+    return Table("objectives", caption, frame.reset_index(drop=True), formats, (*notes, *protocol(run)))
 
 
 def _latency_note(run: Run) -> str:

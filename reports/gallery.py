@@ -11,7 +11,7 @@ from arch.spec import Spec
 from reports.diagram import draw
 from reports.figures import svg
 from reports.graph import network_graph, row_graph
-from reports.tables import Table
+from reports.table import Table
 from search.record import write_text
 
 BLOCKS = {

@@ -23,6 +23,22 @@ _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accu
 
 
 @dataclass(frozen=True)
+class Confirmation:
+    """Trainings with fresh seeds, judged on the test set.
+
+    Attributes
+    ----------
+    plan : seeds, recipe, networks with their scores in the search, how the plan grew.
+    runs : one row a planned training: `confirmed` the network, `seed`, `state` (`missing` where there is no result).
+    """
+
+    plan: dict[str, Any]
+    environment: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    runs: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Run:
     """A run as frames.
 
@@ -33,6 +49,7 @@ class Run:
         is `base`; a single training's is `training`.
     epochs : one row an epoch of a training.
     specs : the base and best networks, where there are any.
+    confirmation : where one was begun.
     changes : what was changed while the study ran, and allowed by name.
     """
 
@@ -46,6 +63,7 @@ class Run:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     specs: dict[str, Spec]
+    confirmation: Confirmation | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -70,7 +88,9 @@ class Run:
         kept = frame[(frame["state"] == "complete") & frame["duplicate_of"].isna() & (frame["trial"] != BASE)]
         kept = kept[kept[names].notna().all(axis=1)]
         if len(names) == 1:
-            return kept.sort_values([names[0], "trial"], ascending=[self.objectives.minimise, True])
+            numbered = kept.assign(number=pd.to_numeric(kept["trial"], errors="coerce"))  # of equals the earliest first
+            ordered = numbered.sort_values([names[0], "number"], ascending=[self.objectives.minimise, True])
+            return ordered.drop(columns="number")
         return kept.iloc[best_first(self._losses(kept))]
 
     @property
@@ -135,6 +155,7 @@ def _study(folder: Path) -> Run:
         trials,
         epochs,
         {},
+        _confirmation(folder / "confirm"),
         read_lines(folder / "changes.jsonl"),
     )
     specs = {"base": load_spec(folder / "base.yaml")} if (folder / "base.yaml").exists() else {}
@@ -142,6 +163,28 @@ def _study(folder: Path) -> Run:
         specs["best"] = load_spec(trial_folder(folder, int(run.ranked.iloc[0]["trial"])) / "spec.yaml")
     run.specs.update(specs)
     return run
+
+
+def _confirmation(folder: Path) -> Confirmation | None:
+    if not (folder / "plan.json").exists():
+        return None
+    plan = read_json(folder / "plan.json")
+    rows = []
+    for name in plan["networks"]:
+        for seed in plan["seeds"]:
+            place, planned = folder / name / str(seed), {"confirmed": name, "seed": seed}
+            found = _trial_row(name, place) if (place / "result.json").exists() else {"state": "missing"}
+            rows.append(planned | {key: value for key, value in found.items() if key not in ("trial", "duplicate_of")})
+    about = _optional(folder / "environment.json")
+    return Confirmation(plan, about, read_lines(folder / "attempts.jsonl"), pd.DataFrame(rows))
+
+
+def _exported_confirmation(folder: Path) -> Confirmation | None:
+    if not (folder / "confirm.json").exists():
+        return None
+    about = read_json(folder / "confirm.json")
+    runs = pd.read_csv(folder / "confirm.csv", dtype={"confirmed": str})
+    return Confirmation(about["plan"], about["environment"], about["attempts"], runs)
 
 
 def _training(folder: Path) -> Run:
@@ -179,6 +222,7 @@ def _exported(folder: Path) -> Run:
         pd.read_csv(folder / "trials.csv", dtype=kept_as_text),
         pd.read_csv(folder / "epochs.csv", dtype=kept_as_text),
         specs,
+        _exported_confirmation(folder),
         read_lines(folder / "changes.jsonl"),
     )
 
@@ -235,7 +279,7 @@ def _epoch_rows(name: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def export(run: Run, folder: Path) -> None:
-    """Write what the tables are made of: `trials.csv`, `epochs.csv`, environment, attempts, specs.
+    """Write what the tables are made of: `trials.csv`, `epochs.csv`, `confirm.csv`, environment, attempts, specs.
 
     `load` reads the folder back, and the same tables come out of it.
     """
@@ -249,3 +293,7 @@ def export(run: Run, folder: Path) -> None:
         write_lines(folder / "changes.jsonl", run.changes)
     for name, spec in run.specs.items():
         write_text(folder / f"{name}.yaml", to_yaml(spec))
+    if run.confirmation:
+        about = {key: getattr(run.confirmation, key) for key in ("plan", "environment", "attempts")}
+        write_text(folder / "confirm.csv", run.confirmation.runs.to_csv(index=False))
+        write_json(folder / "confirm.json", about)

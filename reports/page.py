@@ -7,11 +7,13 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from reports.confirmation import verdicts
 from reports.figures import figures_of, svg
 from reports.figures import write as write_figure
 from reports.front import front_table
 from reports.load import Run, export, load
-from reports.tables import Table, tables_of
+from reports.table import Table
+from reports.tables import tables_of
 from search.record import write_text
 
 _HERE = Path(__file__).parent
@@ -31,8 +33,8 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
     loaded = load(run)
     place = Path(folder) if folder else Path(run) / "report"
     tables = tables_of(loaded)
-    if len(loaded.objectives) > 1 and (front := front_table(loaded)):
-        tables.append(front)
+    if len(loaded.objectives) > 1 and (table := front_table(loaded)):
+        tables.append(table)
     for table in tables:
         table.write(place / "tables")
     drawn = []
@@ -57,14 +59,15 @@ def sentence(run: Run) -> str:
         return f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
     if run.ranked.empty:
         return f"No trial of {run.name} has come to its end yet."
-    best, base = run.ranked.iloc[0], run.base
+    best, base, found = run.ranked.iloc[0], run.base, verdicts(run)
     text = f"Of {len(run.ranked)} trained networks, trial {best['trial']} is the best on the held-out images"
     if base:
         text += (
             f", beside {run.config['network']} as the base. Both were trained once (n = 1) and the best was picked out of "
-            f"{len(run.ranked)}, so the difference is inconclusive until both are trained again with fresh seeds"
+            f"{len(run.ranked)}, so the difference is inconclusive"
         )
-    return text + "."
+        text += "" if found else " until both are trained again with fresh seeds"
+    return f"{text}. {found}".rstrip()
 
 
 def changed(run: Run) -> list[str]:

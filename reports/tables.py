@@ -1,142 +1,17 @@
-"""Tables: one pandas frame each, written as CSV, Markdown, LaTeX and HTML from that frame."""
+"""The tables of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from arch.cost import cost
+from reports.confirmation import confirmation_tables
+from reports.learnt import learnt_tables
 from reports.load import BASE, Run, splits
-from search.record import write_text
-
-Format = Callable[[Any], str]
-MISSING = "-"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A frame with its caption, its notes (protocol, seeds, n, hardware), and how columns are printed.
-
-    Numbers in the frame are plain; `formats` maps a column to how a reader sees it.
-    """
-
-    name: str
-    caption: str
-    frame: pd.DataFrame
-    formats: Mapping[str, Format] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def printed(self) -> pd.DataFrame:
-        """Return the frame as text, as it is printed."""
-        columns = {}
-        for column in self.frame:
-            show = self.formats.get(str(column), str)
-            columns[column] = [MISSING if _absent(value) else show(value) for value in self.frame[column]]
-        return pd.DataFrame(columns, dtype=str)
-
-    def csv(self) -> str:
-        """Return the plain numbers as CSV."""
-        return self.frame.to_csv(index=False)
-
-    def markdown(self) -> str:
-        """Return a GitHub table with caption and notes."""
-        body = self.printed().map(lambda text: text.replace("|", "\\|")).to_markdown(index=False, disable_numparse=True)
-        parts = [f"**{self.caption}**" if self.caption else "", str(body), *self.notes]
-        return "\n\n".join(filter(None, parts)) + "\n"
-
-    def latex(self) -> str:
-        """Return a booktabs table with caption and notes."""
-        body = self.printed().rename(columns=tex).map(tex)
-        caption = tex(" ".join([f"{self.caption}.", *self.notes])) if self.caption else None
-        label = f"tab:{self.name}" if self.caption else None
-        return str(body.style.hide(axis="index").to_latex(hrules=True, caption=caption, label=label))
-
-    def write(self, folder: Path) -> None:
-        """Write `NAME.csv`, `NAME.md` and `NAME.tex`."""
-        for ending, text in (("csv", self.csv()), ("md", self.markdown()), ("tex", self.latex())):
-            write_text(folder / f"{self.name}.{ending}", text)
-
-
-def _absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value) or value is pd.NA
-
-
-def tex(text: Any) -> str:
-    """Return text with what LaTeX reads as commands escaped."""
-    escapes = {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "_": r"\_",
-        "#": r"\#",
-        "$": r"\$",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "`": r"\textasciigrave{}",
-        "^": r"\textasciicircum{}",
-        "|": r"\textbar{}",
-        ">": r"$>$",
-        "<": r"$<$",
-    }
-    return "".join(escapes.get(letter, letter) for letter in str(text))
-
-
-def longtable(table: Table, wide: str, width: str = "6cm") -> str:
-    """Return a table that goes on over pages, column `wide` set as paragraphs, the notes behind it."""
-    body = table.printed().rename(columns=tex).map(tex)
-    text = body.style.hide(axis="index").to_latex(
-        hrules=True,
-        environment="longtable",
-        column_format="".join(f"p{{{width}}}" if column == wide else "l" for column in table.frame),
-        caption=tex(table.caption),
-        label=f"tab:{table.name}",
-    )
-    return "\n".join(["% needs \\usepackage{booktabs,longtable}", text, *map(tex, table.notes), ""])
-
-
-def percent(value: float) -> str:
-    """Show a fraction in per cent, two decimals."""
-    return f"{100 * value:.2f}"
-
-
-def whole(value: float) -> str:
-    """Show a count with separators."""
-    return f"{int(value):,}"
-
-
-def decimals(places: int) -> Format:
-    """Return a format of so many decimals."""
-    return lambda value: f"{value:.{places}f}"
-
-
-def protocol(run: Run) -> tuple[str, ...]:
-    """Return the notes that every table of a run carries: n, seeds, data, recipe, hardware, versions."""
-    recipe = run.config.get("recipe") or {}
-    about = run.environment
-    versions = about.get("versions", {})
-    trained = run.trials[run.trials["duplicate_of"].isna() & run.trials["state"].isin(["complete", "pruned"])]
-    images = trained["train_images"].dropna() if "train_images" in trained else pd.Series(dtype=float)
-    seeds = sorted({int(seed) for seed in trained["seed"].dropna()}) if "seed" in trained else []
-    counted = f"n = 1 training a network, seed {', '.join(map(str, seeds))}" if seeds else "nothing trained yet"
-    data = trained["data"].dropna().iloc[0] if "data" in trained and not trained["data"].dropna().empty else "-"
-    commits = (
-        ", ".join(dict.fromkeys(a["commit"] for a in run.attempts if a.get("commit"))) or about.get("commit") or "-"
-    )
-    held_out = "accuracy on held-out training images; the test set was not opened" if run.kind == "study" else ""
-    return (
-        f"Protocol: {counted}; {data}"
-        + (f", {int(images.iloc[0]):,} training images" if len(images) else "")
-        + f"; recipe {recipe.get('name', '-')}, {recipe.get('epochs', '-')} epochs, batch {recipe.get('batch', '-')}"
-        + (f"; {held_out}." if held_out else "."),
-        f"Hardware: {about.get('processor', '-')}, {about.get('cores', '-')} cores, "
-        f"{about.get('workers', 1)} training(s) at a time, {about.get('threads', '-')} thread(s) each, {about.get('device', '-')}; "
-        f"torch {versions.get('torch', '-')}, optuna {versions.get('optuna', '-')}, commit {commits}.",
-    )
+from reports.protocol import label, protocol, told
+from reports.table import Format, Table, absent, decimals, percent, whole
 
 
 def summary(run: Run) -> Table:
@@ -157,16 +32,16 @@ def summary(run: Run) -> Table:
         best = ranked.iloc[0]
         lines += [
             (
-                f"best {_label(run)}",
-                f"{_objective(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)",
+                f"best {label(run)}",
+                f"{told(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)",
             )
         ]
     if run.base:
         base = run.base
-        lines += [(f"base {_label(run)}", f"{_objective(run, base[run.objective])} ({int(base['macs']):,} MACs)")]
+        lines += [(f"base {label(run)}", f"{told(run, base[run.objective])} ({int(base['macs']):,} MACs)")]
     for _, row in frame[frame["trial"] == "training"].iterrows():
-        lines += [] if _absent(row["val_accuracy"]) else [("held-out accuracy", f"{percent(row['val_accuracy'])} %")]
-        if "test_accuracy" in frame and not _absent(row["test_accuracy"]):
+        lines += [] if absent(row["val_accuracy"]) else [("held-out accuracy", f"{percent(row['val_accuracy'])} %")]
+        if "test_accuracy" in frame and not absent(row["test_accuracy"]):
             lines += [("test accuracy, last epoch", f"{percent(row['test_accuracy'])} %")]
         lines += [("parameters", whole(row["params"])), ("MACs", whole(row["macs"]))]
     if "seconds" in frame and not frame["seconds"].dropna().empty:
@@ -261,40 +136,6 @@ def best_beside_base(run: Run) -> Table | None:
     )
 
 
-def importance(run: Run) -> Table | None:
-    """Each searched parameter's share of the objective's variance (fANOVA, Hutter et al. 2014)."""
-    import optuna
-    from optuna.distributions import json_to_distribution
-    from optuna.trial import create_trial
-
-    ranked = run.ranked
-    names = [
-        name
-        for name in sorted(run.distributions)
-        if f"searched.{name}" in ranked and ranked[f"searched.{name}"].notna().all()
-    ]
-    varying = [name for name in names if ranked[f"searched.{name}"].nunique() > 1]
-    if len(ranked) < 4 or not varying or ranked[run.objective].nunique() < 2:
-        return None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="minimize" if run.objective == "val_loss" else "maximize")
-    distributions = {name: json_to_distribution(run.distributions[name]) for name in varying}
-    for _, row in ranked.sort_values("trial").iterrows():
-        params = {name: row[f"searched.{name}"] for name in varying}
-        study.add_trial(create_trial(params=params, distributions=distributions, value=float(row[run.objective])))
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    shares = optuna.importance.get_param_importances(study, evaluator=evaluator, params=varying)
-    frame = pd.DataFrame({"parameter": list(shares), "importance": list(shares.values())})
-    note = f"fANOVA over {len(ranked)} trained trials; with so few trials a ranking, not a measurement."
-    return Table(
-        "importance",
-        f"{run.name}: importance of the searched parameters",
-        frame,
-        {"importance": decimals(3)},
-        (note, *protocol(run)),
-    )
-
-
 def epochs(run: Run) -> Table:
     """Every epoch of a single training."""
     columns = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
@@ -306,13 +147,5 @@ def tables_of(run: Run) -> list[Table]:
     """Return the tables that a run has something for."""
     if run.kind == "training":
         return [summary(run), epochs(run)]
-    found = [summary(run), trials(run), best_beside_base(run), importance(run)]
-    return [table for table in found if table is not None]
-
-
-def _label(run: Run) -> str:
-    return _UNITS[run.objective][0]
-
-
-def _objective(run: Run, value: float) -> str:
-    return f"{percent(value)} %" if run.objective == "val_accuracy" else f"{value:.4f}"
+    beside = best_beside_base(run)
+    return [summary(run), *confirmation_tables(run), trials(run), *([beside] if beside else []), *learnt_tables(run)]

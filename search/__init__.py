@@ -9,17 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.confirm import confirm_study
     from search.data import Data, DataConfig, load_data
     from search.recipe import Recipe, load_recipe
+    from search.space import Candidate, Sampled, Space, decode
     from search.study import StudyConfig, load_study, run_study
     from search.training import Epoch, fit
 
 __all__ = [
+    "Candidate",
     "Data",
     "DataConfig",
     "Epoch",
     "Recipe",
+    "Sampled",
+    "Space",
     "StudyConfig",
+    "confirm_study",
+    "decode",
     "fit",
     "load_data",
     "load_recipe",
@@ -33,9 +40,14 @@ _HOME = {
     "load_data": "data",
     "Recipe": "recipe",
     "load_recipe": "recipe",
+    "Candidate": "space",
+    "Sampled": "space",
+    "Space": "space",
+    "decode": "space",
     "StudyConfig": "study",
     "load_study": "study",
     "run_study": "study",
+    "confirm_study": "confirm",
     "Epoch": "training",
     "fit": "training",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.objectives import Losses, Objectives, best_first
-from search.record import trial_folder
+from search.record import results, trial_folder
 
 BASE = "base"
 
@@ -54,6 +54,16 @@ class Answers:
     def folder(self, key: str) -> Path:
         """Return the folder of a training."""
         return self.run / BASE if key == BASE else trial_folder(self.run, int(key.removeprefix("trial ")))
+
+
+def ranked(run: Path, objectives: Objectives) -> list[int]:
+    """Return a run's trials that came to their end, best first; duplicates are left out, of equals the first leads."""
+    ended = [
+        (objectives.losses(values), result["trial"])
+        for result in results(run)
+        if "duplicate_of" not in result and (values := objectives.values(result))
+    ]
+    return [ended[i][1] for i in best_first([losses for losses, _ in ended])]
 
 
 def key_of(number: int) -> str:

@@ -10,7 +10,8 @@ from typing import Literal
 from arch.errors import InputError
 from search.engine import Engine, Event, make_engine
 from search.interrupt import caught
-from search.opening import locked, note_end, note_start, open_study
+from search.lock import locked
+from search.opening import note_end, note_start, open_study
 from search.progress import Silent
 from search.record import write_json
 from search.trials import Plan, Training, Trials
@@ -41,8 +42,7 @@ class Driver:
 
     def drive(self) -> Outcome:
         """Run the study until it has its total, nothing is left to try, or a signal comes."""
-        self.run.mkdir(parents=True, exist_ok=True)
-        with locked(self.run), caught(self._catch):
+        with locked(self.run, "this study"), caught(self._catch):
             try:
                 self._open()
                 outcome = self._loop()

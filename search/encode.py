@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from optuna.trial import FixedTrial, Trial
@@ -13,6 +13,7 @@ from arch.edit import searchable, split_of, stages
 from arch.errors import InputError, near
 from arch.registry import Reduced
 from arch.spec import Spec
+from search.compositions import reduction_bounds
 from search.recipe import Recipe
 from search.space import Candidate, Sampled, Space, Splits, decode
 
@@ -101,16 +102,16 @@ class _Towards:
             )
         return index
 
-    def choice(self, name: str, options: Sequence[Any]) -> Any:
-        value = self._family(name) if name.startswith("family.") else self._searched(name)
-        if value not in options:
-            known = ", ".join(map(str, options))
-            raise InputError(f"{self.where}: {name} is {value!r}, and is none of the choices ({known}).")
-        self.named[name] = value
-        return value
+    def choice(self, name: str, names: Sequence[str]) -> str:
+        value = self._chosen(name)
+        chosen = next((text for text in names if text == value or _read(text) == value), None)
+        if chosen is None:
+            raise InputError(f"{self.where}: {name} is {value!r}, and is none of the choices ({', '.join(names)}).")
+        self.named[name] = chosen
+        return chosen
 
     def number(self, name: str, low: float, high: float, log: bool) -> float:
-        value = float(self._searched(name))
+        value = float(self._chosen(name))
         if not low <= value <= high:
             raise InputError(f"{self.where}: {name} is {value}, outside of {low} to {high}; widen the range.")
         self.named[name] = value
@@ -119,23 +120,42 @@ class _Towards:
     def _members(self, per: str, group: str) -> list[str]:
         return self.stages[group] if per == "stage" else [group]
 
-    def _family(self, name: str) -> str:
-        rows = self._members(self.space.family.per if self.space.family else "row", name.removeprefix("family."))
-        found = {self.asked.spec.row(row).block for row in rows}
+    def _chosen(self, name: str) -> Any:
+        """Return what a named parameter is in the network that is to be expressed."""
+        kind, _, key = name.partition(".")
+        spec, recipe = self.asked.spec, self.asked.recipe
+        if kind == "aux":
+            return next((name for name, rows in self.space.aux.items() if tuple(rows) == spec.aux_rows), spec.aux_rows)
+        if kind == "aux_weight":
+            return recipe.head_weights(spec.aux_rows).get(key, 0.0)
+        if kind == "recipe":
+            return getattr(recipe, key)
+        if kind == "family" and self.space.family:
+            return self._common(name, self.space.family.per, {row.name: row.block for row in spec.rows})
+        if kind == "kernel" and self.space.kernel:
+            return self._common(name, self.space.kernel.per, {row.name: row.args.get("n") for row in spec.rows})
+        if kind == "residual_scale":
+            return next(row.args["scale"] for row in searchable(spec) if "scale" in row.definition.parameters)
+        raise InputError(f"{self.where}: {name} cannot be expressed in the space's parameters.")
+
+    def _common(self, name: str, per: str, by_row: Mapping[str, Any]) -> Any:
+        """Return what the rows of a stage have in common."""
+        rows = self._members(per, name.partition(".")[2])
+        found = {by_row[row] for row in rows if by_row[row] is not None}
         if len(found) > 1:
             raise InputError(
-                f"{self.where}: the rows {', '.join(rows)} are of several families "
-                f"({', '.join(sorted(found))}); use family.per: row, or leave this start out."
+                f"{self.where}: the rows {', '.join(rows)} have no common {name.partition('.')[0]} "
+                f"({', '.join(map(str, sorted(found)))}); use per: row, or leave this start out."
             )
         return found.pop()
 
-    def _searched(self, name: str) -> Any:
-        kind, _, key = name.partition(".")
-        if kind == "aux_weight":
-            return self.asked.recipe.head_weights(self.asked.spec.aux_rows).get(key, 0.0)
-        if kind == "recipe":
-            return getattr(self.asked.recipe, key)
-        raise InputError(f"{self.where}: {name} cannot be expressed in the space's parameters.")
+
+def _read(text: str) -> Any:
+    """Return what a choice's name stands for; see `search.axes.named`."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _index(space: Splits, spec: Spec, row: str, branch: str) -> int | None:
@@ -145,10 +165,10 @@ def _index(space: Splits, spec: Spec, row: str, branch: str) -> int | None:
     width = getattr(found, part)
     if isinstance(width, Reduced):
         width = width.reduce if reduction else width.out
-    least = -(-space.minimum // space.round)
+    least = space.least * space.round
     if reduction:
-        least = max(1, math.ceil(space.reduce[0] * getattr(found, part).out / space.round))
-    return width // space.round - least if width % space.round == 0 else None
+        least = reduction_bounds(space, getattr(found, part).out)[0]
+    return (width - least) // space.round if width % space.round == 0 else None
 
 
 def _check_rows(base: Spec, spec: Spec, where: str) -> None:

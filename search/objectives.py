@@ -67,6 +67,8 @@ def front(losses: Sequence[Losses]) -> list[int]:
 
 def best_first(losses: Sequence[Losses]) -> list[int]:
     """Return all indices: the front first, then the front of the rest, and so on."""
+    if losses and len(losses[0]) == 1:
+        return sorted(range(len(losses)), key=lambda i: losses[i])
     order: list[int] = []
     rest = list(range(len(losses)))
     while rest:

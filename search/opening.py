@@ -1,13 +1,11 @@
-"""Opening a study: its lock, its run directory, its Optuna study, and whether it may go on."""
+"""Opening a study: its run directory, its Optuna study, and whether it may go on."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,17 +46,6 @@ class Opened:
     rungs: Rungs | None
     since: int
     notes: tuple[str, ...]
-
-
-@contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold the run directory for this driver; the system lets go of it when the process ends, however."""
-    with open(run / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{run}: another driver is at work on this study; wait for it or stop it.") from None
-        yield
 
 
 def open_study(

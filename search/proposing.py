@@ -14,18 +14,19 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from arch.errors import InputError
 from arch.spec import Spec
+from search.choosers import Endless, Enumerated
 from search.encode import middle
 from search.order import mix
 from search.recipe import Recipe
 from search.samplers import Grid, NumberedQMC, make_sampler
-from search.space import Candidate, Sampled, Space, _Endless, _Enumerated, decode
+from search.space import Candidate, Sampled, Space, decode
 
 if TYPE_CHECKING:
     from search.study import StudyConfig
 
 MOST_ENUMERATED = 5_000
 _NOT_REDRAWN = ("gp", "nsga3")  # what they draw depends on whether they began to draw it before
-_DRAWS = 8  # to find out which parameters a space has
+_DRAWS = 32  # to find out which parameters a space has
 
 
 def parameters(space: Space, base: Spec, recipe: Recipe) -> tuple[dict[str, BaseDistribution], list[str]]:
@@ -62,7 +63,7 @@ def points(space: Space, base: Spec, recipe: Recipe) -> list[tuple[Candidate, di
         walker.values = {}
         try:
             candidate = decode(space, base, recipe, walker)
-        except _Endless:
+        except Endless:
             raise InputError(
                 f"sampler grid: cannot count off {walker.last}, a range or one value for several rows; "
                 "give it choices, use splits.per: row, or another sampler such as qmc or random."
@@ -77,7 +78,7 @@ def points(space: Space, base: Spec, recipe: Recipe) -> list[tuple[Candidate, di
             return list(found.values())
 
 
-class _Noted(_Enumerated):
+class _Noted(Enumerated):
     """Walks through every combination, and notes the parameter values that stand for it."""
 
     def __init__(self) -> None:
@@ -91,8 +92,8 @@ class _Noted(_Enumerated):
         self.values[name] = middle(weights, index)
         return index
 
-    def choice(self, name: str, options: Sequence[Any]) -> Any:
-        value = super().choice(name, options)
+    def choice(self, name: str, names: Sequence[str]) -> str:
+        value = super().choice(name, names)
         self.values[name] = value
         return value
 
@@ -111,7 +112,7 @@ class Proposer:
     def __init__(self, config: StudyConfig, base: Spec, recipe: Recipe, study: optuna.Study) -> None:
         self.config, self.study = config, study
         found, sometimes = parameters(config.space, base, recipe)
-        self.always = set(found) - set(sometimes)
+        self.names = None if sometimes else set(found)  # of a candidate's parameters, where all have the same
         self.grid = points(config.space, base, recipe) if config.sampler["name"] == "grid" else []
         trials = study.get_trials(deepcopy=False)
         self.waiting = deque(t.number for t in trials if t.state is TrialState.WAITING)
@@ -126,7 +127,7 @@ class Proposer:
 
     def adopt(self, frozen: FrozenTrial, tried: Collection[str]) -> Trial:
         """Return a trial that an earlier driver had asked for, as far as it was drawn."""
-        if set(frozen.params) >= self.always:
+        if self._is_drawn(frozen):
             self.study.sampler = RandomSampler()  # nothing is left to be drawn
             return Trial(self.study, frozen._trial_id)
         sampler = self.study.sampler = self._sampler(frozen.number, tried)
@@ -139,12 +140,15 @@ class Proposer:
 
     def loses(self, frozen: FrozenTrial) -> str | None:
         """Return in words what cannot be restored of a trial that was being drawn, or None."""
-        if self.config.sampler["name"] not in _NOT_REDRAWN or set(frozen.params) >= self.always:
+        if self.config.sampler["name"] not in _NOT_REDRAWN or self._is_drawn(frozen):
             return None
         return (
             f"trial {frozen.number} was being drawn when the study stopped; sampler {self.config.sampler['name']} draws "
             "the rest of it anew, and not as it would have"
         )
+
+    def _is_drawn(self, frozen: FrozenTrial) -> bool:
+        return self.names is not None and set(frozen.params) >= self.names
 
     def _sampler(self, number: int, tried: Collection[str]) -> BaseSampler:
         seed = self.config.seed

@@ -6,6 +6,7 @@
       study.db            Optuna's storage (the default; any storage URL serves)
       attempts.jsonl      one line for each start of the driver
       trials/00017/       spec.yaml  recipe.yaml  metrics.jsonl  result.json  checkpoint.pt | weights.safetensors
+      confirm/            plan.json, and a folder a network with a folder a seed in it, of the same shape
       report/
 
 Everything is readable by a person and while the run goes on. Writes are atomic: a crash leaves the

@@ -93,7 +93,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         **task.about,
         "network": spec.name,
         "recipe": recipe.name,
-        **_identity(task),
+        **identity(task),
         "execution": _execution(task),
         "params": costs.params,
         "aux_params": costs.aux_params,
@@ -138,7 +138,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     checkpoint.unlink(missing_ok=True)
 
 
-def _identity(task: Task) -> dict[str, Any]:
+def identity(task: Task) -> dict[str, Any]:
     """Return what makes two trainings the same, whatever they are called and wherever they lie."""
     spec, recipe, config = from_mapping(task.spec), load_recipe(task.recipe), data_config(task.data)
     return {
@@ -182,15 +182,9 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     """
     folder, reins = Path(task.folder), _Shown(show)
     check_test(task)
-    if (folder / "result.json").exists():
-        known, asked = read_json(folder / "result.json"), _identity(task)
-        differences = list(differing({key: known.get(key) for key in asked}, asked))
-        if differences:
-            raise InputError(
-                f"{folder}: holds another training ({'; '.join(differences)}); name a new folder with --run."
-            )
-        if known["state"] == "complete":
-            return _with_test(folder, task, known), 0
+    known = answered(task)
+    if known and known["state"] == "complete":
+        return _with_test(folder, task, known), 0
     show.begin(folder.name, 1, 0)
     show.started(reins.key, int(task.recipe["epochs"]))
     try:
@@ -202,6 +196,27 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     finally:
         show.close()
     return read_json(folder / "result.json"), 0
+
+
+def answered(task: Task) -> dict[str, Any] | None:
+    """Return the result that a task's folder holds, or None where there is none yet.
+
+    Raises
+    ------
+    InputError
+        The folder holds another training; names the differences.
+    """
+    path = Path(task.folder) / "result.json"
+    if not path.exists():
+        return None
+    known: dict[str, Any] = read_json(path)
+    asked = identity(task)
+    differences = list(differing({key: known.get(key) for key in asked}, asked))
+    if differences:
+        raise InputError(
+            f"{task.folder}: holds another training ({'; '.join(differences)}); name a new folder with --run."
+        )
+    return known
 
 
 def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any]:

@@ -163,14 +163,13 @@ class Trials:
             trial.set_constraint("macs", self.over(candidate))
         reason = self._why_not(candidate)
         if reason and "space" not in trial.constraints and self.over(candidate) <= 0:
-            trial.set_constraint("space", 1.0)
+            trial.set_constraint("space", candidate.violation)
         return reason
 
     def _why_not(self, candidate: Candidate) -> str | None:
         if self.over(candidate) > 0:
             return f"{candidate.macs:,} MACs are over {self.config.max_macs:,}"
-        reason: str | None = getattr(candidate, "infeasible", None)
-        return reason
+        return candidate.infeasible or None
 
     def over(self, candidate: Candidate) -> float:
         """Return by what part of the limit a candidate is over it; 0 or less is feasible."""

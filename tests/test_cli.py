@@ -157,6 +157,10 @@ def test_other_formats(kind: str) -> None:
         (["status", "nowhere"], "no run is here"),
         (["best", "nowhere"], "no run is here"),
         (["report", "nowhere"], "no run is here"),
+        (["confirm", "nowhere"], "no study with trials is here"),
+        (["confirm", "nowhere", "--with", "other"], "as RUN2:5"),
+        (["confirm", "nowhere", "--seeds", "six"], "as 11,12,13"),
+        (["confirm", "nowhere", "--set", "data.name=digits"], "unknown section 'data'"),
         (["convert", "inception_v3", "no.pth", "x.pth", "--to", "timm", "--from", "timm"], "either --from"),
         (["convert", "inception_v3", "no.pth", "x.pth", "--from", "torchvision"], "cannot be read"),
         (["convert", "inception_v3", "no.pth", "no.pth", "--from", "torchvision"], "name another one"),
@@ -214,6 +218,19 @@ def test_from_a_study_to_its_report(tmp_path: Path) -> None:
     assert run("count", "best.yaml", cwd=tmp_path).returncode == 0
     assert run("report", "runs/micro", cwd=tmp_path).stdout.strip() == "runs/micro/report/index.html"
     assert yaml.safe_load((tmp_path / "runs/micro/study.yaml").read_text())["sampler"]["name"] == "tpe"
+    confirm = ("confirm", "runs/micro", "--trial", "1", "--seeds", "5,6", "--format")
+    confirmed = run(*confirm, "json", cwd=tmp_path)
+    assert confirmed.returncode == 0, confirmed.stderr
+    tables = json.loads(confirmed.stdout)
+    assert [row["network"] for row in tables["confirmation"]] == ["base", "trial-1"]
+    assert tables["confirmation_differences"][0]["verdict"] == "no verdict: 2 of 6 seeds"
+    rows = list(csv.DictReader(io.StringIO(run(*confirm, "csv", cwd=tmp_path).stdout)))
+    assert [(row["network"], row["seed"]) for row in rows] == [
+        ("base", "5"),
+        ("base", "6"),
+        ("trial-1", "5"),
+        ("trial-1", "6"),
+    ]
 
 
 def test_train_stops_resumes_and_answers_from_its_record(tmp_path: Path) -> None:

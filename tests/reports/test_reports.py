@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html.parser
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,10 @@ import pytest
 import arch
 import reports
 from reports.figures import figures_of
+from reports.learnt import importance
 from reports.page import report, sentence
-from reports.tables import Table, best_beside_base, importance, percent, summary, tables_of, trials
+from reports.table import Table, percent
+from reports.tables import best_beside_base, summary, tables_of, trials
 from search.study import run_study
 from search.trial import Task
 from search.trial import run as run_task
@@ -75,12 +78,13 @@ def test_the_report_is_one_offline_page_with_files_beside_it(finished: Path, tmp
             self.found[tag] = self.found.get(tag, 0) + 1
 
     Tags().feed(text)
-    assert Tags.found["svg"] == 4
-    assert Tags.found["table"] == 4
-    for name in ("summary", "trials", "best", "importance"):
+    assert Tags.found["svg"] == 7
+    assert Tags.found["table"] == 7
+    for name in ("summary", "trials", "best", "front", "distribution", "aux_effect", "importance"):
         for ending in ("csv", "md", "tex"):
             assert (tmp_path / "tables" / f"{name}.{ending}").stat().st_size > 50
-    for name in ("learning_curves", "accuracy_against_macs", "search_progress", "importance"):
+    pictures = ("learning_curves", "accuracy_against_macs", "search_progress", "hypervolume", "distribution")
+    for name in (*pictures, "aux_effect", "importance"):
         assert (tmp_path / "figures" / f"{name}.svg").read_text().startswith("<?xml")
         assert (tmp_path / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -108,6 +112,14 @@ def test_committed_results_rebuild_their_tables(folder: Path) -> None:
     for table in tables:
         assert table.csv() == (folder / "tables" / f"{table.name}.csv").read_text()
         assert table.markdown() == (folder / "tables" / f"{table.name}.md").read_text()
+
+
+def test_of_equal_trials_the_earliest_is_the_best() -> None:
+    run = reports.load(RESULTS / "splits_cifar10")
+    level = replace(run, trials=run.trials.assign(val_accuracy=0.5))
+    numbers = [int(trial) for trial in level.ranked["trial"]]
+    assert numbers == sorted(numbers)
+    assert max(numbers) >= 10 > min(numbers)  # where text and numbers sort differently
 
 
 def test_there_are_committed_results() -> None:

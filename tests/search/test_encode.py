@@ -17,7 +17,13 @@ SPACES = {
     "stages": {"splits": {"per": "stage"}, "family": {"per": "stage", **FAMILIES}},
     "some rows": {"splits": {"rows": ["3b", "4b"], "round": 4, "minimum": 12, "reduce": [0.1, 0.5]}},
     "recipe": {"recipe": {"lr": {"low": 0.01, "high": 1.0, "log": True}, "batch": {"choices": [64, 128]}}},
-    "weights by choice": {"aux_weight": {"choices": [0.0, 0.3]}},
+    "weights by choice": {"aux_weight": {"choices": [0, 0.3]}},
+    "arguments": {
+        "family": {"per": "stage", "choices": ["inception_v3", "inception_residual"]},
+        "kernel": {"per": "stage", "choices": [3, 7]},
+        "residual_scale": {"low": 0.1, "high": 1.0},
+    },
+    "heads": {"aux": {"none": [], "late": ["4b"], "both": ["3b", "4b"]}, "aux_weight": {"low": 0.0, "high": 1.0}},
 }
 
 
@@ -51,7 +57,7 @@ def test_the_middle_of_an_interval() -> None:
         (
             with_family(BASE, "inception_v3", ["4b"]),
             {"family": {"per": "stage", **FAMILIES}},
-            ["4b", "several families"],
+            ["4b", "no common family"],
         ),
         (with_family(BASE, "inception_residual"), {"family": FAMILIES}, ["family.3 is 'inception_residual'"]),
     ],

@@ -22,6 +22,10 @@ __all__ = ["instant"]
 pytestmark = pytest.mark.usefixtures("instant")
 FAMILY = {"family": {"per": "row", "choices": ["inception_v1", "inception_v2"]}}
 WEIGHT = {"aux_weight": {"low": 0.0, "high": 0.6}}
+SOMETIMES = {
+    "family": {"per": "row", "choices": ["inception_v1", "inception_v3"]},
+    "kernel": {"per": "row", "choices": [3, 5]},
+}
 SPLITS = {"splits": {"round": 4, "minimum": 4}}
 
 
@@ -60,12 +64,13 @@ def test_what_is_written_out_is_read_again(sampler: str) -> None:
             {"sampler": {"name": "gp"}, "objective": ["val_loss", "macs"], "max_macs": 10**6},
             ["gp", "max_macs", "nsga3"],
         ),
+        ({"sampler": {"name": "qmc"}, "space": SOMETIMES}, ["qmc", "kernel.", "only some candidates have"]),
         ({"sampler": {"name": "grid"}, "space": WEIGHT}, ["grid", "aux_weight.3a", "choices"]),
         ({"sampler": {"name": "grid"}, "space": {"splits": {"round": 1, "minimum": 1}}}, ["more than 5,000"]),
         ({"sampler": {"name": "tpe", "multivariate": 3}}, ["'multivariate' is 3", "bool"]),
         ({"sampler": {"name": "gp", "independent_sampler": "x"}}, ["unknown option 'independent_sampler'"]),
         ({"pruner": {"name": "median"}, "objective": ["val_accuracy", "macs"]}, ["median", "use rungs"]),
-        ({"pruner": {"name": "rungs", "keep": 2.0}}, ["rungs", "keep must be between 0 and 1"]),
+        ({"pruner": {"name": "rungs", "keep": 2.0}}, ["rungs", "keep must be at least 0 and below 1"]),
         ({"pruner": {"name": "rungs", "frist": 2}}, ["unknown option 'frist'", "Did you mean first"]),
     ],
 )
@@ -124,3 +129,6 @@ def test_the_points_of_qmc_are_one_sequence(tmp_path: Path) -> None:
 def test_parameters_of_a_space() -> None:
     found, sometimes = parameters(Space.model_validate(FAMILY | WEIGHT), *_base())
     assert (set(found), sometimes) == ({"family.3a", "family.4a", "aux_weight.3a"}, [])
+    found, sometimes = parameters(Space.model_validate(SOMETIMES), *_base())
+    assert set(found) - set(sometimes) == {"family.3a", "family.4a"}
+    assert set(sometimes) == {"kernel.3a", "kernel.4a"}

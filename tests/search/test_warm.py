@@ -84,3 +84,12 @@ def test_what_is_no_start_is_named_before_anything_is_trained(
     for fragment in fragments:
         assert fragment in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_earlier_trial_of_the_same_space_is_taken_over_as_it_was_drawn(tmp_path: Path) -> None:
+    """Widths that follow from a budget cannot be expressed anew, but were drawn once."""
+    space = {"splits": {"mode": "iso_macs", "round": 2, "minimum": 2, "tolerance": 0.1}}
+    run_study(study(space=space, trials=3), tmp_path / "first")
+    best = max(results(tmp_path / "first"), key=lambda r: r.get("val_accuracy") or 0)
+    run_study(study(space=space, trials=1, seed=1, start=[str(tmp_path / "first")]), tmp_path / "second")
+    assert next(results(tmp_path / "second"))["searched"] == best["searched"]

@@ -1,0 +1,188 @@
+"""What the driver costs: seconds a trial beyond Optuna's own, with trainings that take no time.
+
+The real driver runs a study of the splits and auxiliary weights of googlenet_cifar_small with an engine that answers
+at once with a made-up accuracy. Beside it, plain Optuna asks for the same parameters and tells the same values, with the same
+storage. Both begin with so many finished trials in the storage, and the next `--count` are timed.
+
+    python -m benchmarks.search --to docs/results/performance/search.json
+    python -m benchmarks.search --status 10000     # how long `status` takes on a study of so many trials
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState, create_trial
+
+import arch
+import search.driver
+from search.engine import Event
+from search.record import environment, status, trial_folder, write_json, write_text
+from search.study import run_study
+from search.trial import Task
+
+STUDY: dict[str, Any] = {
+    "name": "overhead",
+    "network": "googlenet_cifar_small",
+    "data": "digits",
+    "recipe": {"base": "default", "epochs": 1},
+    "space": {"splits": {"reduce": [0.25, 1.0]}, "aux_weight": {"low": 0.0, "high": 0.6}},
+    "max_macs": 40_000_000,
+    "keep_weights": 0,
+    "engine": {"workers": 1, "threads": 1},
+}
+"""`max_macs` is above most candidates, so that few are refused before they are trained."""
+
+
+class AtOnce:
+    """An engine whose trainings are done as soon as they are begun; their accuracy follows from the spec's id."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def start(self, key: str, task: Task) -> None:
+        """Write the result that a training would have written."""
+        spec = arch.from_mapping(task.spec)
+        value = int(spec.id, 16) % 10_000 / 10_000
+        costs = arch.cost(spec)
+        result = {"state": "complete", **task.about, "val_accuracy": value, "val_loss": 1 - value, "epochs": 1}
+        write_json(
+            Path(task.folder) / "result.json", result | {"spec_id": spec.id, "macs": costs.macs, "params": costs.params}
+        )
+        self.done.append(key)
+
+    def events(self, timeout: float) -> list[Event]:
+        """Return what has been started since the last call as done."""
+        events, self.done = [Event(key, "done") for key in self.done], []
+        return events
+
+    def answer(self, key: str, go_on: bool) -> None:
+        """Nothing trains."""
+
+    def stop(self) -> None:
+        """Nothing trains."""
+
+    def close(self) -> None:
+        """Nothing remains."""
+
+
+def timed_driver(run: Path, config: dict[str, Any], before: int, count: int) -> list[float]:
+    """Return the seconds of each of `count` trials after `before`, by the real driver."""
+    moments: list[float] = []
+
+    class Noting(AtOnce):
+        def start(self, key: str, task: Task) -> None:
+            moments.append(time.perf_counter())
+            super().start(key, task)
+
+    with mock.patch.object(search.driver, "make_engine", side_effect=lambda *_, **__: Noting()):
+        run_study(config | {"trials": before + count}, run)
+    return [b - a for a, b in zip(moments[-count - 1 :], moments[-count:], strict=False)]
+
+
+def timed_optuna(study: optuna.Study, asked: dict[str, BaseDistribution], count: int) -> list[float]:
+    """Return the seconds of each of `count` rounds of ask and tell."""
+    generator, seconds = np.random.default_rng(0), []
+    for _ in range(count):
+        start = time.perf_counter()
+        trial = study.ask(asked)
+        study.tell(trial, float(generator.random()))
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def storages(folder: Path, postgres: str) -> dict[str, Callable[[str], str]]:
+    """Return for each kind of storage a function from a name to a URL."""
+    known: dict[str, Callable[[str], str]] = {"sqlite": lambda name: f"sqlite:///{folder / name}.db"}
+    if hasattr(search, "storage"):
+        known["journal"] = lambda name: f"journal:///{folder / name}.log"
+    if postgres:
+        known["postgresql"] = lambda _: postgres
+    return known
+
+
+def filled(study: optuna.Study, asked: dict[str, BaseDistribution], count: int) -> None:
+    """Add so many finished trials with random parameters."""
+    sampler, made = optuna.samplers.RandomSampler(seed=1), []
+    source = optuna.create_study(sampler=sampler)
+    for _ in range(count):
+        trial = source.ask(asked)
+        made.append(create_trial(params=trial.params, distributions=dict(asked), value=trial.number % 997 / 997))
+    study.add_trials(made)
+
+
+def compare(sampler: str, url: Callable[[str], str], before: int, count: int, folder: Path) -> dict[str, Any]:
+    """Return medians in ms for the driver and for Optuna alone."""
+    name = f"{sampler}-{before}"
+    run = folder / name
+    ours = timed_driver(run, STUDY | {"sampler": {"name": sampler}, "storage": url(name), "name": name}, before, count)
+    study = optuna.load_study(study_name=name, storage=url(name))
+    asked = next(t for t in study.trials if t.state == TrialState.COMPLETE).distributions
+    alone = optuna.create_study(
+        storage=url(f"{name}-alone"),
+        study_name=f"{name}-alone",
+        sampler=search.driver.make_sampler({"name": sampler}, 0, 0),
+    )
+    filled(alone, asked, before)
+    theirs = timed_optuna(alone, asked, count)
+    ms = {"driver": 1e3 * statistics.median(ours), "optuna": 1e3 * statistics.median(theirs)}
+    return (
+        {"sampler": sampler, "trials before": before, "parameters": len(asked)}
+        | ms
+        | {"beyond": ms["driver"] - ms["optuna"]}
+    )
+
+
+def time_status(trials: int, folder: Path) -> float:
+    """Return the seconds that `status` takes on a study folder of so many finished trials."""
+    write_text(folder / "study.yaml", f"name: many\nobjective: val_accuracy\ntrials: {trials}\n")
+    for number in range(trials):
+        result = {"state": "complete", "trial": number, "val_accuracy": number / trials, "macs": 1}
+        path = trial_folder(folder, number) / "result.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(result))
+    start = time.perf_counter()
+    assert status(folder)["finished"] == trials
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Compare, print, and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samplers", default="random,tpe")
+    parser.add_argument("--before", default="0,1000")
+    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--postgres", default="", help="URL of an empty database, to be timed too")
+    parser.add_argument("--status", type=int, default=0)
+    parser.add_argument("--to", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.status:
+            print(f"status of {options.status} trials: {time_status(options.status, folder / 'many'):.2f} s")
+            return
+        rows = []
+        for kind, url in storages(folder, options.postgres).items():
+            for sampler in options.samplers.split(","):
+                for before in map(int, options.before.split(",")):
+                    rows.append({"storage": kind} | compare(sampler, url, before, options.count, folder))
+                    print(rows[-1], flush=True)
+    if options.to:
+        write_json(options.to, {"rows": rows, "count": options.count, "environment": environment(threads=1)})
+
+
+if __name__ == "__main__":
+    main()

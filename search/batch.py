@@ -1,0 +1,134 @@
+"""Many trainings through an engine: named tasks, attempts, progress, interruption, going on where it was left."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arch.errors import InputError
+from search.engine import Event, make_engine
+from search.interrupt import caught
+from search.progress import Silent
+from search.record import read_json, write_json
+from search.trial import Task, answered, identity
+
+ATTEMPTS = 3  # a training whose process dies is started so often
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The results of the tasks that have ended, by name, and the signal that stopped the batch or 0."""
+
+    results: dict[str, dict[str, Any]]
+    total: int
+    signal: int = 0
+
+    @property
+    def complete(self) -> int:
+        """How many trainings came to their end."""
+        return sum(result["state"] == "complete" for result in self.results.values())
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why each training that failed did, by name."""
+        return {name: r.get("reason", "") for name, r in self.results.items() if r["state"] == "failed"}
+
+
+def run_tasks(title: str, tasks: Mapping[str, Task], workers: int, threads: int, show: Silent | None = None) -> Outcome:
+    """Run named tasks, as many side by side as there are workers, and return what came of them.
+
+    A task whose folder holds its result is answered from there, a failed one too; one that was stopped goes on
+    from its checkpoint. A training whose process dies is started anew from its checkpoint, three times in all, and
+    then recorded as failed. SIGINT and SIGTERM let every training write a checkpoint and stop.
+
+    Raises
+    ------
+    InputError
+        A folder holds another training than its task, or a task cannot be trained; names it.
+    """
+    known = {name: result for name, task in tasks.items() if (result := answered(task))}
+    return _Batch(title, tasks, known, workers, threads, show or Silent()).run()
+
+
+@dataclass
+class _Batch:
+    title: str
+    tasks: Mapping[str, Task]
+    results: dict[str, dict[str, Any]]
+    workers: int
+    threads: int
+    show: Silent
+    attempts: dict[str, int] = field(default_factory=dict)  # of the trainings under way
+    caught: int = 0
+
+    def run(self) -> Outcome:
+        self.show.begin(self.title, len(self.tasks), len(self.results))
+        waiting = deque(name for name in self.tasks if name not in self.results)
+        self.engine = make_engine(self.workers, self.threads, self._handle)
+        with caught(self._catch):
+            try:
+                while self.attempts or (waiting and not self.caught):
+                    while waiting and not self.caught and len(self.attempts) < self.engine.slots:
+                        self._start(waiting.popleft())
+                    for event in self.engine.events(0.5):
+                        self._handle(event)
+            finally:
+                self.engine.close()
+                self.show.close()
+        stopped = self.caught if len(self.results) < len(self.tasks) else 0
+        return Outcome(
+            {name: self.results[name] for name in self.tasks if name in self.results}, len(self.tasks), stopped
+        )
+
+    def _catch(self, number: int) -> None:
+        self.caught = number
+        self.engine.stop()
+
+    def _start(self, name: str) -> None:
+        task = self.tasks[name]
+        self.attempts[name] = 1
+        self.show.started(name, int(task.recipe["epochs"]))
+        self.engine.start(name, task)
+
+    def _handle(self, event: Event) -> None:
+        name = event.key
+        if event.kind == "step":
+            self.show.step(name, *event.payload)
+        elif event.kind == "epoch":
+            self.show.epoch(name, event.payload)
+            self.engine.answer(name, True)
+        elif event.kind == "lost" and not self.caught:
+            self._lost(name, str(event.payload))
+        else:
+            del self.attempts[name]
+            if event.kind == "done":
+                self._ended(name)
+            elif event.kind == "refused":
+                raise InputError(f"{name}: {event.payload}")
+
+    def _lost(self, name: str, how: str) -> None:
+        if self.attempts[name] < ATTEMPTS:
+            self.attempts[name] += 1
+            self.show.note(f"{name}: {how}; attempt {self.attempts[name]} of {ATTEMPTS}")
+            self.engine.start(name, self.tasks[name])
+            return
+        task = self.tasks[name]
+        failed = {"state": "failed", "reason": f"{how}, {ATTEMPTS} times"}
+        write_json(Path(task.folder) / "result.json", {**task.about, **identity(task), **failed})
+        del self.attempts[name]
+        self._ended(name)
+
+    def _ended(self, name: str) -> None:
+        self.results[name] = read_json(Path(self.tasks[name].folder) / "result.json")
+        self.show.finished(name, _words(self.results[name]), len(self.results))
+
+
+def _words(result: Mapping[str, Any]) -> str:
+    """Return in a few words how a training ended."""
+    figures = ((key.replace("_", " "), result.get(key)) for key in ("val_accuracy", "test_accuracy"))
+    told = "".join(f", {name} {value:.4f}" for name, value in figures if value is not None)
+    reason = f": {result['reason']}" if result.get("reason") else ""
+    return f"{result['state']}{told}{reason}"

@@ -1,0 +1,324 @@
+"""Confirmation: a study's best networks and its base, trained from scratch with fresh seeds, judged on the test set.
+
+runs/<study>/confirm/
+  plan.json           recipe, seeds, networks with their scores in the search; how the plan grew
+  environment.json    versions, device, threads, commit
+  attempts.jsonl      one line for each start and end
+  base/<seed>/        the folder of a training, as in trials/; test_openings.jsonl among its files
+  trial-5/<seed>/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from arch.errors import InputError
+from arch.fuse import runs_as
+from arch.spec import load, to_mapping
+from search.answers import ranked
+from search.batch import Outcome, run_tasks
+from search.data import Data, load_data
+from search.hardware import cores, pick_device, pick_execution
+from search.lock import locked
+from search.objectives import Objectives
+from search.order import mix
+from search.progress import Silent
+from search.recipe import Recipe, load_recipe
+from search.record import append_line, differing, environment, read_json, trial_folder, write_json
+from search.space import Candidate
+from search.study import StudyConfig, load_study, resolved
+from search.training import check_fit
+from search.trial import Task, check_test
+
+BASE = "base"
+_SEEDS_FROM = -1  # the stream of seeds that confirmations draw from, apart from those of a search
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A network to confirm: its name here, and its score in the search (held-out accuracy, epochs, images)."""
+
+    name: str
+    candidate: Candidate
+    searched: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Study:
+    """A finished or running study, as its run directory holds it."""
+
+    run: Path
+    config: StudyConfig
+    recipe: Recipe
+
+    @classmethod
+    def at(cls, run: Path) -> _Study:
+        if not (run / "study.yaml").exists() or not (run / "trials").is_dir():
+            raise InputError(f"{run}: no study with trials is here; `inceptory search` makes one.")
+        config = load_study(run / "study.yaml")
+        return cls(run, config, load_recipe(config.recipe))
+
+    def contender(self, name: str, folder: Path, varied: Recipe) -> Contender:
+        """Return what lies in a training's folder, to be trained by the recipe `varied` and its own searched values."""
+        if not (folder / "result.json").exists():
+            raise InputError(
+                f"{folder}: has not come to its end yet, so it has no score to confirm; go on with the search."
+            )
+        result = read_json(folder / "result.json")
+        if "duplicate_of" in result:
+            raise InputError(f"{folder}: is the same as trial {result['duplicate_of']}; name that one.")
+        if result["state"] != "complete" or result.get("val_accuracy") is None:
+            raise InputError(
+                f"{folder}: ended as {result['state']}, so it has no score to confirm; name another trial."
+            )
+        kept = ("val_accuracy", "epochs", "train_images", "val_images", "seed", "macs", "params")
+        searched = {"run": self.run.name, "trial": result["trial"], **{key: result.get(key) for key in kept}}
+        recipe = load_recipe(varied, self._searched_values(folder))
+        return Contender(name, Candidate(load(folder / "spec.yaml"), recipe), searched)
+
+    def _searched_values(self, folder: Path) -> dict[str, Any]:
+        """Return in what a trial's recipe differs from its study's."""
+        base, own = self.recipe.model_dump(), load_recipe(folder / "recipe.yaml").model_dump()
+        return {key: value for key, value in own.items() if key not in ("name", "source") and value != base[key]}
+
+    def ranked(self) -> list[int]:
+        """Return the trials that were trained to their end, best first; duplicates are left out."""
+        return ranked(self.run, Objectives(self.config.objective))
+
+    def searches(self) -> set[str]:
+        """Return the recipe's keys that the space varies."""
+        return set(self.config.space.recipe) | ({"aux_weight"} if self.config.space.aux_weight else set())
+
+
+def fresh_seeds(amount: int, taken: Sequence[int]) -> list[int]:
+    """Return so many seeds that follow from the study's (the first of `taken`), none of them taken.
+
+    More of them begin with the same ones.
+    """
+    drawn = (mix(taken[0], _SEEDS_FROM, index) % 2**31 for index in count())
+    return list(islice(dict.fromkeys(seed for seed in islice(drawn, amount + 100) if seed not in taken), amount))
+
+
+def confirm_study(
+    run: str | Path,
+    *,
+    top: int = 3,
+    trials: Sequence[int] = (),
+    others: Sequence[tuple[str | Path, int]] = (),
+    seeds: int | Sequence[int] = 6,
+    recipe: str | Path | Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    workers: int = 0,
+    show: Silent | None = None,
+) -> Outcome:
+    """Train a study's best networks and its base from scratch on all training images, and open the test set for each.
+
+    Every network is trained once with each seed, the same seeds for all, so that they can be compared in pairs.
+    The test set is opened once a training, at its last epoch. Everything lies in `confirm/` of the run
+    directory; called again, it goes on, and trains nothing twice. Asked for more seeds or networks, the plan
+    grows, which it records: a comparison that was looked at before it grew is no longer a test at its level.
+
+    Parameters
+    ----------
+    top : so many of the best trials, unless `trials` names them.
+    others : trials of other studies of the same data, as (run directory, number), to compare with the same base.
+    seeds : how many fresh ones, or which; never one that a search was run with.
+    recipe : another recipe than the study's. What the search varied stays the candidate's own.
+    changes : values of the recipe to change for all, such as epochs.
+    workers : trainings side by side; 0: as in the study.
+
+    Raises
+    ------
+    InputError
+        There is no such study or trial, a seed was searched with, or `confirm/` holds another confirmation.
+    """
+    study, rivals = _Study.at(Path(run)), [(_Study.at(Path(folder)), number) for folder, number in others]
+    common = _common_recipe(study, [rival for rival, _ in rivals], recipe, changes or {})
+    contenders = _contenders(study, list(trials) or study.ranked()[:top], rivals, common)
+    drawn = _seeds(seeds, [study.config.seed, *(rival.config.seed for rival, _ in rivals)])
+    config = resolved(_with_workers(study.config, workers), study.recipe)
+    data = load_data(config.data)
+    for contender in contenders:
+        check_fit(contender.candidate.spec, data, contender.candidate.recipe)
+    folder = study.run / "confirm"
+    with locked(folder, "this confirmation"):
+        plan = _grown(folder, _plan(config, common, data, contenders, drawn))
+        tasks = _tasks(folder, config, plan)
+        check_test(next(iter(tasks.values())))
+        write_json(folder / "plan.json", plan)
+        return _run(folder, config, data, tasks, show or Silent())
+
+
+def _common_recipe(
+    study: _Study,
+    rivals: Sequence[_Study],
+    recipe: str | Path | Mapping[str, Any] | None,
+    changes: Mapping[str, Any],
+) -> Recipe:
+    """Return the recipe that all networks are trained by, apart from what a search varied."""
+    for rival in rivals:
+        if rival.config.data != study.config.data:
+            raise InputError(f"{rival.run}: was searched on other data than {study.run}; confirm it by itself.")
+        differences = list(differing(_values(study.recipe), _values(rival.recipe)))
+        if differences and recipe is None:
+            raise InputError(
+                f"{rival.run}: has another recipe than {study.run} ({'; '.join(differences)}); "
+                "give --recipe, so that all networks are trained alike."
+            )
+    for key in changes:
+        for varying in (study, *rivals):
+            if key in varying.searches():
+                raise InputError(
+                    f"--set recipe.{key}: the search of {varying.run} varied it; its values stay as found."
+                )
+    return load_recipe(study.recipe if recipe is None else recipe, changes)
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(exclude={"name", "source"})
+
+
+def _contenders(
+    study: _Study, trials: Sequence[int], rivals: Sequence[tuple[_Study, int]], common: Recipe
+) -> list[Contender]:
+    """Return the base and the networks to confirm; InputError where two are the same."""
+    if not trials and not rivals:
+        raise InputError(f"{study.run}: no trial has come to its end yet, so there is nothing to confirm.")
+    found = [study.contender(BASE, study.run / BASE, common)]
+    for owner, number in [*((study, number) for number in trials), *rivals]:
+        name = f"trial-{number}" if owner is study else f"{owner.run.resolve().name}-trial-{number}"
+        contender = owner.contender(name, trial_folder(owner.run, number), common)
+        for other in found:
+            if other.name == name or other.candidate.key == contender.candidate.key:
+                raise InputError(
+                    f"{owner.run}, trial {number}: is the same network and recipe as {other.name}; leave it out."
+                )
+        found.append(contender)
+    return found
+
+
+def _seeds(seeds: int | Sequence[int], searched_with: Sequence[int]) -> list[int]:
+    if isinstance(seeds, int):
+        if seeds < 1:
+            raise InputError(
+                f"--seeds is {seeds}, but a confirmation has at least one; 6 are the fewest for a verdict."
+            )
+        return fresh_seeds(seeds, searched_with)
+    if len(set(seeds)) < len(seeds) or not seeds:
+        raise InputError(f"--seeds is {', '.join(map(str, seeds)) or 'empty'}, but each seed is named once.")
+    for seed in seeds:
+        if seed in searched_with or not 0 <= seed < 2**31:
+            why = "a search was run with it" if seed in searched_with else "a seed is at least 0 and below 2147483648"
+            raise InputError(f"--seeds: {seed} cannot confirm anything: {why}; choose another one.")
+    return list(seeds)
+
+
+def _with_workers(config: StudyConfig, workers: int) -> StudyConfig:
+    """Return the study with so many trainings side by side, each with the study's threads or what the cores allow."""
+    if not workers:
+        return config
+    threads = min(config.engine.threads, max(1, len(cores()) // workers))
+    engine = config.engine.model_copy(update={"workers": workers, "threads": threads})
+    return config.model_copy(update={"engine": engine})
+
+
+def _plan(
+    config: StudyConfig, common: Recipe, data: Data, contenders: Sequence[Contender], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """Return all that a confirmation is: what must not change, the seeds, and each network in full."""
+    device = pick_device(config.engine.device)
+    return {
+        "study": config.name,
+        "fingerprint": {
+            "recipe": _values(common),
+            "data": data.fingerprint,
+            "threads": config.engine.threads,
+            "device": device.type,
+            "execution": runs_as(pick_execution(config.engine.execution, device), device.type),
+        },
+        "data": config.data.model_dump(),
+        "recipe": common.model_dump(),
+        "train_images": len(data.everything),
+        "seeds": list(seeds),
+        "networks": {
+            c.name: {
+                "key": c.candidate.key,
+                "searched": dict(c.searched),
+                "spec": to_mapping(c.candidate.spec),
+                "recipe": c.candidate.recipe.model_dump(),
+            }
+            for c in contenders
+        },
+        "grown": [],
+    }
+
+
+def _grown(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the plan in force: what was asked before and what is asked now."""
+    if not (folder / "plan.json").exists():
+        return asked
+    known = read_json(folder / "plan.json")
+    both = [name for name in asked["networks"] if name in known["networks"]]
+    old, new = ({"networks": {name: plan["networks"][name]["key"] for name in both}} for plan in (known, asked))
+    differences = list(differing(known["fingerprint"], asked["fingerprint"])) or list(differing(old, new))
+    if differences:
+        raise InputError(
+            f"{folder}: holds another confirmation ({'; '.join(differences)}); undo the change or rename that folder."
+        )
+    seeds = list(dict.fromkeys([*known["seeds"], *asked["seeds"]]))
+    networks = known["networks"] | {k: v for k, v in asked["networks"].items() if k not in both}
+    if len(seeds) > len(known["seeds"]) or len(networks) > len(known["networks"]):
+        step = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "finished": sum(1 for _ in folder.glob("*/*/result.json")),
+            "from": {"seeds": len(known["seeds"]), "networks": len(known["networks"])},
+            "to": {"seeds": len(seeds), "networks": len(networks)},
+        }
+        known["grown"].append(step)
+    return {**known, "seeds": seeds, "networks": networks}
+
+
+def _tasks(folder: Path, config: StudyConfig, plan: Mapping[str, Any]) -> dict[str, Task]:
+    """Return a task for each network and seed, seed by seed, so that pairs are whole early."""
+    return {
+        f"{name} {seed}": Task(
+            folder=str(folder / name / str(seed)),
+            spec=network["spec"],
+            recipe=network["recipe"],
+            data=plan["data"],
+            seed=seed,
+            everything=True,
+            test=True,
+            device=config.engine.device,
+            execution=config.engine.execution,
+            about={"confirmed": name, "key": network["key"]},
+        )
+        for seed in plan["seeds"]
+        for name, network in plan["networks"].items()
+    }
+
+
+def _run(folder: Path, config: StudyConfig, data: Data, tasks: Mapping[str, Task], show: Silent) -> Outcome:
+    engine, device = config.engine, pick_device(config.engine.device)
+    about = environment(
+        workers=engine.workers,
+        threads=engine.threads,
+        device=str(device),
+        execution=runs_as(pick_execution(engine.execution, device), device.type),
+        data=data.fingerprint,
+    )
+    write_json(folder / "environment.json", about)
+    started = {key: about[key] for key in ("time", "commit", "versions")} | {"pid": os.getpid(), "asked": len(tasks)}
+    append_line(folder / "attempts.jsonl", json.dumps(started))
+    outcome = run_tasks(f"{config.name}, confirmation", tasks, engine.workers, engine.threads, show)
+    ended = "interrupted" if outcome.signal else "complete"
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    append_line(folder / "attempts.jsonl", json.dumps({"time": now, "ended": ended, "finished": len(outcome.results)}))
+    return outcome
