@@ -547,6 +547,10 @@ def search(
         str | None, typer.Option(help="the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for one of its own")
     ] = None,
     set: SetOption = None,
+    allow_change: Annotated[
+        list[str] | None,
+        typer.Option("--allow-change", help="A key that may have changed since the last start; may be repeated."),
+    ] = None,
 ) -> None:
     """Run a study, or go on with it, until it has its total number of trials."""
     from search.progress import display
@@ -565,7 +569,7 @@ def search(
                 f"--set {section}.KEY=VALUE goes with a mapping, but study.{section} is {values[section]!r}."
             )
         values[section] = values[section] | change if change else values[section]
-    outcome = run_study(load_study(values), run, trials=trials, show=display(err))
+    outcome = run_study(load_study(values), run, trials=trials, allow=allow_change or (), show=display(err))
     if outcome.ended == "interrupted":
         _stopped(outcome.signal)
     done = f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished"
@@ -577,9 +581,17 @@ def search(
 @app.command()
 def status(run: Path, format: FormatOption = Format.table) -> None:
     """Say how far a run is."""
+    from search.record import read_lines
     from search.record import status as status_of
 
     _print([status_of(run)], format)
+    changes = read_lines(run / "changes.jsonl")
+    if changes and format is Format.table:
+        _say("")
+        for change in changes:
+            _say(
+                f"{change['time']}, before trial {change['trials']}: {change['key']} was {change['old']!r} and is {change['new']!r}"
+            )
 
 
 @app.command()
@@ -588,21 +600,38 @@ def best(
     format: Annotated[
         ShowFormat, typer.Option("--format", help="yaml prints the best network's file.")
     ] = ShowFormat.table,
+    trial: Annotated[int | None, typer.Option(min=0, help="with --format yaml: this trial's network")] = None,
 ) -> None:
-    """Show a study's best network beside the base."""
+    """Show a study's best network beside the base; of several objectives the front, best first."""
     import reports
+    from reports.front import front_table
     from reports.tables import best_beside_base
 
     loaded = reports.load(run)
-    table = best_beside_base(loaded)
+    table = front_table(loaded) if len(loaded.objectives) > 1 else best_beside_base(loaded)
     if table is None:
         raise InputError(f"{run}: no trial has come to its end yet; `inceptory status {run}` says how far it is.")
+    if trial is not None and format is not ShowFormat.yaml:
+        raise InputError("--trial goes with --format yaml, which prints that trial's network.")
     if format is ShowFormat.yaml:
-        print(arch.to_yaml(replace(loaded.specs["best"], name=f"{loaded.name}_best")), end="")
+        print(arch.to_yaml(_trial_network(run, loaded, trial)), end="")
     elif format is ShowFormat.table:
         _print(_records(table.printed()), Format.table, f"{table.caption}: {_accuracies(loaded)}\n")
     else:
         _print(json.loads(table.frame.to_json(orient="records")), Format(format.value))
+
+
+def _trial_network(run: Path, loaded: Any, trial: int | None) -> arch.Spec:
+    """Return a trial's network, by default the best one's, under a name of its own."""
+    from search.record import trial_folder
+
+    if trial is None:
+        best: arch.Spec = loaded.specs["best"]
+        return replace(best, name=f"{loaded.name}_best")
+    path = trial_folder(run, trial) / "spec.yaml"
+    if not path.exists():
+        raise InputError(f"{run}: there is no trial {trial}; `inceptory report {run}` lists them all.")
+    return replace(arch.load(path), name=f"{loaded.name}_{trial}")
 
 
 def _records(frame: Any) -> list[dict[str, Any]]:

@@ -71,9 +71,11 @@ def gather(runs: Path) -> None:
         if (folder / "result.json").exists():
             result = read_json(folder / "result.json")
             for epoch in read_lines(folder / "metrics.jsonl"):
-                values = (epoch["val_accuracy"], round(epoch["val_loss"], 5), round(epoch["seconds"], 2))
-                rows.append((int(folder.name), result["spec_id"], result["macs"], epoch["epoch"], *values))
-    lines = [("candidate", "spec_id", "macs", "epoch", "val_accuracy", "val_loss", "seconds"), *rows]
+                values = (epoch["val_accuracy"], round(epoch["val_loss"], 5), round(epoch["train_accuracy"], 5))
+                shared = (int(folder.name), result["spec_id"], result["macs"], epoch["epoch"])
+                rows.append((*shared, *values, round(epoch["seconds"], 2)))
+    names = ("candidate", "spec_id", "macs", "epoch", "val_accuracy", "val_loss", "train_accuracy", "seconds")
+    lines = [names, *rows]
     with open(RESULTS / "curves.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
     about = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from arch.errors import InputError
 from arch.spec import Spec, to_yaml
 from arch.spec import load as load_spec
 from arch.strict import load_yaml
+from search.objectives import Losses, Objectives, best_first, front
 from search.record import read_json, read_lines, trial_folder, write_json, write_lines, write_text, write_yaml
 
 BASE = "base"
@@ -49,6 +50,7 @@ class Run:
     epochs : one row an epoch of a training.
     specs : the base and best networks, where there are any.
     confirmation : where one was begun.
+    changes : what was changed while the study ran, and allowed by name.
     """
 
     folder: Path
@@ -62,23 +64,44 @@ class Run:
     epochs: pd.DataFrame
     specs: dict[str, Spec]
     confirmation: Confirmation | None = None
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def objectives(self) -> Objectives:
+        """What the study is judged by."""
+        return Objectives(self.config.get("objective", "val_accuracy"))
 
     @property
     def objective(self) -> str:
-        """The column that the study ranks by."""
-        return str(self.config.get("objective", "val_accuracy"))
+        """The column that the study ranks by: the first objective."""
+        return self.objectives.judged
 
     @property
     def ranked(self) -> pd.DataFrame:
-        """Trained trials that came to their end, best first; duplicates, the base and failures are left out."""
-        frame = self.trials
-        if frame.empty or self.objective not in frame:
+        """Trained trials that came to their end, best first; duplicates, the base and failures are left out.
+
+        Of several objectives the front comes first, in the order of the first objective.
+        """
+        frame, names = self.trials, list(self.objectives.names)
+        if frame.empty or not set(names) <= set(frame):
             return frame.iloc[:0]
         kept = frame[(frame["state"] == "complete") & frame["duplicate_of"].isna() & (frame["trial"] != BASE)]
-        kept = kept[kept[self.objective].notna()]
-        numbered = kept.assign(number=pd.to_numeric(kept["trial"], errors="coerce"))  # of equals the earliest first
-        ordered = numbered.sort_values([self.objective, "number"], ascending=[self.objective == "val_loss", True])
-        return ordered.drop(columns="number")
+        kept = kept[kept[names].notna().all(axis=1)]
+        if len(names) == 1:
+            numbered = kept.assign(number=pd.to_numeric(kept["trial"], errors="coerce"))  # of equals the earliest first
+            ordered = numbered.sort_values([names[0], "number"], ascending=[self.objectives.minimise, True])
+            return ordered.drop(columns="number")
+        return kept.iloc[best_first(self._losses(kept))]
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The trials that no other one beats in every objective, the best in the first one first."""
+        ranked = self.ranked
+        return ranked.iloc[front(self._losses(ranked))]
+
+    def _losses(self, frame: pd.DataFrame) -> list[Losses]:
+        rows = frame[list(self.objectives.names)].astype(float).itertuples(index=False)
+        return [self.objectives.losses(list(row)) for row in rows]
 
     @property
     def base(self) -> dict[str, Any] | None:
@@ -133,6 +156,7 @@ def _study(folder: Path) -> Run:
         epochs,
         {},
         _confirmation(folder / "confirm"),
+        read_lines(folder / "changes.jsonl"),
     )
     specs = {"base": load_spec(folder / "base.yaml")} if (folder / "base.yaml").exists() else {}
     if not run.ranked.empty:
@@ -199,6 +223,7 @@ def _exported(folder: Path) -> Run:
         pd.read_csv(folder / "epochs.csv", dtype=kept_as_text),
         specs,
         _exported_confirmation(folder),
+        read_lines(folder / "changes.jsonl"),
     )
 
 
@@ -264,6 +289,8 @@ def export(run: Run, folder: Path) -> None:
     write_json(folder / "environment.json", run.environment)
     write_lines(folder / "attempts.jsonl", run.attempts)
     write_json(folder / "distributions.json", run.distributions)
+    if run.changes:
+        write_lines(folder / "changes.jsonl", run.changes)
     for name, spec in run.specs.items():
         write_text(folder / f"{name}.yaml", to_yaml(spec))
     if run.confirmation:

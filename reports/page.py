@@ -10,6 +10,7 @@ from markupsafe import Markup
 from reports.confirmation import verdicts
 from reports.figures import figures_of, svg
 from reports.figures import write as write_figure
+from reports.front import front_table
 from reports.load import Run, export, load
 from reports.table import Table
 from reports.tables import tables_of
@@ -32,6 +33,8 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
     loaded = load(run)
     place = Path(folder) if folder else Path(run) / "report"
     tables = tables_of(loaded)
+    if len(loaded.objectives) > 1 and (table := front_table(loaded)):
+        tables.append(table)
     for table in tables:
         table.write(place / "tables")
     drawn = []
@@ -40,7 +43,11 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
         drawn.append((caption, Markup(svg(figure))))
     export(loaded, place)
     page = _template().render(
-        run=loaded, tables=[(table, _cells(table)) for table in tables], figures=drawn, sentence=sentence(loaded)
+        run=loaded,
+        tables=[(table, _cells(table)) for table in tables],
+        figures=drawn,
+        sentence=sentence(loaded),
+        changes=changed(loaded),
     )
     write_text(place / "index.html", page)
     return place / "index.html"
@@ -61,6 +68,14 @@ def sentence(run: Run) -> str:
         )
         text += "" if found else " until both are trained again with fresh seeds"
     return f"{text}. {found}".rstrip()
+
+
+def changed(run: Run) -> list[str]:
+    """Return a sentence for each change that was allowed while a study ran."""
+    return [
+        f"Changed before trial {c['trials']} ({c['time']}): {c['key']} was {c['old']!r} and is {c['new']!r}."
+        for c in run.changes
+    ]
 
 
 def _cells(table: Table) -> list[list[tuple[str, str]]]:

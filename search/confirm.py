@@ -22,14 +22,16 @@ from typing import Any
 from arch.errors import InputError
 from arch.fuse import runs_as
 from arch.spec import load, to_mapping
+from search.answers import ranked
 from search.batch import Outcome, run_tasks
 from search.data import Data, load_data
 from search.hardware import cores, pick_device, pick_execution
 from search.lock import locked
+from search.objectives import Objectives
 from search.order import mix
 from search.progress import Silent
 from search.recipe import Recipe, load_recipe
-from search.record import append_line, differing, environment, read_json, results, trial_folder, write_json
+from search.record import append_line, differing, environment, read_json, trial_folder, write_json
 from search.space import Candidate
 from search.study import StudyConfig, load_study, resolved
 from search.training import check_fit
@@ -88,11 +90,7 @@ class _Study:
 
     def ranked(self) -> list[int]:
         """Return the trials that were trained to their end, best first; duplicates are left out."""
-        objective = self.config.objective
-        sign = 1 if objective == "val_loss" else -1
-        own = [r for r in results(self.run) if r["state"] == "complete" and "duplicate_of" not in r]
-        scored = sorted((sign * r[objective], r["trial"]) for r in own if r.get(objective) is not None)
-        return [number for _, number in scored]
+        return ranked(self.run, Objectives(self.config.objective))
 
     def searches(self) -> set[str]:
         """Return the recipe's keys that the space varies."""

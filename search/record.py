@@ -31,6 +31,7 @@ import yaml
 
 from arch.errors import InputError
 from arch.strict import load_yaml
+from search.objectives import Objectives, front
 
 _PART = ".inceptory-part"  # the ending of files that are still being written
 
@@ -136,14 +137,20 @@ def results(run: Path) -> Iterator[dict[str, Any]]:
         yield read_json(path)
 
 
-def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield a sentence for each value in which two nested mappings differ."""
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (dotted key, old, new) for each value in which two nested mappings differ."""
     for key in sorted(set(old) | set(new), key=str):
         a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            yield from differing(a, b, f"{prefix}{key}.")
+            yield from changes(a, b, f"{prefix}{key}.")
         elif a != b:
-            yield f"{prefix}{key} was {a!r} and is {b!r}"
+            yield f"{prefix}{key}", a, b
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each value in which two nested mappings differ."""
+    for key, a, b in changes(old, new):
+        yield f"{key} was {a!r} and is {b!r}"
 
 
 def status(run: Path) -> dict[str, Any]:
@@ -156,12 +163,13 @@ def status(run: Path) -> dict[str, Any]:
     """
     if (run / "study.yaml").exists():
         config = load_yaml(run / "study.yaml")
-        objective, total = config["objective"], config["trials"]
+        objectives, total = Objectives(config["objective"]), config["trials"]
         found = list(results(run))
         states = Counter(result["state"] for result in found)
         begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))
-        values = [r[objective] for r in found if r["state"] == "complete" and r.get(objective) is not None]
-        best = (min if objective == "val_loss" else max)(values, default=None)
+        ended = {r["key"]: values for r in found if (values := objectives.values(r))}
+        losses = [objectives.losses(values) for values in ended.values()]
+        best = [list(ended.values())[i] for i in front(losses)]
         return {
             "run": config["name"],
             "finished": len(found) - states["infeasible"],
@@ -171,13 +179,15 @@ def status(run: Path) -> dict[str, Any]:
             "failed": states["failed"],
             "over the limit": states["infeasible"],
             "begun": begun - len(found),
-            f"best {objective}": best,
+            **({"on the front": len(best)} if len(objectives) > 1 else {}),
+            f"best {objectives.judged}": best[0][0] if best else None,
+            "changed": len(read_lines(run / "changes.jsonl")),
         }
     if (run / "spec.yaml").exists():
         done = read_lines(run / "metrics.jsonl")
         last = done[-1] if done else {}
-        ended = (run / "result.json").exists()
-        state = read_json(run / "result.json")["state"] if ended else "begun"
+        over = (run / "result.json").exists()
+        state = read_json(run / "result.json")["state"] if over else "begun"
         return {
             "run": run.name,
             "state": state,

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from arch.errors import InputError, from_validation
-from arch.spec import load
+from arch.spec import Spec, load
 from arch.strict import load_yaml
 from search.data import DataConfig, load_data
 from search.driver import Driver, Outcome
 from search.engine import EngineConfig
+from search.objectives import JUDGED, Objective, Objectives
 from search.progress import Silent
+from search.proposing import parameters, points
 from search.recipe import Recipe, load_recipe
-from search.samplers import make_pruner, make_sampler, options_of
+from search.rungs import Rungs
+from search.samplers import check_sampler, make_pruner, make_sampler, options_of
 from search.space import Space, check_space
 from search.training import check_fit
+from search.trials import Plan
+from search.warm import Earlier, starts
 
+_HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
 DEMO = Path(__file__).parent / "demo.yaml"
 
 
@@ -28,10 +34,14 @@ class StudyConfig(BaseModel):
 
     Attributes
     ----------
+    objective : one, or several: the first is `val_accuracy` or `val_loss`, others may be `macs`, `params` and
+        `latency` (ms an image, measured at the end of each training, and only where it is asked for).
     max_macs : the limit on multiply-adds without auxiliary heads; 0: none. What is over it is never trained.
     trials : the total number of finished trials, over all restarts.
+    start : what is tried first: names of networks, files with specs, run directories (the best of each), or
+        `{run: runs/x, top: 5}`.
     storage : a URL for `search.storage.open_storage`; empty: SQLite in the run directory.
-    keep_weights : how many of the best trials keep their weights.
+    keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,14 +52,25 @@ class StudyConfig(BaseModel):
     recipe: str | dict[str, Any] = "default"
     seed: int = Field(0, ge=0)
     space: Space
-    objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
+    objective: Objective | list[Objective] = "val_accuracy"
     max_macs: int = Field(0, ge=0)
     sampler: dict[str, Any] = {"name": "tpe"}
     pruner: dict[str, Any] = {"name": "none"}
     trials: int = Field(20, ge=1, le=10_000_000)
+    start: list[str | Earlier] = []
     storage: str = ""
     keep_weights: int = Field(3, ge=0)
     engine: EngineConfig = EngineConfig()
+
+    @field_validator("objective")
+    @classmethod
+    def _judged_first(cls, given: str | list[str]) -> str | list[str]:
+        names = Objectives(given).names
+        if not names or names[0] not in JUDGED:
+            raise ValueError(f"the first objective is {' or '.join(JUDGED)}: what a training is judged by")
+        if len(set(names)) < len(names):
+            raise ValueError("an objective is named twice")
+        return names[0] if len(names) == 1 else list(names)
 
 
 def load_study(study: str | Path | Mapping[str, Any]) -> StudyConfig:
@@ -71,10 +92,19 @@ def load_study(study: str | Path | Mapping[str, Any]) -> StudyConfig:
     network = values.get("network")
     if isinstance(network, str) and network.endswith((".yaml", ".yml")) and not isinstance(study, Mapping):
         values["network"] = str((Path(study).parent / network).resolve())
+    if isinstance(values.get("start"), list) and not isinstance(study, Mapping):
+        values["start"] = [_beside(study, entry) for entry in values["start"]]
     try:
         return StudyConfig.model_validate(values)
     except ValidationError as error:
         raise from_validation(error, where, StudyConfig.model_fields) from None
+
+
+def _beside(study: str | Path, entry: Any) -> Any:
+    """Return a start with its spec file found from the study's folder."""
+    if isinstance(entry, str) and entry.endswith((".yaml", ".yml")):
+        return str((Path(study).parent / entry).resolve())
+    return entry
 
 
 def run_study(
@@ -82,6 +112,7 @@ def run_study(
     run: str | Path | None = None,
     *,
     trials: int | None = None,
+    allow: Collection[str] = (),
     show: Silent | None = None,
 ) -> Outcome:
     """Run a study until it has its total number of finished trials, or go on where it was left.
@@ -90,6 +121,7 @@ def run_study(
     ----------
     run : the run directory; by default `runs/<name>`.
     trials : another total than the file's.
+    allow : the keys of what may have changed since the last start; each change is recorded in `changes.jsonl`.
 
     Raises
     ------
@@ -112,12 +144,29 @@ def run_study(
         config = config.model_copy(update={"trials": trials})
     base, recipe = load(config.network), load_recipe(config.recipe)
     check_space(config.space, base, recipe, f"study {config.name}")
-    make_pruner(config.pruner)
-    make_sampler(config.sampler, 0, 0)
+    _check_search(config, base, recipe)
+    known = starts(config.start, config.space, base, recipe)
     data = load_data(config.data)
     check_fit(base, data, recipe)
     folder = Path(run) if run else Path("runs") / config.name
-    return Driver(resolved(config, recipe), base, recipe, data, folder, show or Silent()).drive()
+    plan = Plan(resolved(config, recipe), base, recipe, data, known)
+    return Driver(plan, folder, allow, show or Silent()).drive()
+
+
+def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
+    """Refuse a sampler or pruner that is unknown, or cannot do what this study asks of it."""
+    objectives = Objectives(config.objective)
+    make_sampler(config.sampler, 0, 0)
+    found, sometimes = parameters(config.space, base, recipe)
+    check_sampler(config.sampler, found, sometimes, objectives.names, config.max_macs > 0)
+    pruner = make_pruner(config.pruner, len(objectives))
+    harder = [key for key in _HARDER if key in config.space.recipe]
+    if isinstance(pruner, Rungs) and pruner.by == "train_accuracy" and harder:
+        raise InputError(
+            f"pruner rungs: recipe.{harder[0]} is searched, and makes training images harder or easier; use by: objective."
+        )
+    if config.sampler["name"] == "grid":
+        points(config.space, base, recipe)
 
 
 def resolved(config: StudyConfig, recipe: Recipe) -> StudyConfig:

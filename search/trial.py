@@ -23,6 +23,7 @@ from search.data import Data, data_config, data_root, load_data
 from search.folder import find_folder
 from search.hardware import pick_device, pick_execution, pick_precision
 from search.interrupt import caught
+from search.latency import latency
 from search.progress import Silent
 from search.recipe import load_recipe
 from search.record import (
@@ -42,7 +43,8 @@ from search.training import Control, Diverged, Epoch, Judged, Stopped, fit, judg
 class Task:
     """Everything that a training needs, as plain data that can be sent to another process.
 
-    `test` opens the test set after the last epoch. `about` goes into the result as it is.
+    `test` opens the test set after the last epoch, `latency` has the trained network's forward time taken.
+    `about` goes into the result as it is.
     """
 
     folder: str
@@ -54,6 +56,7 @@ class Task:
     test: bool = False
     device: str = "auto"
     execution: str = "auto"
+    latency: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -126,6 +129,8 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         save_weights(folder / "weights.safetensors", last.network, about)
         if task.test:
             result |= _open_test(folder, task, data, last.network)
+        if task.latency:
+            result |= latency(last.network, pick_precision(recipe.precision, pick_device(task.device)) == "bf16")
     device = str(pick_device(task.device))
     about_machine = environment(threads=torch.get_num_threads(), device=device, execution=_execution(task))
     write_json(folder / "environment.json", about_machine)

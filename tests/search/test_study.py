@@ -257,7 +257,7 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     first = start(tmp_path, "run")
     wait_for(lambda: (tmp_path / "run" / "base" / "metrics.jsonl").exists(), first)
     second = start(tmp_path, "run")
-    assert "another driver is at work" in second.communicate()[0]
+    assert "another process is at work on this study" in second.communicate()[0]
     assert second.returncode == 2
     first.kill()
     first.wait()

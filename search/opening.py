@@ -1,0 +1,133 @@
+"""Opening a study: its run directory, its Optuna study, and whether it may go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.pruners import NopPruner
+
+from arch.errors import InputError
+from arch.spec import Spec, to_yaml
+from search import resume
+from search.data import Data
+from search.migrate import migrated, outgrown
+from search.objectives import Objectives
+from search.proposing import parameters
+from search.recipe import Recipe
+from search.record import append_line, differing, environment, read_json, write_json, write_text, write_yaml
+from search.rungs import Rungs
+from search.samplers import make_pruner
+from search.storage import open_storage, shown
+
+if TYPE_CHECKING:
+    from search.study import StudyConfig
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study that may begin or go on.
+
+    Attributes
+    ----------
+    rungs : its own pruner; None where Optuna's prunes.
+    since : the number of the first trial whose values may be compared with those to come.
+    notes : what changed since the last start and is worth a line each.
+    """
+
+    study: optuna.Study
+    rungs: Rungs | None
+    since: int
+    notes: tuple[str, ...]
+
+
+def open_study(
+    config: StudyConfig,
+    base: Spec,
+    recipe: Recipe,
+    data: Data,
+    run: Path,
+    allow: Collection[str],
+    give_up: Callable[[], bool] = lambda: False,
+) -> Opened:
+    """Open a run directory and its Optuna study, and write down that this start began.
+
+    `give_up` says when not to wait for a storage any longer that has gone away.
+
+    Raises
+    ------
+    InputError
+        Something changed since the last start that may not, or the storage is another's.
+    """
+    about = _about(config, data)
+    new = resume.fingerprint(config, base, recipe, data)
+    contract = resume.check(run, new, about, allow)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = make_pruner(config.pruner, len(Objectives(config.objective)))
+    rungs = pruner if isinstance(pruner, Rungs) else None
+    storage = open_storage(config.storage or f"sqlite:///{run / 'study.db'}", give_up=give_up)
+    study = optuna.create_study(
+        storage=storage,
+        study_name=next((c["optuna_study"] for c in reversed(resume.recorded(run))), config.name),
+        directions=Objectives(config.objective).directions,
+        pruner=NopPruner() if isinstance(pruner, Rungs) else pruner,
+        load_if_exists=True,
+    )
+    _check_storage(study, run, contract.old, new)
+    if contract.allowed:
+        grown = outgrown(study, parameters(config.space, base, recipe)[0])
+        study = migrated(study, storage, config.name, grown) if grown else study
+    if contract.allowed or contract.warnings:
+        resume.record(run, contract, len(study.get_trials(deepcopy=False)), study.study_name)
+    study.set_user_attr("fingerprint", new)
+    resume.keep(run, new)
+    write_yaml(run / "study.yaml", config.model_dump(mode="json") | {"storage": shown(config.storage)})
+    write_text(run / "base.yaml", to_yaml(base))
+    write_json(run / "environment.json", about)
+    notes = (*(f"changed, and recorded: {change}" for change in contract.allowed), *contract.warnings)
+    return Opened(study, rungs, resume.comparable_since(run), notes)
+
+
+def note_start(run: Path, finished: int, asked: int) -> None:
+    """Add this start to `attempts.jsonl`, with what its numbers depend on."""
+    about = read_json(run / "environment.json")
+    started = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "pid": os.getpid(),
+        **{key: about[key] for key in ("commit", "versions", "device", "execution")},
+        "finished": finished,
+        "asked": asked,
+    }
+    append_line(run / "attempts.jsonl", json.dumps(started))
+
+
+def note_end(run: Path, ended: str) -> None:
+    """Add to `attempts.jsonl` how this start ended."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    append_line(run / "attempts.jsonl", json.dumps({"time": now, "ended": ended}))
+
+
+def _about(config: StudyConfig, data: Data) -> dict[str, Any]:
+    return environment(**config.engine.described(), data=data.fingerprint, split=data.split)
+
+
+def _check_storage(study: optuna.Study, run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse a storage that is not the one of this run directory."""
+    trials = study.get_trials(deepcopy=False)
+    begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))
+    if begun > len(trials):
+        raise InputError(
+            f"{run}: holds {begun} trials, but the storage knows {len(trials)}; bring the storage back, "
+            "or name a new folder with --run."
+        )
+    known = study.user_attrs.get("fingerprint")
+    if trials and known is not None and known != old and (differences := list(differing(known, new))):
+        raise InputError(
+            f"the storage holds another study called {study.study_name} ({'; '.join(differences)}); choose another name."
+        )

@@ -1,0 +1,274 @@
+"""The trials of a study: from a proposal to a training or an answer, and from a result to what Optuna is told."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import distribution_to_json
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from arch.cost import cost
+from arch.spec import Spec, to_mapping, to_yaml
+from search.answers import BASE, Answers, key_of, words
+from search.data import Data
+from search.objectives import Objectives
+from search.opening import Opened
+from search.progress import Silent
+from search.proposing import MOST_ENUMERATED, Proposer
+from search.recipe import Recipe
+from search.record import read_json, read_lines, results, trial_folder, write_json, write_text, write_yaml
+from search.rungs import Rungs
+from search.space import Candidate, Sampled, decode, enumerate_space
+from search.trial import Task
+from search.warm import Start, enqueue
+
+if TYPE_CHECKING:
+    from search.study import StudyConfig
+
+# What Optuna hears of a result beside its values. A pruned trial's last epoch is a value that it at least reached.
+_TOLD = ("key", "macs", "params", "spec_id", "duplicate_of", "reason")
+_CENSORED = ("epochs", "val_accuracy", "val_loss")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study made ready to run: its configuration with every default written out, and what it names, loaded."""
+
+    config: StudyConfig
+    base: Spec
+    recipe: Recipe
+    data: Data
+    starts: tuple[Start, ...] = ()
+
+
+@dataclass
+class Training:
+    """A training begun or queued: its Optuna trial (None for the base), cost, and how often it was started."""
+
+    task: Task
+    trial: Trial | None
+    macs: int
+    reported: Collection[int] = ()
+    attempts: int = 1
+
+
+class Trials:
+    """Every trial of a study, from its proposal to its end.
+
+    Attributes
+    ----------
+    queue : trainings that wait for a slot.
+    begun : trainings under way or in the queue.
+    finished : how many trials count as finished, in all.
+    """
+
+    def __init__(self, plan: Plan, opened: Opened, run: Path, show: Silent) -> None:
+        self.plan, self.config, self.run, self.show = plan, plan.config, run, show
+        self.study, self.rungs = opened.study, opened.rungs
+        self.objectives = Objectives(self.config.objective)
+        self.base = Candidate(plan.base, plan.recipe)
+        self.answers = Answers(run, self.objectives, self.config.keep_weights, opened.since)
+        self.queue: deque[str] = deque()
+        self.begun: dict[str, Training] = {}
+        self.infeasible_in_a_row = 0
+        self._waiting: dict[str, list[Trial]] = {}  # duplicates of a candidate that is being trained
+        self._open: set[int] = set()  # asked for and not told yet
+        path = run / "distributions.json"
+        self._distributions: dict[str, str] = read_json(path) if path.exists() else {}
+        for result in results(run):
+            self.answers.remember(result)
+            if result["trial"] >= opened.since and "duplicate_of" not in result:
+                self._note_epochs(key_of(result["trial"]), result.get("macs", 0))
+        enqueue(self.study, plan.starts)
+        trials = self.study.get_trials(deepcopy=False)
+        self.finished, self.asked = sum(_counts(trial) for trial in trials), len(trials)
+        self.proposer = Proposer(self.config, plan.base, plan.recipe, self.study)
+
+    @property
+    def missing(self) -> int:
+        """How many trials are still to be asked for."""
+        return self.config.trials - self.finished - len(self._open)
+
+    def resume(self) -> None:
+        """Begin with the base network, and take up what an earlier driver had asked for."""
+        self.answers.known.setdefault(self.base.key, BASE)
+        self._note_epochs(BASE, self.base.macs)
+        if not (self.run / BASE / "result.json").exists():
+            about = {"trial": BASE, "key": self.base.key}
+            self._enqueue(BASE, Training(self._task(BASE, self.base, about), None, self.base.macs))
+        for frozen in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            self._adopt(frozen)
+
+    def propose(self) -> None:
+        """Ask for one more trial."""
+        self._consider(self.proposer.ask(self.answers.tried))
+
+    def candidates(self) -> set[str] | None:
+        """Return the keys of all candidates that may be trained, where these can be counted off."""
+        found = enumerate_space(self.config.space, self.plan.base, self.plan.recipe, MOST_ENUMERATED)
+        return None if found is None else {candidate.key for candidate in found if not self._why_not(candidate)}
+
+    def _note_epochs(self, key: str, macs: int) -> None:
+        """Let the rungs know of the epochs that are recorded already."""
+        if self.rungs:
+            for metrics in read_lines(self.answers.folder(key) / "metrics.jsonl"):
+                self._note(self.rungs, key, macs, metrics)
+
+    def _note(self, rungs: Rungs, key: str, macs: int, metrics: Mapping[str, Any]) -> None:
+        value = float(metrics[self.objectives.judged if rungs.by == "objective" else rungs.by])
+        less_is_better = rungs.by == "objective" and self.objectives.minimise
+        rungs.note(key, macs, metrics["epoch"], value if less_is_better else -value)
+
+    def _adopt(self, frozen: FrozenTrial) -> None:
+        """Take up a trial that an earlier driver had asked for."""
+        if lost := self.proposer.loses(frozen):
+            self.show.note(lost)
+        trial = self.proposer.adopt(frozen, self.answers.tried)
+        path = trial_folder(self.run, frozen.number) / "result.json"
+        if path.exists():
+            self._tell(trial, read_json(path))
+        else:
+            self._consider(trial, set(frozen.intermediate_values))
+
+    def _consider(self, trial: Trial, reported: Collection[int] = ()) -> None:
+        self._open.add(trial.number)
+        candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(trial))
+        key = key_of(trial.number)
+        about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _start_of(trial)
+        self._note_distributions(trial)
+        if reason := self._infeasible(trial, candidate):
+            self.infeasible_in_a_row += 1
+            self._record(trial, candidate, about | {"state": "infeasible", "reason": reason})
+            return
+        self.infeasible_in_a_row = 0
+        self.answers.tried.add(candidate.key)
+        answered_by = self.answers.known.get(candidate.key)
+        if answered_by == key or answered_by is None:
+            self.answers.known[candidate.key] = key
+            task = self._task(key, candidate, about)
+            self._enqueue(key, Training(task, trial, candidate.macs, reported))
+            self._note_epochs(key, candidate.macs)
+        elif answered_by in self.begun:
+            self._waiting.setdefault(answered_by, []).append(trial)
+        else:
+            self._answer(trial, candidate, answered_by)
+
+    def _infeasible(self, trial: Trial, candidate: Candidate) -> str | None:
+        """Return why a candidate is not trained, or None; Optuna hears of it as a constraint."""
+        if self.config.max_macs and "macs" not in trial.constraints:
+            trial.set_constraint("macs", self.over(candidate))
+        reason = self._why_not(candidate)
+        if reason and "space" not in trial.constraints and self.over(candidate) <= 0:
+            trial.set_constraint("space", candidate.violation)
+        return reason
+
+    def _why_not(self, candidate: Candidate) -> str | None:
+        if self.over(candidate) > 0:
+            return f"{candidate.macs:,} MACs are over {self.config.max_macs:,}"
+        return candidate.infeasible or None
+
+    def over(self, candidate: Candidate) -> float:
+        """Return by what part of the limit a candidate is over it; 0 or less is feasible."""
+        return candidate.macs / self.config.max_macs - 1 if self.config.max_macs else 0.0
+
+    def _note_distributions(self, trial: Trial) -> None:
+        """Keep each searched parameter's range with the run, for those who read it without the storage."""
+        known = self._distributions | {name: distribution_to_json(d) for name, d in trial.distributions.items()}
+        if known != self._distributions:
+            self._distributions = known
+            write_json(self.run / "distributions.json", known)
+
+    def _answer(self, trial: Trial, candidate: Candidate, answered_by: str) -> None:
+        """Answer a duplicate from the record."""
+        original = read_json(self.answers.folder(answered_by) / "result.json")
+        original.pop("start", None)
+        about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _start_of(trial)
+        self._record(trial, candidate, original | about | {"duplicate_of": original["trial"]})
+
+    def _record(self, trial: Trial, candidate: Candidate, result: dict[str, Any]) -> None:
+        """Write the folder of a trial that needs no training, and tell it."""
+        folder = trial_folder(self.run, trial.number)
+        write_text(folder / "spec.yaml", to_yaml(candidate.spec))
+        write_yaml(folder / "recipe.yaml", candidate.recipe.model_dump())
+        costs = cost(candidate.spec)
+        figures = {
+            "params": costs.params,
+            "aux_params": costs.aux_params,
+            "macs": costs.macs,
+            "aux_macs": costs.aux_macs,
+        }
+        write_json(
+            folder / "result.json", figures | {"spec_id": candidate.spec.id, "recipe_id": candidate.recipe.id} | result
+        )
+        self._tell(trial, read_json(folder / "result.json"))
+
+    def _task(self, key: str, candidate: Candidate, about: Mapping[str, Any]) -> Task:
+        return Task(
+            folder=str(self.answers.folder(key)),
+            spec=to_mapping(candidate.spec),
+            recipe=candidate.recipe.model_dump(),
+            data=self.config.data.model_dump(),
+            seed=self.config.seed,
+            device=self.config.engine.device,
+            execution=self.config.engine.execution,
+            latency="latency" in self.objectives.names,
+            about=about,
+        )
+
+    def _enqueue(self, key: str, training: Training) -> None:
+        self.begun[key] = training
+        self.queue.append(key)
+
+    def goes_on(self, key: str, training: Training, metrics: Mapping[str, Any]) -> bool:
+        """Take note of an epoch; return whether the training goes on. The base always does."""
+        trial, epoch, last = training.trial, metrics["epoch"], metrics["epoch"] >= metrics["epochs"]
+        alone = len(self.objectives) == 1  # Trial.report refuses several objectives
+        if trial and alone and epoch not in training.reported:
+            trial.report(metrics[self.objectives.judged], epoch)
+        if self.rungs:
+            self._note(self.rungs, key, training.macs, metrics)
+            return last or trial is None or not self.rungs.prunes(key, epoch)
+        return last or trial is None or not (alone and trial.should_prune())
+
+    def ended(self, key: str, training: Training) -> None:
+        """Take note of a training's end, and of those that waited for it."""
+        result = read_json(self.answers.folder(key) / "result.json")
+        if training.trial:
+            self._tell(training.trial, result)
+        else:
+            self.show.finished(key, words(result, self.objectives), self.finished)
+        for duplicate in self._waiting.pop(key, []):
+            self._consider(duplicate)
+
+    def _tell(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Tell Optuna how a trial ended; a pruned one keeps its epochs and last values, as far as it came."""
+        self.answers.remember(result)
+        for name in _TOLD if result["state"] != "pruned" else _TOLD + _CENSORED:
+            if result.get(name) is not None:
+                trial.set_user_attr(name, result[name])
+        trial.set_user_attr("outcome", result["state"])
+        values = self.objectives.values(result)
+        if values is not None:
+            self.study.tell(trial.number, values)
+        else:
+            failed = result["state"] in ("failed", "complete")
+            self.study.tell(trial.number, state=TrialState.FAIL if failed else TrialState.PRUNED)
+        self._open.discard(trial.number)
+        if result["state"] == "infeasible":
+            self.show.rejected(key_of(trial.number), result["reason"])
+        else:
+            self.finished += 1
+            self.show.finished(key_of(trial.number), words(result, self.objectives), self.finished)
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished() and trial.user_attrs.get("outcome") != "infeasible"
+
+
+def _start_of(trial: Trial) -> dict[str, Any]:
+    """Return what a trial was started from, where it was enqueued by name."""
+    return {"start": trial.user_attrs["start"]} if "start" in trial.user_attrs else {}
