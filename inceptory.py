@@ -542,6 +542,10 @@ def search(
     study: Annotated[str, typer.Argument(help="a study's YAML file")],
     run: Annotated[Path | None, typer.Option(help="the run directory; by default runs/NAME")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="another total number of trials")] = None,
+    engine: Annotated[str | None, typer.Option(help="where trials run: auto, inprocess, local or ray")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for one of its own")
+    ] = None,
     set: SetOption = None,
     allow_change: Annotated[
         list[str] | None,
@@ -555,6 +559,7 @@ def search(
 
     config = load_study(study)
     changes = _overrides(set, ("recipe", "data", "sampler", "pruner", "engine", "study"))
+    changes["engine"] |= {key: value for key, value in (("name", engine), ("address", address)) if value}
     values = config.model_dump() | changes.pop("study")
     recipe = values["recipe"]
     values["recipe"] = (recipe if isinstance(recipe, dict) else {"base": recipe}) | changes.pop("recipe")

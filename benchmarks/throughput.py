@@ -446,7 +446,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--cores", default="0,1")
-    parser.add_argument("--growth", type=int, default=0, help="also train (a) and (c) so many steps and watch memory")
+    parser.add_argument("--growth", type=int, default=0, help="also train (c) so many steps more and watch its memory")
     parser.add_argument("--to", type=Path, help="a JSON file; the tables go beside it as Markdown")
     parser.add_argument("--contest", choices=list(NAMES), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -463,7 +463,7 @@ def main() -> None:
     race(runners, given.rounds, given.seconds)
     grown = {}
     if given.growth:
-        for runner in runners[:3]:
+        for runner in (runner for runner in runners[:3] if runner.contestant == "c"):
             before = runner.turn("steps", 50)
             after = runner.turn("steps", given.growth)
             grown[NAMES[runner.contestant]] = max(b["held"] - a["held"] for a, b in zip(before, after, strict=True))

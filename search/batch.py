@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from arch.errors import InputError
-from search.engine import Event, make_engine
+from search.engine import EngineConfig, Event, make_engine
 from search.interrupt import caught
 from search.progress import Silent
 from search.record import read_json, write_json
 from search.trial import Task, answered, identity
-
-ATTEMPTS = 3  # a training whose process dies is started so often
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,8 @@ class _Batch:
     def run(self) -> Outcome:
         self.show.begin(self.title, len(self.tasks), len(self.results))
         waiting = deque(name for name in self.tasks if name not in self.results)
-        self.engine = make_engine(self.workers, self.threads, self._handle)
+        engine = EngineConfig(workers=self.workers, threads=self.threads).settled()
+        self.engine = make_engine(engine, Path(), self._handle)
         with caught(self._catch):
             try:
                 while self.attempts or (waiting and not self.caught):
@@ -100,6 +99,8 @@ class _Batch:
         elif event.kind == "epoch":
             self.show.epoch(name, event.payload)
             self.engine.answer(name, True)
+        elif event.kind == "again":
+            self.show.note(f"{name}: {event.payload}")
         elif event.kind == "lost" and not self.caught:
             self._lost(name, str(event.payload))
         else:
@@ -110,13 +111,14 @@ class _Batch:
                 raise InputError(f"{name}: {event.payload}")
 
     def _lost(self, name: str, how: str) -> None:
-        if self.attempts[name] < ATTEMPTS:
+        most = self.engine.attempts
+        if self.attempts[name] < most:
             self.attempts[name] += 1
-            self.show.note(f"{name}: {how}; attempt {self.attempts[name]} of {ATTEMPTS}")
+            self.show.note(f"{name}: {how}; attempt {self.attempts[name]} of {most}")
             self.engine.start(name, self.tasks[name])
             return
         task = self.tasks[name]
-        failed = {"state": "failed", "reason": f"{how}, {ATTEMPTS} times"}
+        failed = {"state": "failed", "reason": f"{how}, {most} times" if most > 1 else how}
         write_json(Path(task.folder) / "result.json", {**task.about, **identity(task), **failed})
         del self.attempts[name]
         self._ended(name)

@@ -222,10 +222,10 @@ def _seeds(seeds: int | Sequence[int], searched_with: Sequence[int]) -> list[int
 
 def _with_workers(config: StudyConfig, workers: int) -> StudyConfig:
     """Return the study with so many trainings side by side, each with the study's threads or what the cores allow."""
-    if not workers:
-        return config
-    threads = min(config.engine.threads, max(1, len(cores()) // workers))
-    engine = config.engine.model_copy(update={"workers": workers, "threads": threads})
+    engine = config.engine.model_copy(update={"name": "auto"})  # here, wherever the study ran
+    if workers:
+        threads = min(engine.threads, max(1, len(cores()) // workers))
+        engine = engine.model_copy(update={"workers": workers, "threads": threads})
     return config.model_copy(update={"engine": engine})
 
 

@@ -17,7 +17,6 @@ from search.record import write_json
 from search.trials import Plan, Training, Trials
 
 _MOST_INFEASIBLE = 500  # proposals that may not be trained in a row, before a study gives up
-_ATTEMPTS = 3  # a training whose process dies is started so often
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Driver:
 
     def __init__(self, plan: Plan, run: Path, allow: Collection[str], show: Silent) -> None:
         self.plan, self.config, self.run, self.allow, self.show = plan, plan.config, run, allow, show
-        self.engine: Engine = make_engine(self.config.engine.workers, self.config.engine.threads, self._handle)
+        self.engine: Engine = make_engine(self.config.engine, run, self._handle)
         self.trials: Trials
         self.caught = 0
 
@@ -58,7 +57,7 @@ class Driver:
 
     def _open(self) -> None:
         plan = self.plan
-        opened = open_study(plan.config, plan.base, plan.recipe, plan.data, self.run, self.allow)
+        opened = open_study(plan, self.run, self.allow, give_up=lambda: bool(self.caught))
         self.trials = Trials(plan, opened, self.run, self.show)
         note_start(self.run, self.trials.finished, self.trials.asked)
         self.show.begin(self.config.name, self.config.trials, self.trials.finished)
@@ -117,6 +116,8 @@ class Driver:
             del self.trials.begun[event.key]
         elif event.kind == "refused":
             raise InputError(f"{event.key}: {event.payload}")
+        elif event.kind == "again":
+            self.show.note(f"{event.key}: {event.payload}")
         elif event.kind == "lost":
             self._lost(event, training)
         else:
@@ -127,12 +128,12 @@ class Driver:
         """Start a training again whose process died, or let it be failed."""
         if self.caught:
             del self.trials.begun[event.key]
-        elif training.attempts < _ATTEMPTS:
+        elif training.attempts < self.engine.attempts:
             training.attempts += 1
-            self.show.note(f"{event.key}: {event.payload}; attempt {training.attempts} of {_ATTEMPTS}")
+            self.show.note(f"{event.key}: {event.payload}; attempt {training.attempts} of {self.engine.attempts}")
             self.engine.start(event.key, training.task)
         else:
-            reason = f"{event.payload}, {_ATTEMPTS} times"
+            reason = f"{event.payload}, {training.attempts} times" if training.attempts > 1 else event.payload
             result = {**training.task.about, "state": "failed", "reason": reason}
             write_json(Path(training.task.folder) / "result.json", result)
             del self.trials.begun[event.key]

@@ -1,4 +1,4 @@
-"""Where trainings run: in this process, or in a pool of pinned local processes.
+"""Where trainings run: what an engine is, the choice of one, and the one in this process.
 
 An engine is started with tasks and asked for events. After each `epoch` event it waits for `answer`;
 everything else needs none. Results are in the tasks' folders before `done` is said.
@@ -6,25 +6,83 @@ everything else needs none. Results are in the tasks' folders before `done` is s
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 
 from arch.errors import InputError
-from search.hardware import cores
+from arch.fuse import runs_as
+from search.hardware import cores, pick_device, pick_execution
 from search.training import Control, Epoch, Stopped
 from search.trial import Task, run
 
-Kind = Literal["step", "epoch", "done", "stopped", "refused", "lost"]
+Kind = Literal["step", "epoch", "again", "done", "stopped", "refused", "lost"]
+STOP_WITHIN = 120.0  # seconds that a training has to stop in when it is asked to, before it is killed
+
+
+class EngineConfig(BaseModel):
+    """Where trainings run, how many side by side, and with how many threads each; 0 chooses.
+
+    Attributes
+    ----------
+    name : `inprocess` (one at a time, in this process), `local` (worker processes on this machine) or
+        `ray` (a Ray cluster, extra `ray`); `auto` takes `local` for several workers or a time limit,
+        else `inprocess`.
+    workers : trainings side by side; 0: one a core (`local`; one on a GPU), all that the cluster has room for (`ray`).
+    threads : of each training; 0: all cores for one worker, else one (`local`), or as many as `cpus` (`ray`).
+    execution : that of `search.fit`.
+    time_limit : seconds after which an attempt is taken for hanging, killed and counted as lost; 0: none.
+    address : of the Ray cluster: `auto` (the one that this machine belongs to), `host:port`, `ray://host:port`,
+        or `local` (one of its own, on this machine).
+    cpus, gpus : what Ray reserves for each training.
+    max_retries : how often Ray starts a training again whose worker or node was lost.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: Literal["auto", "inprocess", "local", "ray"] = "auto"
+    workers: int = Field(0, ge=0, le=100_000)
+    threads: int = Field(0, ge=0, le=1024)
+    device: str = "auto"
+    execution: Literal["auto", "plain", "fused", "compiled"] = "auto"
+    time_limit: float = Field(0.0, ge=0)
+    address: str = "auto"
+    cpus: float = Field(1.0, gt=0)
+    gpus: float = Field(0.0, ge=0)
+    max_retries: int = Field(3, ge=0, le=1000)
+
+    def settled(self) -> EngineConfig:
+        """Return the same with everything chosen that can be chosen here; a cluster's size shows as it runs.
+
+        Raises
+        ------
+        InputError
+            `inprocess` with several workers or a time limit, or a device that is not at hand.
+        """
+        if self.name == "ray":
+            return self.model_copy(update={"threads": self.threads or max(1, int(self.cpus))})
+        workers = self.workers
+        if not workers:
+            alone = self.name == "inprocess" or pick_device(self.device).type == "cuda"
+            workers = 1 if alone else len(cores())
+        if self.name == "inprocess" and (workers > 1 or self.time_limit):
+            asked = f"workers is {workers}" if workers > 1 else f"time_limit is {self.time_limit:g}"
+            raise InputError(f"engine inprocess runs one training and cannot kill it, but {asked}; use engine local.")
+        name = ("local" if workers > 1 or self.time_limit else "inprocess") if self.name == "auto" else self.name
+        threads = self.threads or (1 if workers > 1 else len(cores()))
+        return self.model_copy(update={"name": name, "workers": workers, "threads": threads})
+
+    def described(self) -> dict[str, Any]:
+        """Return what a run's record says of where it runs; a cluster's devices are in each trial's record."""
+        about: dict[str, Any] = {"engine": self.name, "workers": self.workers, "threads": self.threads}
+        if self.name == "ray":
+            return about | {"device": self.device, "execution": self.execution}
+        device = pick_device(self.device)
+        execution = runs_as(pick_execution(self.execution, device), device.type)
+        return about | {"device": str(device), "execution": execution}
 
 
 @dataclass(frozen=True)
@@ -32,7 +90,7 @@ class Event:
     """Something that happened to the training called `key`.
 
     `epoch` carries an epoch's metrics, `step` (epoch, step, steps), `refused` what is wrong with the
-    task, `lost` how its process ended.
+    task, `lost` how its process ended, `again` the same where the engine has started it anew by itself.
     """
 
     key: str
@@ -41,9 +99,14 @@ class Event:
 
 
 class Engine(Protocol):
-    """Runs up to `slots` tasks at a time."""
+    """Runs up to `slots` tasks at a time; a task that was lost is worth starting `attempts` times in all."""
 
-    slots: int
+    attempts: int
+
+    @property
+    def slots(self) -> int:
+        """How many tasks can run now; a cluster grows and shrinks."""
+        ...
 
     def start(self, key: str, task: Task) -> None:
         """Begin a task; only while fewer than `slots` run."""
@@ -58,7 +121,7 @@ class Engine(Protocol):
         ...
 
     def stop(self) -> None:
-        """Ask every training to write a checkpoint and stop."""
+        """Ask every training to write a checkpoint and stop; may be called by a signal's handler."""
         ...
 
     def close(self) -> None:
@@ -82,6 +145,7 @@ class InProcess:
     """One training at a time in this process."""
 
     slots = 1
+    attempts = 1
 
     def __init__(self, threads: int, note: Callable[[Event], None]) -> None:
         torch.set_num_threads(threads)
@@ -125,111 +189,22 @@ class InProcess:
         """Nothing remains to be ended."""
 
 
-@dataclass
-class _Worker:
-    process: subprocess.Popen[bytes]
-    pipe: Connection
-    cpu: int
-    key: str | None = None
-
-
-@dataclass
-class LocalPool:
-    """Worker processes on this machine, each pinned to cores of its own.
-
-    One thread a training is the default: on a shared machine two one-thread trainings side by side
-    do more together than one with two threads.
-    """
-
-    slots: int
-    threads: int = 1
-    _workers: list[_Worker] = field(default_factory=list)
-
-    def start(self, key: str, task: Task) -> None:
-        """Give a task to a free worker, starting one if there is none."""
-        for worker in [w for w in self._workers if w.key is None]:
-            try:
-                worker.pipe.send((key, task))
-            except OSError:
-                self._lost(worker)  # it died while it was idle
-            else:
-                worker.key = key
-                return
-        worker = self._hire()
-        worker.key = key
-        worker.pipe.send((key, task))
-
-    def _hire(self) -> _Worker:
-        taken = {worker.cpu for worker in self._workers}
-        slot = next(slot for slot in range(self.slots) if slot not in taken)
-        usable = cores()
-        pinned = [usable[(slot * self.threads + i) % len(usable)] for i in range(self.threads)]
-        ours, theirs = socket.socketpair()
-        env = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OMP_NUM_THREADS": str(self.threads),
-        }
-        command = [sys.executable, "-m", "search.worker", str(theirs.fileno()), ",".join(map(str, pinned))]
-        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=env, start_new_session=True)
-        theirs.close()
-        worker = _Worker(process, Connection(ours.detach()), slot)
-        self._workers.append(worker)
-        return worker
-
-    def events(self, timeout: float) -> list[Event]:
-        """Return what the workers have said; a worker that is gone is replaced when next needed."""
-        found = []
-        for pipe in wait([worker.pipe for worker in self._workers], timeout):
-            worker = next(w for w in self._workers if w.pipe is pipe)
-            try:
-                event = Event(*worker.pipe.recv())
-            except (EOFError, OSError):
-                event = self._lost(worker)
-            if event.kind in ("done", "stopped", "refused", "lost"):
-                worker.key = None
-            if event.key:
-                found.append(event)
-        return found
-
-    def _lost(self, worker: _Worker) -> Event:
-        self._workers.remove(worker)
-        worker.pipe.close()
-        code = worker.process.wait()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Event(worker.key or "", "lost", f"its process ended with {how}")
-
-    def answer(self, key: str, go_on: bool) -> None:
-        """Tell the worker of that task."""
-        for worker in self._workers:
-            if worker.key == key:
-                try:
-                    worker.pipe.send(go_on)
-                except OSError:
-                    pass  # it died meanwhile; its end shows as an event
-
-    def stop(self) -> None:
-        """Send each worker SIGTERM, which makes it write a checkpoint and stop."""
-        for worker in self._workers:
-            if worker.process.poll() is None:
-                worker.process.terminate()
-
-    def close(self) -> None:
-        """End the workers, by force where they do not leave by themselves within 10 s."""
-        for worker in self._workers:
-            worker.pipe.close()
-        deadline = time.monotonic() + 10
-        for worker in self._workers:
-            try:
-                worker.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
-        self._workers.clear()
-
-
-def make_engine(workers: int, threads: int, note: Callable[[Event], None]) -> Engine:
-    """Return the engine for so many trainings side by side.
+def make_engine(config: EngineConfig, run: Path, note: Callable[[Event], None]) -> Engine:
+    """Return the engine of a settled choice, for trainings in folders below `run`.
 
     `note` hears of steps where trainings run in this process, and events cannot be asked for meanwhile.
+
+    Raises
+    ------
+    InputError
+        Ray is not installed, or no cluster answers.
     """
-    return LocalPool(workers, threads) if workers > 1 else InProcess(threads, note)
+    if config.name == "ray":
+        from search.cluster import Cluster  # ray is an extra, and slow to import
+
+        return Cluster(config, run)
+    if config.name == "local":
+        from search.pool import LocalPool
+
+        return LocalPool(config.workers, config.threads, config.time_limit)
+    return InProcess(config.threads, note)

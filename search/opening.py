@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,21 +14,18 @@ import optuna
 from optuna.pruners import NopPruner
 
 from arch.errors import InputError
-from arch.fuse import runs_as
-from arch.spec import Spec, to_yaml
+from arch.spec import to_yaml
 from search import resume
-from search.data import Data
-from search.hardware import pick_device, pick_execution
 from search.migrate import migrated, outgrown
 from search.objectives import Objectives
 from search.proposing import parameters
-from search.recipe import Recipe
 from search.record import append_line, differing, environment, read_json, write_json, write_text, write_yaml
 from search.rungs import Rungs
 from search.samplers import make_pruner
+from search.storage import open_storage, shown
 
 if TYPE_CHECKING:
-    from search.study import StudyConfig
+    from search.trials import Plan
 
 
 @dataclass(frozen=True)
@@ -48,23 +45,27 @@ class Opened:
     notes: tuple[str, ...]
 
 
-def open_study(
-    config: StudyConfig, base: Spec, recipe: Recipe, data: Data, run: Path, allow: Collection[str]
-) -> Opened:
-    """Open a run directory and its Optuna study, and write down that this start began.
+def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[[], bool] = lambda: False) -> Opened:
+    """Open a run directory and its Optuna study, and write down what it depends on.
+
+    Parameters
+    ----------
+    allow : the keys that may have changed since the last start.
+    give_up : asked while a storage's server is waited for; true ends the wait.
 
     Raises
     ------
     InputError
         Something changed since the last start that may not, or the storage is another's.
     """
-    about = _about(config, data)
+    config, base, recipe, data = plan.config, plan.base, plan.recipe, plan.data
+    about = environment(**config.engine.described(), data=data.fingerprint, split=data.split)
     new = resume.fingerprint(config, base, recipe, data)
     contract = resume.check(run, new, about, allow)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = make_pruner(config.pruner, len(Objectives(config.objective)))
     rungs = pruner if isinstance(pruner, Rungs) else None
-    storage = _storage(config, run)
+    storage = open_storage(config.storage or f"sqlite:///{run / 'study.db'}", give_up=give_up)
     study = optuna.create_study(
         storage=storage,
         study_name=next((c["optuna_study"] for c in reversed(resume.recorded(run))), config.name),
@@ -80,7 +81,7 @@ def open_study(
         resume.record(run, contract, len(study.get_trials(deepcopy=False)), study.study_name)
     study.set_user_attr("fingerprint", new)
     resume.keep(run, new)
-    write_yaml(run / "study.yaml", config.model_dump(mode="json"))
+    write_yaml(run / "study.yaml", config.model_dump(mode="json") | {"storage": shown(config.storage)})
     write_text(run / "base.yaml", to_yaml(base))
     write_json(run / "environment.json", about)
     notes = (*(f"changed, and recorded: {change}" for change in contract.allowed), *contract.warnings)
@@ -104,18 +105,6 @@ def note_end(run: Path, ended: str) -> None:
     """Add to `attempts.jsonl` how this start ended."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     append_line(run / "attempts.jsonl", json.dumps({"time": now, "ended": ended}))
-
-
-def _storage(config: StudyConfig, run: Path) -> str:
-    """Return the study's storage: the one place that says where it is."""
-    return config.storage or f"sqlite:///{run / 'study.db'}"
-
-
-def _about(config: StudyConfig, data: Data) -> dict[str, Any]:
-    engine = config.engine
-    device = pick_device(engine.device)
-    how = {"device": str(device), "execution": runs_as(pick_execution(engine.execution, device), device.type)}
-    return environment(workers=engine.workers, threads=engine.threads, **how, data=data.fingerprint, split=data.split)
 
 
 def _check_storage(study: optuna.Study, run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

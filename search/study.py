@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -13,7 +13,7 @@ from arch.spec import Spec, load
 from arch.strict import load_yaml
 from search.data import DataConfig, load_data
 from search.driver import Driver, Outcome
-from search.hardware import cores, pick_device
+from search.engine import EngineConfig
 from search.objectives import JUDGED, Objective, Objectives
 from search.progress import Silent
 from search.proposing import parameters, points
@@ -29,19 +29,6 @@ _HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
 DEMO = Path(__file__).parent / "demo.yaml"
 
 
-class EngineConfig(BaseModel):
-    """How many trainings side by side, and threads for each; 0 chooses by the number of cores.
-
-    `execution` is that of `search.fit`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    workers: int = Field(0, ge=0, le=1024)
-    threads: int = Field(0, ge=0, le=1024)
-    device: str = "auto"
-    execution: Literal["auto", "plain", "fused", "compiled"] = "auto"
-
-
 class StudyConfig(BaseModel):
     """A study, as its YAML file holds it.
 
@@ -53,7 +40,7 @@ class StudyConfig(BaseModel):
     trials : the total number of finished trials, over all restarts.
     start : what is tried first: names of networks, files with specs, run directories (the best of each), or
         `{run: runs/x, top: 5}`.
-    storage : Optuna's storage URL; empty: SQLite in the run directory.
+    storage : a URL for `search.storage.open_storage`; empty: SQLite in the run directory.
     keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
     """
 
@@ -183,18 +170,12 @@ def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
 
 
 def resolved(config: StudyConfig, recipe: Recipe) -> StudyConfig:
-    """Return the study with every default written out, and workers and threads chosen for this machine."""
-    workers, threads = config.engine.workers, config.engine.threads
-    device = pick_device(config.engine.device)
-    if not workers:
-        workers = 1 if device.type == "cuda" else len(cores())
-    if not threads:
-        threads = 1 if workers > 1 else len(cores())
+    """Return the study with every default written out, and engine, workers and threads chosen for this machine."""
     return config.model_copy(
         update={
             "recipe": recipe.model_dump(),
             "sampler": options_of("sampler", config.sampler),
             "pruner": options_of("pruner", config.pruner),
-            "engine": config.engine.model_copy(update={"workers": workers, "threads": threads}),
+            "engine": config.engine.settled(),
         }
     )

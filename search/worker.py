@@ -7,7 +7,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,8 +22,23 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 _SAY_EVERY = 0.5  # seconds between two notes about the step under way
 
 
+def train(task: Task, reins: Control, goes_on: Callable[[Mapping[str, Any]], bool]) -> tuple[str, str | None]:
+    """Run a task, asking after each epoch whether it goes on; return how it ended and why, as an event says it."""
+    try:
+        epochs = run(task, reins)
+        for epoch in epochs:
+            if not goes_on(epoch.metrics()):
+                reins.prune = True
+                epochs.close()  # type: ignore[attr-defined]
+    except Stopped:
+        return "stopped", None
+    except InputError as error:
+        return "refused", str(error)
+    return "done", None
+
+
 class _Reins(Control):
-    """Tells the driver about steps; a driver that is gone ends the process."""
+    """Tells the driver about steps; where it is gone, the training stops at its checkpoint."""
 
     def __init__(self, pipe: Connection, key: str) -> None:
         super().__init__()
@@ -30,8 +48,15 @@ class _Reins(Control):
         now = time.monotonic()
         if now - self.said > _SAY_EVERY:
             self.said = now
-            self.pipe.send((self.key, "step", (epoch, step, steps)))
+            try:
+                self.pipe.send((self.key, "step", (epoch, step, steps)))
+            except OSError:  # raised here it would be taken for the training's own failure
+                self.stop = True
         return not self.stop
+
+    def goes_on(self, metrics: Mapping[str, Any]) -> bool:
+        self.pipe.send((self.key, "epoch", metrics))
+        return bool(self.pipe.recv())
 
 
 def work(pipe: Connection) -> None:
@@ -53,28 +78,14 @@ def work(pipe: Connection) -> None:
         key, task = pipe.recv()
         reins = _Reins(pipe, key)
         reins.stop = asked_to_stop
-        pipe.send((key, *_train(pipe, key, task, reins)))
-
-
-def _train(pipe: Connection, key: str, task: Task, reins: _Reins) -> tuple[str, str | None]:
-    try:
-        epochs = run(task, reins)
-        for epoch in epochs:
-            pipe.send((key, "epoch", epoch.metrics()))
-            if not pipe.recv():
-                reins.prune = True
-                epochs.close()  # type: ignore[attr-defined]
-    except Stopped:
-        return "stopped", None
-    except InputError as error:
-        return "refused", str(error)
-    return "done", None
+        pipe.send((key, *train(task, reins, reins.goes_on)))
 
 
 def main() -> None:
     """Pin the process and work."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)  # elsewhere the closed pipe does it, a step later
+        Path("/proc/self/oom_score_adj").write_text("500")  # where memory runs out, a training goes, not its driver
     cpus = [int(cpu) for cpu in sys.argv[2].split(",")]
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
+
+
+# What some tests need beyond the Python packages of the extra `test`, and how to find out whether it is here.
+PARTS = {
+    "ray": lambda: importlib.util.find_spec("ray"),
+    "postgres": lambda: importlib.util.find_spec("psycopg") and postgres_programs(),
+}
+
+
+def postgres_programs() -> Path | None:
+    """The folder of PostgreSQL's programs: on the path, or where Debian puts them, newest first."""
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    folders = Path("/usr/lib/postgresql").glob("[0-9]*/bin/initdb")
+    return max((path.parent for path in folders), key=lambda path: int(path.parent.name), default=None)
+
+
+def needs(part: str) -> None:
+    """Skip the test aloud where a part is missing; fail it where `INCEPTORY_REQUIRE` (a,b) names that part."""
+    if PARTS[part]():
+        return
+    if part in os.environ.get("INCEPTORY_REQUIRE", "").split(","):
+        pytest.fail(f"{part} is missing, and INCEPTORY_REQUIRE names it", pytrace=False)
+    pytest.skip(f"{part} is missing here; .ci/run installs what the tests can use")
 
 
 @pytest.fixture(scope="session", autouse=True)

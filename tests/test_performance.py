@@ -7,11 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.performance import PAGE, accuracies, gather, page
+from benchmarks.performance import PAGE, RECORDS, accuracies, gather, mean_accuracy, page
+from search.record import read_json
 
 
 def test_the_page_is_made_of_its_records() -> None:
     assert PAGE.read_text() == page()
+
+
+def test_the_readmes_figures_are_the_records() -> None:
+    readme = " ".join((PAGE.parents[2] / "README.md").read_text().split())
+    records = read_json(RECORDS / "accuracy.json")
+    ours = [r for r in records if (r["network"], r["recipe"], r["epochs"]) == ("googlenet_cifar_small", "muon", 20)]
+    values = [100 * record["test_accuracy"] for record in ours]
+    assert f"mean of {len(values)} random seeds ({min(values):.2f} to {max(values):.2f})" in readme
+    for network in ("googlenet_cifar_small", "googlenet_bn_cifar32"):
+        for recipe in ("muon", "tutorial_000"):
+            assert f"{mean_accuracy(records, network, recipe):.2f} %" in readme
+    row = next(
+        row
+        for row in read_json(RECORDS / "throughput_googlenet_cifar_small.json")["rows"]
+        if row["contestant"] == "inceptory" and row["way"].startswith("two processes")
+    )
+    assert f"{row['training']['ratio']:.1f} times" in readme
 
 
 def test_accuracies_by_hand() -> None:

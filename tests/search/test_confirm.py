@@ -235,6 +235,7 @@ class _Dying:
     """An engine whose trainings' processes die."""
 
     slots = 2
+    attempts = 3
 
     def __init__(self) -> None:
         self.begun: list[str] = []

@@ -1,0 +1,69 @@
+"""How much memory is free here, and how much a process holds. Bytes; Linux only, elsewhere nothing is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Control groups by their entry in /proc/self/cgroup, version 2 and 1: where they lie, and their files for the
+# limit, the use, and pages of files that can be given up.
+_FILES = {
+    "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    "memory": (
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+}
+
+
+def free_memory() -> int | None:
+    """Return what new processes can have without pushing out others: the machine's, or the container's if less."""
+    machine = _fields(Path("/proc/meminfo")).get("MemAvailable")
+    if machine is None:
+        return None
+    return min([1024 * machine, *_left_in_groups()])
+
+
+def resident(pid: int) -> int:
+    """Return the memory that a process holds now; 0 where it is gone."""
+    return 1024 * _fields(Path(f"/proc/{pid}/status")).get("VmRSS", 0)
+
+
+def peak(pid: int) -> int:
+    """Return the most memory that a process has held; 0 where it is gone."""
+    return 1024 * _fields(Path(f"/proc/{pid}/status")).get("VmHWM", 0)
+
+
+def _left_in_groups() -> list[int]:
+    """Return what is left in each control group around this process that has a limit.
+
+    Pages of files that nobody has used lately count as free, as they do in MemAvailable.
+    """
+    try:
+        lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return []
+    left = []
+    for _, controllers, path in lines:
+        if controllers not in _FILES:
+            continue
+        top, limit, used, idle = _FILES[controllers]
+        group = top / path.lstrip("/")
+        for folder in [group, *group.parents][: len(group.parts) - len(top.parts) + 1]:
+            try:  # within a container the outer folders of the path are not there, and its own is the top
+                allowed, taken = ((folder / name).read_text().strip() for name in (limit, used))
+            except OSError:
+                continue
+            if allowed != "max":
+                left.append(int(allowed) - int(taken) + _fields(folder / "memory.stat").get(idle, 0))
+    return left
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Return the lines `name: number ...` or `name number` of one of the system's files."""
+    try:
+        lines = [line.replace(":", " ").split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
