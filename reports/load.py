@@ -15,8 +15,19 @@ from arch.errors import InputError
 from arch.spec import Spec, to_yaml
 from arch.spec import load as load_spec
 from arch.strict import load_yaml
-from search.objectives import Losses, Objectives, best_first, front
-from search.record import read_json, read_lines, trial_folder, write_json, write_lines, write_text, write_yaml
+from search.record import (
+    Losses,
+    Objectives,
+    best_first,
+    front,
+    read_json,
+    read_lines,
+    trial_folder,
+    write_json,
+    write_lines,
+    write_text,
+    write_yaml,
+)
 
 BASE = "base"
 _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy")

@@ -57,9 +57,7 @@ class Driver:
 
     def _open(self) -> None:
         plan = self.plan
-        opened = open_study(
-            plan.config, plan.base, plan.recipe, plan.data, self.run, self.allow, give_up=lambda: bool(self.caught)
-        )
+        opened = open_study(plan, self.run, self.allow, give_up=lambda: bool(self.caught))
         self.trials = Trials(plan, opened, self.run, self.show)
         note_start(self.run, self.trials.finished, self.trials.asked)
         self.show.begin(self.config.name, self.config.trials, self.trials.finished)

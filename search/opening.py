@@ -14,20 +14,18 @@ import optuna
 from optuna.pruners import NopPruner
 
 from arch.errors import InputError
-from arch.spec import Spec, to_yaml
+from arch.spec import to_yaml
 from search import resume
-from search.data import Data
 from search.migrate import migrated, outgrown
 from search.objectives import Objectives
 from search.proposing import parameters
-from search.recipe import Recipe
 from search.record import append_line, differing, environment, read_json, write_json, write_text, write_yaml
 from search.rungs import Rungs
 from search.samplers import make_pruner
 from search.storage import open_storage, shown
 
 if TYPE_CHECKING:
-    from search.study import StudyConfig
+    from search.trials import Plan
 
 
 @dataclass(frozen=True)
@@ -47,25 +45,21 @@ class Opened:
     notes: tuple[str, ...]
 
 
-def open_study(
-    config: StudyConfig,
-    base: Spec,
-    recipe: Recipe,
-    data: Data,
-    run: Path,
-    allow: Collection[str],
-    give_up: Callable[[], bool] = lambda: False,
-) -> Opened:
-    """Open a run directory and its Optuna study, and write down that this start began.
+def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[[], bool] = lambda: False) -> Opened:
+    """Open a run directory and its Optuna study, and write down what it depends on.
 
-    `give_up` says when not to wait for a storage any longer that has gone away.
+    Parameters
+    ----------
+    allow : the keys that may have changed since the last start.
+    give_up : asked while a storage's server is waited for; true ends the wait.
 
     Raises
     ------
     InputError
         Something changed since the last start that may not, or the storage is another's.
     """
-    about = _about(config, data)
+    config, base, recipe, data = plan.config, plan.base, plan.recipe, plan.data
+    about = environment(**config.engine.described(), data=data.fingerprint, split=data.split)
     new = resume.fingerprint(config, base, recipe, data)
     contract = resume.check(run, new, about, allow)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -111,10 +105,6 @@ def note_end(run: Path, ended: str) -> None:
     """Add to `attempts.jsonl` how this start ended."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     append_line(run / "attempts.jsonl", json.dumps({"time": now, "ended": ended}))
-
-
-def _about(config: StudyConfig, data: Data) -> dict[str, Any]:
-    return environment(**config.engine.described(), data=data.fingerprint, split=data.split)
 
 
 def _check_storage(study: optuna.Study, run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

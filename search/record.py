@@ -5,6 +5,7 @@
       environment.json    versions, device, threads, git commit
       study.db            Optuna's storage (the default; any storage URL serves)
       attempts.jsonl      one line for each start of the driver
+      changes.jsonl       what was changed between two starts and allowed by name; base.1/ ... a base before that
       trials/00017/       spec.yaml  recipe.yaml  metrics.jsonl  result.json  checkpoint.pt | weights.safetensors
       confirm/            plan.json, and a folder a network with a folder a seed in it, of the same shape
       report/
@@ -31,7 +32,12 @@ import yaml
 
 from arch.errors import InputError
 from arch.strict import load_yaml
-from search.objectives import Objectives, front
+
+# what `objective` in study.yaml means is part of the contract
+from search.objectives import Losses as Losses
+from search.objectives import Objectives as Objectives
+from search.objectives import best_first as best_first
+from search.objectives import front as front
 
 _PART = ".inceptory-part"  # the ending of files that are still being written
 

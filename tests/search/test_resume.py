@@ -9,10 +9,15 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 from optuna.storages._cached_storage import _CachedStorage
 from sqlalchemy import Engine, event
+from typer.testing import CliRunner
 
 import arch
+import reports
+from inceptory import app
+from reports.page import report
 from search.record import read_json, read_lines, results, status
 from search.study import run_study
 from tests.conftest import study
@@ -229,3 +234,18 @@ class Notes:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_: None
+
+
+def test_an_allowed_change_at_the_command_line_is_shown_by_status_and_report(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(trials=1)))
+    run, runner = str(tmp_path / "run"), CliRunner()
+    command = ["search", str(tmp_path / "study.yaml"), "--run", run]
+    assert runner.invoke(app, command).exit_code == 0
+    changed = [*command, "--set", "study.max_macs=99000000", "--trials", "2"]
+    assert isinstance(runner.invoke(app, changed).exception, arch.InputError)
+    assert runner.invoke(app, [*changed, "--allow-change", "max_macs"]).exit_code == 0
+    shown = runner.invoke(app, ["status", run]).stdout
+    assert "before trial 1: max_macs was 0 and is 99000000" in shown
+    assert json.loads(runner.invoke(app, ["status", run, "--format", "json"]).stdout)[0]["changed"] == 1
+    assert "max_macs was 0 and is 99000000" in report(tmp_path / "run").read_text()
+    assert reports.load(tmp_path / "run" / "report").changes == read_lines(tmp_path / "run" / "changes.jsonl")
