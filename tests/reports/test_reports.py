@@ -127,11 +127,10 @@ def test_there_are_committed_results() -> None:
 
 
 def test_the_figures_in_the_texts_are_those_of_the_records() -> None:
-    """What README.md and docs/results/README.md say, against docs/results."""
-    readme, results = (RESULTS.parents[1] / "README.md").read_text(), (RESULTS / "README.md").read_text()
+    """What docs/results/README.md says, against the records beside it."""
+    results = (RESULTS / "README.md").read_text()
     for name in ("googlenet_cifar_small", "googlenet_bn_cifar32"):
         (row,) = reports.load(RESULTS / name).trials.to_dict("records")
-        assert f"{100 * row['test_accuracy']:.1f} %" in readme
         for text in (
             f"{row['macs']:,}",
             f"{row['params']:,}",
