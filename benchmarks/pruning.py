@@ -8,7 +8,7 @@ Beside it stand, at about the same number of epochs: pruning at random (each run
 pruner did in that order), successive halving without regard to cost, and the pruner by held-out accuracy.
 
     python -m benchmarks.pruning            # prints, and writes docs/results/performance/pruning.json
-    python -m benchmarks.pruning choose     # options by one half of the networks, judged on the other half
+    python -m benchmarks.pruning choose     # options, by other orders than those of the comparison
 """
 
 from __future__ import annotations
@@ -179,8 +179,12 @@ def compared(curves: Sequence[Curve], seeds: Iterable[int] = ORDERS) -> dict[str
     }
 
 
-def choose(curves: Sequence[Curve]) -> list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
-    """Return options, best first on the even-numbered networks, with both halves' results."""
+def choose(curves: Sequence[Curve]) -> list[tuple[dict[str, Any], dict[str, dict[str, Any]]]]:
+    """Return options that need at most half of the epochs, best first by orders that nothing else is judged on.
+
+    With each come its results on these orders, on those of the comparison, and on either half of the networks
+    (few networks prune little, for there is nobody to compare with: their epochs are no target).
+    """
     even, odd = ([curve for curve in curves if curve.number % 2 == half] for half in (0, 1))
     grid: dict[str, Sequence[Any]] = {
         "first": (1, 2),
@@ -192,15 +196,20 @@ def choose(curves: Sequence[Curve]) -> list[tuple[dict[str, Any], dict[str, Any]
     found = []
     for values in itertools.product(*grid.values()):
         options = dict(zip(grid, values, strict=True))
-        halves = [
-            judged(half, [replay(order, Rungs(**options)) for order in orders(half, _ORDERS_TO_CHOOSE_BY)])
-            for half in (even, odd)
-        ]
-        if halves[0]["epochs"]["median"] <= _HALF:
-            found.append((options, *halves))
-    return sorted(
-        found, key=lambda f: (-f[1]["within_1_percent"], -f[1]["hypervolume"]["worst"], f[1]["epochs"]["median"])
-    )
+
+        def on(networks: Sequence[Curve], seeds: Iterable[int], options: dict[str, Any] = options) -> dict[str, Any]:
+            return judged(networks, [replay(order, Rungs(**options)) for order in orders(networks, seeds)])
+
+        chosen = on(curves, _ORDERS_TO_CHOOSE_BY)
+        if chosen["epochs"]["median"] <= _HALF:
+            others = {"judged on": on(curves, ORDERS), "even half": on(even, ORDERS), "odd half": on(odd, ORDERS)}
+            found.append((options, {"chosen on": chosen} | others))
+
+    def merit(entry: tuple[dict[str, Any], dict[str, dict[str, Any]]]) -> tuple[float, ...]:
+        result = entry[1]["chosen on"]
+        return -result["within_1_percent"], -result["hypervolume"]["worst"], result["epochs"]["median"]
+
+    return sorted(found, key=merit)
 
 
 def line(name: str, result: dict[str, Any]) -> str:
@@ -222,10 +231,10 @@ def main() -> None:
     options = parser.parse_args()
     curves = read_curves(options.curves)
     if options.what == "choose":
-        for chosen, even, odd in choose(curves)[:10]:
+        for chosen, found in choose(curves)[:10]:
             print(chosen)
-            print(line("  chosen on", even))
-            print(line("  judged on", odd))
+            for name, result in found.items():
+                print(line(f"  {name}", result))
         return
     results = compared(curves)
     about = {
