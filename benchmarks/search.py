@@ -29,6 +29,8 @@ import arch
 import search.driver
 from search.engine import Event
 from search.record import environment, status, trial_folder, write_json, write_text
+from search.samplers import make_sampler
+from search.storage import open_storage
 from search.study import run_study
 from search.trial import Task
 
@@ -48,7 +50,7 @@ STUDY: dict[str, Any] = {
 class AtOnce:
     """An engine whose trainings are done as soon as they are begun; their accuracy follows from the spec's id."""
 
-    slots = 1
+    slots, attempts = 1, 1
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -59,9 +61,12 @@ class AtOnce:
         value = int(spec.id, 16) % 10_000 / 10_000
         costs = arch.cost(spec)
         result = {"state": "complete", **task.about, "val_accuracy": value, "val_loss": 1 - value, "epochs": 1}
-        write_json(
-            Path(task.folder) / "result.json", result | {"spec_id": spec.id, "macs": costs.macs, "params": costs.params}
-        )
+        figures = {"spec_id": spec.id, "macs": costs.macs, "params": costs.params}
+        folder = Path(task.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result.json").write_text(
+            json.dumps(result | figures)
+        )  # the training's write, so not with the driver's care
         self.done.append(key)
 
     def events(self, timeout: float) -> list[Event]:
@@ -106,9 +111,10 @@ def timed_optuna(study: optuna.Study, asked: dict[str, BaseDistribution], count:
 
 def storages(folder: Path, postgres: str) -> dict[str, Callable[[str], str]]:
     """Return for each kind of storage a function from a name to a URL."""
-    known: dict[str, Callable[[str], str]] = {"sqlite": lambda name: f"sqlite:///{folder / name}.db"}
-    if hasattr(search, "storage"):
-        known["journal"] = lambda name: f"journal:///{folder / name}.log"
+    known: dict[str, Callable[[str], str]] = {
+        "sqlite": lambda name: f"sqlite:///{folder / name}.db",
+        "journal": lambda name: f"journal://{folder / name}.log",
+    }
     if postgres:
         known["postgresql"] = lambda _: postgres
     return known
@@ -129,12 +135,12 @@ def compare(sampler: str, url: Callable[[str], str], before: int, count: int, fo
     name = f"{sampler}-{before}"
     run = folder / name
     ours = timed_driver(run, STUDY | {"sampler": {"name": sampler}, "storage": url(name), "name": name}, before, count)
-    study = optuna.load_study(study_name=name, storage=url(name))
+    study = optuna.load_study(study_name=name, storage=open_storage(url(name)))
     asked = next(t for t in study.trials if t.state == TrialState.COMPLETE).distributions
     alone = optuna.create_study(
-        storage=url(f"{name}-alone"),
+        storage=open_storage(url(f"{name}-alone")),
         study_name=f"{name}-alone",
-        sampler=search.driver.make_sampler({"name": sampler}, 0, 0),
+        sampler=make_sampler({"name": sampler}, 0, 0),
     )
     filled(alone, asked, before)
     theirs = timed_optuna(alone, asked, count)
@@ -178,7 +184,7 @@ def main() -> None:
         for kind, url in storages(folder, options.postgres).items():
             for sampler in options.samplers.split(","):
                 for before in map(int, options.before.split(",")):
-                    rows.append({"storage": kind} | compare(sampler, url, before, options.count, folder))
+                    rows.append({"storage": kind} | compare(sampler, url, before, options.count, folder / kind))
                     print(rows[-1], flush=True)
     if options.to:
         write_json(options.to, {"rows": rows, "count": options.count, "environment": environment(threads=1)})

@@ -29,8 +29,9 @@ from search.warm import Start, enqueue
 if TYPE_CHECKING:
     from search.study import StudyConfig
 
-# What Optuna hears of a result beside its values. A pruned trial's last epoch is a value that it at least reached.
-_TOLD = ("key", "macs", "params", "spec_id", "duplicate_of", "reason")
+# What Optuna hears of a result beside its values; little, for each is a commit of its storage, and the run directory
+# holds everything. A pruned trial's last epoch is a value that it at least reached.
+_TOLD = ("macs", "spec_id", "duplicate_of", "reason")
 _CENSORED = ("epochs", "val_accuracy", "val_loss")
 
 
@@ -250,7 +251,8 @@ class Trials:
         for name in _TOLD if result["state"] != "pruned" else _TOLD + _CENSORED:
             if result.get(name) is not None:
                 trial.set_user_attr(name, result[name])
-        trial.set_user_attr("outcome", result["state"])
+        if result["state"] == "infeasible":  # pruned, as Optuna sees it
+            trial.set_user_attr("outcome", result["state"])
         values = self.objectives.values(result)
         if values is not None:
             self.study.tell(trial.number, values)
