@@ -26,7 +26,6 @@ from benchmarks.throughput import BATCH, RECIPE, PilItems, load_images, loss_of,
 from search.data import Data
 from search.order import training_batches
 from search.record import environment
-from search.training import Control, Stopped
 
 Steps = Callable[[int], None]
 
@@ -54,35 +53,12 @@ def loop(name: str, data: Data, device: torch.device, tuned: bool) -> Steps:
     return steps
 
 
-class Most(Control):
-    """Lets a training run for so many steps."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.left = steps
-
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
-        """Count a step down."""
-        self.left -= 1
-        return self.left > 0
-
-
 def ours(name: str, data: Data, device: torch.device, execution: str) -> Steps:
     """Return a function that trains for some steps with `search.fit`; each call sets the training up anew."""
 
     def steps(count: int) -> None:
-        try:
-            for _ in search.fit(
-                arch.load(name),
-                data,
-                RECIPE,
-                on="everything",
-                device=str(device),
-                execution=execution,
-                control=Most(count),
-            ):
-                pass
-        except Stopped:
+        recipe = search.load_recipe(RECIPE, {"max_steps": count})
+        for _ in search.fit(arch.load(name), data, recipe, on="everything", device=str(device), execution=execution):
             pass
 
     return steps

@@ -31,6 +31,7 @@ _KEPT = (
     "epochs",
     "train_images",
     "execution",
+    "precision",
     "test_accuracy",
     "seconds",
     "images_per_second",
@@ -46,11 +47,9 @@ def gather(runs: list[Path]) -> list[dict[str, Any]]:
         if result["state"] != "complete" or "test_accuracy" not in result:
             raise SystemExit(f"{run}: no finished training with its test accuracy; run it with --test to its end.")
         about = read_json(run / "environment.json")
-        recipe = (run / "recipe.yaml").read_text()
-        precision = "fp32" if "precision: fp32" in recipe else "bf16"
         found.append(
             {key: result[key] for key in _KEPT}
-            | {"precision": precision, "threads": about["threads"]}
+            | {"threads": about["threads"]}
             | {key: about[key] for key in ("commit", "processor", "time")}
         )
     return found

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.curves import RESULTS as CURVES
+from reports.learnt import hypervolume
 from search.record import write_json
 from search.rungs import Rungs
 
@@ -85,14 +86,9 @@ def read_curves(path: Path = CURVES / "curves.csv") -> list[Curve]:
     return found
 
 
-def hypervolume(curves: Iterable[Curve], accuracy: float, macs: float) -> float:
+def dominated(curves: Iterable[Curve], accuracy: float, macs: float) -> float:
     """Return the area that networks dominate, up to a reference point of low accuracy and many MACs."""
-    area, best = 0.0, accuracy
-    for curve in sorted(curves, key=lambda curve: curve.macs):
-        gained = max(0.0, curve.held_out[-1] - best)
-        area += gained * max(0.0, macs - curve.macs)
-        best += gained
-    return area
+    return hypervolume([(curve.held_out[-1], curve.macs) for curve in curves], (accuracy, macs))
 
 
 @dataclass(frozen=True)
@@ -139,8 +135,8 @@ def judged(curves: Sequence[Curve], replays: Sequence[Replay]) -> dict[str, Any]
     every = sum(len(curve.held_out) for curve in curves)
 
     def parts(accuracy: float) -> list[float]:
-        whole = hypervolume(curves, accuracy, dearest)
-        return [round(hypervolume(r.finished, accuracy, dearest) / whole, 5) for r in replays]
+        whole = dominated(curves, accuracy, dearest)
+        return [round(dominated(r.finished, accuracy, dearest) / whole, 5) for r in replays]
 
     volumes, strict = parts(CHANCE), parts(min(curve.held_out[-1] for curve in curves))
     epochs = [round(r.epochs / every, 4) for r in replays]

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from reports.load import BASE, Confirmation, Run
+from reports.load import Confirmation, Run
 from reports.stats import MIN_PAIRS, Compared, compare, mean_std, sign_flip_floor, t_interval
 from reports.table import Format, Table, decimals, whole
+from search.record import BASE
 
 _HELD_OUT, _MEAN = "held-out, in the search (%)", "test, mean (%)"
 _DIFFERENCE = "difference to the base (points)"

@@ -24,10 +24,10 @@ from reports.learnt import (
     same_cost,
     whose,
 )
-from reports.load import BASE, Confirmation, Run
+from reports.load import Confirmation, Run
 from reports.protocol import label, protocol
 from reports.table import Table
-from search.record import replace_file
+from search.record import BASE, replace_file
 
 # Okabe and Ito's palette, told apart by colour-blind readers.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"

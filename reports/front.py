@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.load import BASE, Run
+from reports.load import Run
 from reports.protocol import protocol
 from reports.table import Format, Table, decimals, percent, whole
+from search.record import BASE
 
 _SHOWN: dict[str, tuple[str, Format]] = {
     "val_accuracy": ("held-out accuracy (%)", percent),

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from reports.load import BASE, Run
+from reports.load import Run
 from reports.protocol import label, protocol
 from reports.stats import bootstrap_interval, edf_band, spearman
 from reports.table import Format, Table, decimals, whole
+from search.record import BASE
 
 _LEAST = 4  # finished trials below which nothing is said of a study
 _SAME_COST = 0.02  # where all MACs are this close, cost is no second objective

@@ -16,6 +16,7 @@ from arch.spec import Spec, to_yaml
 from arch.spec import load as load_spec
 from arch.strict import load_yaml
 from search.record import (
+    BASE,
     Losses,
     Objectives,
     best_first,
@@ -29,7 +30,6 @@ from search.record import (
     write_yaml,
 )
 
-BASE = "base"
 _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy")
 
 

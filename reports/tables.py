@@ -9,9 +9,10 @@ import pandas as pd
 from arch.cost import cost
 from reports.confirmation import confirmation_tables
 from reports.learnt import learnt_tables
-from reports.load import BASE, Run, splits
+from reports.load import Run, splits
 from reports.protocol import label, protocol, told
 from reports.table import Format, Table, absent, decimals, percent, whole
+from search.record import BASE
 
 
 def summary(run: Run) -> Table:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.objectives import Losses, Objectives, best_first
-from search.record import results, trial_folder
-
-BASE = "base"
+from search.record import BASE, results, trial_folder
 
 
 class Answers:

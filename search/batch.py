@@ -35,8 +35,8 @@ class Outcome:
         return {name: r.get("reason", "") for name, r in self.results.items() if r["state"] == "failed"}
 
 
-def run_tasks(title: str, tasks: Mapping[str, Task], workers: int, threads: int, show: Silent | None = None) -> Outcome:
-    """Run named tasks, as many side by side as there are workers, and return what came of them.
+def run_tasks(title: str, tasks: Mapping[str, Task], engine: EngineConfig, show: Silent | None = None) -> Outcome:
+    """Run named tasks, as many side by side as the engine has room for, and return what came of them.
 
     A task whose folder holds its result is answered from there, a failed one too; one that was stopped goes on
     from its checkpoint. A training whose process dies is started anew from its checkpoint, three times in all, and
@@ -48,7 +48,7 @@ def run_tasks(title: str, tasks: Mapping[str, Task], workers: int, threads: int,
         A folder holds another training than its task, or a task cannot be trained; names it.
     """
     known = {name: result for name, task in tasks.items() if (result := answered(task))}
-    return _Batch(title, tasks, known, workers, threads, show or Silent()).run()
+    return _Batch(title, tasks, known, engine.settled(), show or Silent()).run()
 
 
 @dataclass
@@ -56,8 +56,7 @@ class _Batch:
     title: str
     tasks: Mapping[str, Task]
     results: dict[str, dict[str, Any]]
-    workers: int
-    threads: int
+    config: EngineConfig
     show: Silent
     attempts: dict[str, int] = field(default_factory=dict)  # of the trainings under way
     caught: int = 0
@@ -65,8 +64,7 @@ class _Batch:
     def run(self) -> Outcome:
         self.show.begin(self.title, len(self.tasks), len(self.results))
         waiting = deque(name for name in self.tasks if name not in self.results)
-        engine = EngineConfig(workers=self.workers, threads=self.threads).settled()
-        self.engine = make_engine(engine, Path(), self._handle)
+        self.engine = make_engine(self.config, Path(), self._handle)
         with caught(self._catch):
             try:
                 while self.attempts or (waiting and not self.caught):

@@ -20,24 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from arch.errors import InputError
-from arch.fuse import runs_as
 from arch.spec import load, to_mapping
 from search.answers import ranked
 from search.batch import Outcome, run_tasks
 from search.data import Data, load_data
-from search.hardware import cores, pick_device, pick_execution
+from search.hardware import cores
 from search.lock import locked
 from search.objectives import Objectives
 from search.order import mix
 from search.progress import Silent
 from search.recipe import Recipe, load_recipe
-from search.record import append_line, differing, environment, read_json, trial_folder, write_json
+from search.record import BASE, append_line, differing, environment, read_json, trial_folder, write_json
 from search.space import Candidate
 from search.study import StudyConfig, load_study, resolved
 from search.training import check_fit
 from search.trial import Task, check_test
 
-BASE = "base"
 _SEEDS_FROM = -1  # the stream of seeds that confirmations draw from, apart from those of a search
 
 
@@ -233,15 +231,13 @@ def _plan(
     config: StudyConfig, common: Recipe, data: Data, contenders: Sequence[Contender], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Return all that a confirmation is: what must not change, the seeds, and each network in full."""
-    device = pick_device(config.engine.device)
+    engine = config.engine.described()
     return {
         "study": config.name,
         "fingerprint": {
             "recipe": _values(common),
             "data": data.fingerprint,
-            "threads": config.engine.threads,
-            "device": device.type,
-            "execution": runs_as(pick_execution(config.engine.execution, device), device.type),
+            **{key: engine[key] for key in ("threads", "device", "execution")},
         },
         "data": config.data.model_dump(),
         "recipe": common.model_dump(),
@@ -306,18 +302,11 @@ def _tasks(folder: Path, config: StudyConfig, plan: Mapping[str, Any]) -> dict[s
 
 
 def _run(folder: Path, config: StudyConfig, data: Data, tasks: Mapping[str, Task], show: Silent) -> Outcome:
-    engine, device = config.engine, pick_device(config.engine.device)
-    about = environment(
-        workers=engine.workers,
-        threads=engine.threads,
-        device=str(device),
-        execution=runs_as(pick_execution(engine.execution, device), device.type),
-        data=data.fingerprint,
-    )
+    about = environment(**config.engine.described(), data=data.fingerprint)
     write_json(folder / "environment.json", about)
     started = {key: about[key] for key in ("time", "commit", "versions")} | {"pid": os.getpid(), "asked": len(tasks)}
     append_line(folder / "attempts.jsonl", json.dumps(started))
-    outcome = run_tasks(f"{config.name}, confirmation", tasks, engine.workers, engine.threads, show)
+    outcome = run_tasks(f"{config.name}, confirmation", tasks, config.engine, show)
     ended = "interrupted" if outcome.signal else "complete"
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     append_line(folder / "attempts.jsonl", json.dumps({"time": now, "ended": ended, "finished": len(outcome.results)}))

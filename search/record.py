@@ -39,6 +39,7 @@ from search.objectives import Objectives as Objectives
 from search.objectives import best_first as best_first
 from search.objectives import front as front
 
+BASE = "base"  # the folder of a study's base network, and what its training is called
 _PART = ".inceptory-part"  # the ending of files that are still being written
 
 

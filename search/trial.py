@@ -95,6 +95,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         "recipe": recipe.name,
         **identity(task),
         "execution": _execution(task),
+        "precision": pick_precision(recipe.precision, pick_device(task.device)),
         "params": costs.params,
         "aux_params": costs.aux_params,
         "macs": costs.macs,

@@ -13,14 +13,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from arch.cost import cost
 from arch.spec import Spec, to_mapping, to_yaml
-from search.answers import BASE, Answers, key_of, words
+from search.answers import Answers, key_of, words
 from search.data import Data
 from search.objectives import Objectives
 from search.opening import Opened
 from search.progress import Silent
 from search.proposing import MOST_ENUMERATED, Proposer
 from search.recipe import Recipe
-from search.record import read_json, read_lines, results, trial_folder, write_json, write_text, write_yaml
+from search.record import BASE, read_json, read_lines, results, trial_folder, write_json, write_text, write_yaml
 from search.rungs import Rungs
 from search.space import Candidate, Sampled, decode, enumerate_space
 from search.trial import Task

@@ -24,6 +24,10 @@ def test_the_readmes_figures_are_the_records() -> None:
     for network in ("googlenet_cifar_small", "googlenet_bn_cifar32"):
         for recipe in ("muon", "tutorial_000"):
             assert f"{mean_accuracy(records, network, recipe):.2f} %" in readme
+    first = [r for r in records if (r["network"], r["recipe"], r["epochs"]) == ("googlenet_cifar_small", "muon", 1)]
+    core_seconds = sum(record["seconds"] for record in first) / len(first)
+    reached = mean_accuracy(records, "googlenet_cifar_small", "muon", 1)
+    assert f"one epoch ({reached:.2f} %) takes {core_seconds:.0f} core-seconds" in readme
     row = next(
         row
         for row in read_json(RECORDS / "throughput_googlenet_cifar_small.json")["rows"]

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import search
 from search.record import read_json, results
 from search.study import run_study
 from tests.conftest import needs, study
+from tests.search.driving import start, wait_for
 
 LONG = {"base": "default", "epochs": 12, "batch": 64, "precision": "fp32"}
 SMALL = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
@@ -60,19 +60,6 @@ def config(tmp_path: Path, address: str, **changes: object) -> dict[str, Any]:
     asked = study(recipe=LONG, trials=3, engine={"name": "ray", "address": address, "threads": 1}) | changes
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(asked))
     return asked
-
-
-def start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "inceptory", "search", str(folder / "study.yaml"), "--run", str(folder / "run")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.stdout.read() if process.stdout else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def figures(run: Path) -> dict[object, tuple]:

@@ -21,7 +21,7 @@ import search
 from search.batch import run_tasks
 from search.confirm import fresh_seeds
 from search.data import Data
-from search.engine import Event
+from search.engine import EngineConfig, Event
 from search.progress import Silent
 from search.record import read_json, read_lines
 from search.trial import Task
@@ -223,12 +223,12 @@ def tasks(folder: Path, amount: int, **changes: object) -> dict[str, Task]:
 
 
 def test_a_batch_answers_from_the_record_and_refuses_anothers(tmp_path: Path) -> None:
-    first = run_tasks("batch", tasks(tmp_path, 1), 1, 1)
-    both = run_tasks("batch", tasks(tmp_path, 2), 1, 1)
+    first = run_tasks("batch", tasks(tmp_path, 1), EngineConfig(workers=1, threads=1))
+    both = run_tasks("batch", tasks(tmp_path, 2), EngineConfig(workers=1, threads=1))
     assert list(both.results) == ["run 0", "run 1"]
     assert both.results["run 0"] == first.results["run 0"]
     with pytest.raises(arch.InputError, match=r"holds another training \(recipe_id was"):
-        run_tasks("batch", tasks(tmp_path, 2, lr=0.2), 1, 1)
+        run_tasks("batch", tasks(tmp_path, 2, lr=0.2), EngineConfig(workers=1, threads=1))
 
 
 class _Dying:
@@ -259,11 +259,11 @@ def test_three_attempts_then_failed_by_name_and_the_rest_goes_on(
 ) -> None:
     engine = _Dying()
     monkeypatch.setattr("search.batch.make_engine", lambda *_: engine)
-    outcome = run_tasks("batch", tasks(tmp_path, 2), 2, 1, Silent())
+    outcome = run_tasks("batch", tasks(tmp_path, 2), EngineConfig(workers=2, threads=1), Silent())
     assert sorted(engine.begun) == ["run 0"] * 3 + ["run 1"] * 3
     assert outcome.complete == 0
     assert outcome.failed == dict.fromkeys(["run 0", "run 1"], "its process ended with signal SIGKILL, 3 times")
-    again = run_tasks("batch", tasks(tmp_path, 2), 2, 1)
+    again = run_tasks("batch", tasks(tmp_path, 2), EngineConfig(workers=2, threads=1))
     assert again.failed == outcome.failed
     assert len(engine.begun) == 6
 

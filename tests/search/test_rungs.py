@@ -13,7 +13,7 @@ import pytest
 import arch
 import reports
 from benchmarks import pruning
-from benchmarks.pruning import Curve, hypervolume, replay
+from benchmarks.pruning import Curve, dominated, replay
 from search.record import read_lines, results, status
 from search.rungs import Rungs
 from search.study import run_study
@@ -63,9 +63,9 @@ def test_without_costs_it_is_successive_halving() -> None:
     assert [rungs.prunes(str(number), 1) for number in range(4)] == [False, False, True, True]
 
 
-def test_the_hypervolume_by_hand() -> None:
+def test_the_dominated_by_hand() -> None:
     curves = [Curve(n, macs, (acc,), (acc,)) for n, (macs, acc) in enumerate([(2, 0.3), (4, 0.2), (5, 0.6), (12, 0.9)])]
-    assert hypervolume(curves, 0.1, 10) == pytest.approx(0.2 * 8 + 0.3 * 5)
+    assert dominated(curves, 0.1, 10) == pytest.approx(0.2 * 8 + 0.3 * 5)
 
 
 def test_a_replay_by_hand() -> None:

@@ -7,10 +7,9 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from search.record import results
 from search.storage import open_storage, shown
 from search.study import run_study
 from tests.conftest import needs, postgres_programs, study
+from tests.search.driving import start, wait_for
 
 PASSWORD = "only-for-the-test"
 
@@ -77,19 +77,6 @@ def server() -> Iterator[Server]:
 
 
 LONG = {"base": "default", "epochs": 10, "batch": 64, "precision": "fp32"}
-
-
-def start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "inceptory", "search", str(folder / "study.yaml"), "--run", str(folder / "run")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.stdout.read() if process.stdout else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def figures(run: Path) -> dict[int, tuple]:

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from search.record import read_json, read_lines, results, status
 from search.space import Candidate
 from search.study import run_study
 from tests.conftest import study
+from tests.search.driving import start, wait_for
 
 FIGURES = ("state", "val_accuracy", "val_loss", "train_loss", "key", "macs", "searched", "epochs")
 
@@ -193,20 +193,6 @@ def test_wrong_studies_are_refused(changes: dict, fragments: list[str], tmp_path
     for fragment in fragments:
         assert fragment in str(caught.value)
     assert not (tmp_path / "run").exists()
-
-
-def start(folder: Path, run: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "inceptory", "search", str(folder / "study.yaml"), "--run", str(folder / run)]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
-
-
-def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():  # type: ignore[operator]
-        assert process.poll() is None, process.stdout.read() if process.stdout else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 LONG = {"base": "default", "epochs": 6, "batch": 32, "precision": "fp32"}

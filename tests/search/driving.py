@@ -1,0 +1,26 @@
+"""Drivers as processes of their own: started from the command line, and waited for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def start(folder: Path, run: str = "run") -> subprocess.Popen[str]:
+    """Start the study in the folder's study.yaml."""
+    command = [sys.executable, "-m", "inceptory", "search", str(folder / "study.yaml"), "--run", str(folder / run)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until something has come true, while the process lives."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.stdout.read() if process.stdout else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
