@@ -197,18 +197,18 @@ def test_no_other_command_reaches_the_test_set(tmp_path: Path, monkeypatch: pyte
 def test_only_trainings_that_ask_for_it_open_the_test_set() -> None:
     """In the source: `open_test` is called in one place, and tasks with a test are made by confirm and train alone."""
     callers, makers = set(), set()
-    for path in [*ROOT.glob("search/*.py"), *ROOT.glob("reports/*.py"), ROOT / "inceptory.py"]:
+    for path in [*ROOT.glob("search/*.py"), *ROOT.glob("reports/*.py"), *ROOT.glob("inceptory/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr == "open_test":
-                callers.add(path.name)
+                callers.add(str(path.relative_to(ROOT)))
             if isinstance(node, ast.Attribute) and node.attr == "_test" and path.name != "data.py":
-                callers.add(path.name)
+                callers.add(str(path.relative_to(ROOT)))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Task":
                 given = {word.arg for word in node.keywords}
                 if "test" in given or len(node.args) > 6 or None in given:
-                    makers.add(path.name)
-    assert callers == {"trial.py"}
-    assert makers == {"confirm.py", "inceptory.py"}
+                    makers.add(str(path.relative_to(ROOT)))
+    assert callers == {"search/trial.py"}
+    assert makers == {"search/confirm.py", "inceptory/training.py"}
 
 
 # Side by side, killed, stopped

@@ -1,0 +1,5 @@
+"""`python -m inceptory`."""
+
+from inceptory.app import main
+
+main()

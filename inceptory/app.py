@@ -1,0 +1,32 @@
+"""The application that commands register with, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from arch.errors import InputError
+from inceptory.printing import err
+
+app = typer.Typer(
+    help="Explore the Inception family: specs, exact costs, studies on CIFAR-10, reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command line: 0 well, 1 failed, 2 wrong input, 130 and 143 interrupted."""
+    try:
+        app()
+    except InputError as error:
+        err.print(f"inceptory: {error}", markup=False, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (RuntimeError, OSError) as error:
+        err.print(f"inceptory: {error}", markup=False, highlight=False)
+        sys.exit(1)

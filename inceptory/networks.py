@@ -1,0 +1,338 @@
+"""Commands about networks: what there is, what it costs, how it looks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import arch
+from arch.cost import NetworkCost
+from arch.dead import warning
+from arch.diff import SAME, described, differences, sized
+from arch.errors import InputError, near
+from arch.ledger import Line
+from arch.measure import NetworkMeasures
+from arch.registry import BLOCKS, HEADS
+from arch.spec import FINAL
+from inceptory.app import app
+from inceptory.options import ClassesOption, Format, FormatOption, InputOption, ShowFormat, network_of
+from inceptory.printing import check_folder, err, print_rows, say
+
+
+class Layout(StrEnum):
+    """How the ledger is laid out."""
+
+    lines = "lines"
+    paper = "paper"
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="networks, blocks, heads, recipes or datasets")] = "networks",
+    pattern: Annotated[str, typer.Argument(help="a wildcard, such as 'inception*'")] = "*",
+    format: FormatOption = Format.table,
+) -> None:
+    """List what there is."""
+    kinds = ("networks", "blocks", "heads", "recipes", "datasets")
+    if kind == "networks":
+        rows = [_network_line(arch.load(name)) for name in arch.list_networks(pattern)]
+    elif kind in ("blocks", "heads"):
+        registry = BLOCKS if kind == "blocks" else HEADS
+        found = [registry.get(name) for name in registry.names(pattern)]
+        rows = [{"name": d.name, "arguments": ", ".join(d.parameters), "what": d.summary} for d in found]
+    elif kind == "recipes":
+        from search.recipe import list_recipes, load_recipe
+
+        recipes = [load_recipe(name) for name in list_recipes(pattern)]
+        rows = [
+            {
+                "name": r.name,
+                "optimizer": r.optimizer,
+                "lr": r.lr,
+                "schedule": r.schedule,
+                "batch": r.batch,
+                "epochs": r.epochs,
+                "source": r.source,
+            }
+            for r in recipes
+        ]
+    elif kind == "datasets":
+        from fnmatch import fnmatch
+
+        from search.sources import DATASETS
+
+        rows = [{"name": name, "what": what} for name, what in DATASETS.items() if fnmatch(name, pattern)]
+    else:
+        raise InputError(f"'{kind}' cannot be listed.{near(kind, kinds)} Choose from {', '.join(kinds)}.")
+    if not rows and format is not Format.json:
+        err.print(f"nothing among the {kind} matches '{pattern}'", markup=False)
+        return
+    print_rows(rows, format)
+
+
+def _network_line(spec: arch.Spec) -> dict[str, Any]:
+    total = arch.cost(spec)
+    return {
+        "name": spec.name,
+        "input": _shape(spec.input),
+        "params": total.params,
+        "aux_params": total.aux_params,
+        "macs": total.macs,
+        "source": spec.source,
+    }
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+@app.command()
+def show(
+    network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
+    format: Annotated[ShowFormat, typer.Option("--format", help="yaml prints the network's file.")] = ShowFormat.table,
+    input: InputOption = None,
+    classes: ClassesOption = None,
+) -> None:
+    """Show a network row by row, with shapes, costs and what is wrong with it."""
+    spec = network_of(network, input, classes)
+    if format is ShowFormat.yaml:
+        print(arch.to_yaml(spec), end="")
+        return
+    if format is ShowFormat.latex:
+        from reports.architecture import architecture_table
+
+        print(architecture_table(spec), end="")
+        return
+    total, measures = arch.cost(spec), arch.measure(spec)
+    note = f"{spec.note}\n" if spec.note else ""
+    title = (
+        f"{spec.name}, {spec.source}\n{note}input {_shape(spec.input)}, {spec.classes} classes; without auxiliary heads "
+        f"{total.params:,} parameters and {total.macs:,} MACs; heads {total.aux_params:,} and {total.aux_macs:,}\n"
+        f"{measures.depth} layers deep; receptive field {sized(measures.receptive_field)}; "
+        f"peak activation memory {_mib(measures.peak_memory):.4g} MiB (batch 1, float32)\n"
+    )
+    print_rows(_show_rows(spec, total, measures), Format(format.value), title, fold=True)
+    if found := warning({row.name: row.dead for row in measures.rows}, total.params):
+        say(f"\n{found}") if format is ShowFormat.table else err.print(found, markup=False, highlight=False)
+
+
+def _show_rows(spec: arch.Spec, total: NetworkCost, measures: NetworkMeasures) -> list[dict[str, Any]]:
+    args = [row.args for row in spec.rows] + [spec.heads[name].args for name in (FINAL, *spec.aux_rows)]
+    names = [row.name for row in total.rows] + [f"aux {row.name}" for row in total.aux]
+    parts = zip(names, args, (*total.rows, *total.aux), (*measures.rows, *measures.aux), strict=True)
+    return [
+        {
+            "row": name,
+            "block": row.block,
+            "arguments": described(given),
+            "output": _shape(row.output),
+            "depth": found.depth,
+            "receptive_field": sized(found.field.size if found.field else None),
+            "params": row.params,
+            "MACs": row.macs,
+            "dead_weights": found.dead_weights,
+        }
+        for name, given, row, found in parts
+    ]
+
+
+def _mib(amount: int) -> float:
+    return amount / 2**20
+
+
+@app.command()
+def count(
+    networks: Annotated[list[str], typer.Argument(help="names, wildcards or YAML files")],
+    check: Annotated[bool, typer.Option("--check", help="Let fvcore and torch count the built network too.")] = False,
+    input: InputOption = None,
+    classes: ClassesOption = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Count parameters, MACs, activations and more from the spec."""
+    names = [name for given in networks for name in (arch.list_networks(given) if "*" in given else [given])]
+    if not names:
+        raise InputError(f"no network matches {', '.join(networks)}; `inceptory list networks` names all.")
+    specs = [network_of(name, input, classes) for name in names]
+    rows = [_count_row(spec, detailed=format is Format.json) for spec in specs]
+    wrong = []
+    if check:
+        from arch.judge import check as judge
+
+        for spec, row in zip(specs, rows, strict=True):
+            differing = [v for v in judge(spec) if not v.agrees]
+            row["fvcore"] = "agrees" if not differing else "DIFFERS"
+            wrong += [f"{spec.name}: {v.quantity} {v.ours:,} from the spec, {v.judged:,} counted" for v in differing]
+    print_rows(rows, format, fold=True)
+    if wrong:
+        err.print("\n".join(wrong), markup=False)
+        raise typer.Exit(1)
+
+
+def _count_row(spec: arch.Spec, detailed: bool) -> dict[str, Any]:
+    total, measures = arch.cost(spec), arch.measure(spec)
+    field = measures.receptive_field
+    row: dict[str, Any] = {
+        "network": spec.name,
+        "input": list(spec.input) if detailed else _shape(spec.input),
+        "params": total.params,
+        "aux_params": total.aux_params,
+        "macs": total.macs,
+        "aux_macs": total.aux_macs,
+        "activations": total.activations,
+        "dead_weights": measures.dead_weights,
+        "depth": measures.depth,
+        "receptive_field": field if detailed else sized(field),
+    }
+    if not detailed:
+        return row | {"peak_memory_MiB": _mib(measures.peak_memory)}
+    rows = [
+        {"name": r.name, "block": r.block, "output": list(r.output), "params": r.params, "macs": r.macs}
+        for r in total.rows
+    ]
+    return row | {"peak_memory_bytes": measures.peak_memory, "rows": rows}
+
+
+@app.command()
+def diff(a: str, b: str, format: FormatOption = Format.table) -> None:
+    """Set two networks side by side, row by row, with the change in every quantity."""
+    first, second = arch.load(a), arch.load(b)
+    if first.name == second.name:
+        first, second = replace(first, name=a), replace(second, name=b if a != b else f"{b} (2)")
+    lines = differences(first, second)
+    if format is not Format.table:
+        print_rows(lines, format)
+        return
+    first_keys = ("row", first.name, second.name, "params", "MACs")
+    print_rows([{key: line[key] for key in first_keys} for line in lines], format, f"{first.name} and {second.name}\n")
+    others = [key for key in lines[0] if key not in first_keys]
+    moved = [key for key in others if any(_changes(line[key]) for line in lines)]
+    if moved:
+        chosen = [line for line in lines if any(_changes(line[key]) for key in moved)]
+        print_rows(
+            [{key: line[key] for key in ("row", *moved)} for line in chosen], format, "\nwhat else changes, by row\n"
+        )
+    if still := [key for key in others if key not in moved]:
+        say(f"\nthe same in every row: {', '.join(still)}")
+
+
+def _changes(value: Any) -> bool:
+    return value not in (0, None, SAME)
+
+
+@app.command()
+def gallery(to: Annotated[Path, typer.Argument(help="the folder of the page")] = Path("docs")) -> None:
+    """Write the page of all networks, with drawings of the main blocks."""
+    from reports.gallery import gallery as write_gallery
+
+    check_folder(to)
+    say(str(write_gallery(to)))
+
+
+@app.command()
+def convert(
+    network: Annotated[str, typer.Argument(help="a network's name")],
+    source: Annotated[Path, typer.Argument(help="weights to read: .safetensors, .pt or .pth")],
+    target: Annotated[Path, typer.Argument(help="weights to write, with one of the same endings")],
+    from_: Annotated[str, typer.Option("--from", help="the library whose weights come in: torchvision or timm")] = "",
+    to: Annotated[str, typer.Option("--to", help="the library that the weights are for")] = "",
+    classes: ClassesOption = None,
+) -> None:
+    """Carry weights over from a library's network to ours, or back."""
+    from arch.convert import check_target, from_library, read_weights, to_library, write_weights
+    from arch.naming import names
+
+    if bool(from_) == bool(to):
+        raise InputError("weights go one way: give either --from LIBRARY or --to LIBRARY.")
+    if source.resolve() == target.resolve():
+        raise InputError(f"{target}: is the file that is read; name another one to write.")
+    spec = network_of(network, None, classes)
+    names(spec, from_ or to)
+    check_target(target)
+    weights = read_weights(source)
+    carried = from_library(spec, from_, weights) if from_ else to_library(spec, to, weights)
+    write_weights(target, carried)
+    say(f"{len(carried)} tensors of {spec.name} written to {target}")
+
+
+@app.command()
+def ledger(
+    which: Annotated[
+        str | None,
+        typer.Argument(help="a paper's name or arXiv number, or a network; a name of both is the paper's; all without"),
+    ] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="paper: GoogLeNet's Table 1 as printed, our exact columns beside.")
+    ] = Layout.lines,
+    format: FormatOption = Format.table,
+    doubtful: Annotated[bool, typer.Option("--doubtful", help="List only what does not agree.")] = False,
+) -> None:
+    """Hold the papers' printed tables, totals and claims against the exact values; 1 if our own count differs."""
+    from arch.ledger import NOTE, RATIO, paper_layout, summary
+    from arch.ledger import ledger as lines_of
+    from arch.verdict import Verdict
+
+    lines = lines_of(which)
+    label = "-".join(["ledger", *([which.replace("_", "-")] if which else []), *(["doubtful"] if doubtful else [])])
+    if layout is Layout.paper:
+        if doubtful or not any((line.paper, line.table) == ("googlenet", "Table 1") for line in lines):
+            asked = "with --doubtful" if doubtful else f"'{which}'"
+            raise InputError(
+                f"--layout paper prints GoogLeNet's Table 1, not {asked}; use `inceptory ledger googlenet --layout paper`."
+            )
+        title = "Table 1 of arXiv 1409.4842 and the exact counts\n"
+        print_rows(paper_layout(), format, title, NOTE, name=f"{label}-table-1")
+    else:
+        shown = [line for line in lines if not (doubtful and line.verdict.agreeing)]
+        about = ", ".join(dict.fromkeys(line.paper for line in lines))
+        note = f"{NOTE} {RATIO}\n{summary(lines)}"
+        print_rows(
+            _ledger_rows(shown, format),
+            format,
+            f"Printed and exact figures: {about}\n",
+            note,
+            name=label,
+            wide="reason",
+        )
+    if wrong := [line for line in lines if line.verdict is Verdict.OURS]:
+        err.print("\n".join(f"{w.paper}, {w.table}, {w.row}, {w.quantity}: {w.reason}" for w in wrong), markup=False)
+        raise typer.Exit(1)
+
+
+def _ledger_rows(lines: list[Line], kind: Format) -> list[dict[str, Any]]:
+    """Return the lines as they are printed: what people read leaves out a paper that is the only one."""
+    rows = [line.table_cells() if kind is Format.table else line.record() for line in lines]
+    if kind not in (Format.json, Format.csv) and len({line.paper for line in lines}) == 1:
+        return [{key: value for key, value in row.items() if key != "paper"} for row in rows]
+    return rows
+
+
+@app.command()
+def draw(
+    network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
+    row: Annotated[str | None, typer.Argument(help="one row's block; 'final' is the classifier")] = None,
+    head: Annotated[bool, typer.Option("--head", help="Draw the auxiliary head of the row.")] = False,
+    to: Annotated[Path, typer.Option(help="the folder of the drawing")] = Path(),
+    input: InputOption = None,
+    classes: ClassesOption = None,
+) -> None:
+    """Draw a network, or the block of one row, as SVG and PNG."""
+    from reports.diagram import save
+    from reports.graph import head_graph, network_graph, row_graph
+
+    spec = network_of(network, input, classes)
+    if head and row is None:
+        raise InputError(
+            f"--head goes with a row, such as `inceptory draw {network} {next(iter(spec.aux_rows), 'ROW')} --head`."
+        )
+    if row is None:
+        graph = network_graph(spec)
+    else:
+        graph = head_graph(spec, row) if head or row == FINAL else row_graph(spec, row)
+    check_folder(to)
+    name = "-".join([spec.name, *([row] if row else []), *(["head"] if head else [])])
+    for path in save(graph, to, name):
+        say(str(path))

@@ -1,0 +1,68 @@
+"""What several commands take: options, overrides of files, and the networks that are named."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+import arch
+from arch.edit import with_classes, with_input
+from arch.errors import InputError, near
+from arch.strict import parse_yaml
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    md = "md"
+    latex = "latex"
+
+
+class ShowFormat(StrEnum):
+    """How a network is shown."""
+
+    table = "table"
+    yaml = "yaml"
+    json = "json"
+    csv = "csv"
+    md = "md"
+    latex = "latex"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the table is printed.")]
+InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, help="Another number of classes.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as recipe.lr=0.05; may be repeated.")]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is not at hand.")]
+
+
+def network_of(name: str, shape: str | None = None, classes: int | None = None) -> arch.Spec:
+    """Return the network that is named, for another input (`3x32x32`) or number of classes where given."""
+    spec = arch.load(name)
+    if shape:
+        parts = shape.lower().split("x")
+        if len(parts) != 3 or not all(part.isdigit() and 0 < int(part) <= 16_384 for part in parts):
+            raise InputError(f"--input is '{shape}', but it must be channels x height x width, such as 3x32x32.")
+        spec = with_input(spec, (int(parts[0]), int(parts[1]), int(parts[2])))
+    return with_classes(spec, classes) if classes else spec
+
+
+def overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return `--set section.key=value` as a mapping by section; values are read as YAML."""
+    result: dict[str, dict[str, Any]] = {section: {} for section in sections}
+    for setting in settings or []:
+        path, equals, text = setting.partition("=")
+        section, dot, key = path.partition(".")
+        if not equals or not dot or not key:
+            raise InputError(f"--set is '{setting}', but it must read {sections[0]}.KEY=VALUE.")
+        if section not in sections:
+            raise InputError(
+                f"--set {setting}: unknown section '{section}'.{near(section, sections)} Sections: {', '.join(sections)}."
+            )
+        result[section][key] = parse_yaml(text, f"--set {setting}")
+    return result
