@@ -38,9 +38,9 @@ class Rungs:
         self,
         first: int = 1,
         factor: float = 2.0,
-        better: int = 3,
+        better: int = 2,
         keep: float = 0.25,
-        similar: float = 0.25,
+        similar: float = 0.1,
         by: str = "train_accuracy",
     ) -> None:
         if first < 1 or better < 1:
