@@ -4,7 +4,7 @@ A simulation, not a measurement of a cluster: `--workers` workers take trials wh
 (docs/results/curves, scaled to a mean), and one driver serves them one after another: a finished trial is told and the next one asked,
 which takes what benchmarks/search.py measured, a + b * n seconds with n trials in the storage.
 
-    python -m benchmarks.scaling            # to docs/results/performance/scaling.json and docs/scaling.md's table
+    python -m benchmarks.scaling            # to docs/results/performance/scaling.json and docs/scaling.md
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from search.record import read_json, write_json
+from reports.table import Table
+from search.record import read_json, write_json, write_text
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
+RECORD, PAGE = RESULTS / "performance" / "scaling.json", RESULTS.parent / "scaling.md"
 WORKERS, TRIALS, MEANS = 1_000, 100_000, (60.0, 600.0, 3_600.0)
 
 
@@ -98,6 +100,71 @@ def plan(workers: int, trials: int) -> list[dict[str, Any]]:
     return rows
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the simulated studies as a Markdown table."""
+    lines = [
+        {
+            "storage": row["storage"],
+            "sampler": row["sampler"],
+            "driver, ms a trial": f"{row['fixed, ms']:.0f} + {row['ms per 1,000 trials']:.1f} per 1,000",
+            "trial, s": f"{row['trial, s']:.0f}",
+            "hours": f"{row['hours']:.1f}",
+            "workers busy, %": f"{100 * row['used']:.0f}",
+            "saturated from trial": "never" if row["saturated_at"] is None else f"{row['saturated_at']:,}",
+        }
+        for row in rows
+    ]
+    return Table("scaling", "", pd.DataFrame(lines)).markdown()
+
+
+def page(record: dict[str, Any]) -> str:
+    """Return the text of docs/scaling.md."""
+    measured = read_json(RESULTS / "performance" / "search.json")
+    about, rows = measured["environment"], record["rows"]
+    most = max(row["trials before"] for row in measured["rows"])
+    busy = {
+        mean: [f"{r['sampler']} on {r['storage']}" for r in rows if r["trial, s"] == mean and r["used"] >= 0.95]
+        for mean in MEANS
+    }
+    enough = "\n".join(
+        f"- trials of {mean:.0f} s: {', '.join(names) if names else 'none of them'}" for mean, names in busy.items()
+    )
+    pace = record["workers"] / MEANS[0]
+    return f"""# {record["workers"]:,} GPUs, {record["trials"]:,} trials: a plan on paper
+
+One driver asks the sampler, tells the storage and writes the records; everything else is done by the workers. So the
+driver, the sampler and the storage are one queue, and a study saturates where that queue is slower than the workers. With
+{record["workers"]:,} workers and trials of {MEANS[0]:.0f} s it must serve {pace:.1f} trials a second, {1e3 / pace:.0f} ms each.
+
+This page is a simulation (`python -m benchmarks.scaling`), not a measurement of a cluster. What goes in is measured: the
+driver's time a trial at 0 and {most:,} earlier trials (`python -m benchmarks.search`; {about["processor"]}, one core, torch
+{about["versions"]["torch"]}, Optuna {about["versions"]["optuna"]}), as a line that is drawn on to {record["trials"]:,} trials; and the spread of trial
+times, from the 48 recorded curves, scaled to the means below. Not in it: the cluster's own scheduling, epochs reported in
+between, a busy database server.
+
+{table(rows)}
+Saturated: from that trial on a worker waits for the driver for more than a tenth of a trial.
+
+## What keeps 95 % of the workers busy
+
+{enough}
+
+## What to set
+
+- **Sampler.** TPE looks at all earlier trials whenever it is asked, so its time grows with the study: the column
+  "per 1,000" is what bounds a long one. For {record["trials"]:,} short trials take `random` or `qmc`, or several studies
+  of TPE with a part of the trials each, the best of which start the next one (`start: [{{run: ..., top: 5}}]`).
+- **Storage.** Every drawn parameter is a commit of its own in SQLite and PostgreSQL; `journal:///path` appends. A server is for
+  dashboards and for several studies at once, not for speed. SQLite stays right up to some trials a second.
+- **Longer trials.** The load on the driver falls as trials take longer: train for more epochs, or give a trial more
+  of a machine (`engine.cpus`, `engine.gpus`), before looking for a faster driver.
+- **Splitting a study.** A study has one driver, which holds its total exactly. Studies that share a PostgreSQL server, each
+  with a driver and run directory of its own, scale out; `inceptory confirm RUN --with RUN2:5` compares their best.
+- **Records.** A trial's folder lies on a file system that all nodes share or comes back with its result (Ray); put the run
+  directory on one that takes the rate above times five small files.
+"""
+
+
 def main() -> None:
     """Simulate, print, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,10 +172,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=TRIALS)
     options = parser.parse_args()
     rows = plan(options.workers, options.trials)
-    print(pd.DataFrame(rows).to_string(index=False))
-    write_json(
-        RESULTS / "performance" / "scaling.json", {"workers": options.workers, "trials": options.trials, "rows": rows}
-    )
+    record = {"workers": options.workers, "trials": options.trials, "rows": rows}
+    print(table(rows))
+    write_json(RECORD, record)
+    write_text(PAGE, page(record))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.scaling import Service, simulate
+from benchmarks.scaling import PAGE, RECORD, Service, page, simulate
+from search.record import read_json
 
 
 def test_a_driver_that_takes_no_time_keeps_all_workers_busy() -> None:
@@ -29,3 +30,7 @@ def test_a_driver_that_slows_down_saturates_where_its_time_reaches_the_workers_p
     outcome = simulate(Service(0.0, 0.001), np.full(10, 10.0), workers=10, trials=4_000)
     assert outcome.saturated_at is not None
     assert 900 <= outcome.saturated_at <= 1_000
+
+
+def test_the_page_is_what_the_records_say() -> None:
+    assert PAGE.read_text() == page(read_json(RECORD))
