@@ -22,6 +22,7 @@ from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import Data, Memory, Part
 from search.hardware import keep_freed_memory, pick_device, pick_execution, pick_precision
+from search.initial import checksum, initial_weights
 from search.muon import Muon
 from search.order import mix, plain_batches, steps_an_epoch, training_batches
 from search.recipe import Recipe, load_recipe
@@ -81,12 +82,17 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Judged:
-    """How a network does on some images; `aux` by the row of each head, `predictions` (N,)."""
+    """How a network does on some images; `aux` by the row of each head, `predictions` (N,).
+
+    `probabilities` (N, C) and `aux_predictions` (N,) are there where they were asked for.
+    """
 
     loss: float
     accuracy: float
     aux_accuracy: dict[str, float]
     predictions: Tensor
+    probabilities: Tensor | None = None
+    aux_predictions: dict[str, Tensor] = field(default_factory=dict)
 
 
 def fit(
@@ -98,6 +104,7 @@ def fit(
     on: Literal["train", "everything"] = "train",
     device: str = "auto",
     execution: str = "auto",
+    init: Path | None = None,
     checkpoint: Path | None = None,
     control: Control | None = None,
 ) -> Iterator[Epoch]:
@@ -112,6 +119,7 @@ def fit(
     on : `train` judges each epoch on the held-out part; `everything` trains on that part too.
     execution : `plain`, `fused` (the same in fewer steps, for CPUs), `compiled` (torch.compile, for GPUs);
         `auto` takes fused on a CPU, else plain. Weights and results mean the same whichever runs.
+    init : a file of weights to begin with (.safetensors, .pt, .pth); heads for other classes start anew.
 
     Raises
     ------
@@ -134,7 +142,7 @@ def fit(
     check_fit(spec, data, recipe)
     where = pick_device(device)
     how = pick_execution(execution, where)
-    trainer = _Trainer(spec, data, recipe, seed, on, where, how, checkpoint, control or Control())
+    trainer = _Trainer(spec, data, recipe, seed, on, where, how, init, checkpoint, control or Control())
     return trainer.epochs()
 
 
@@ -152,7 +160,7 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
             f"recipe {recipe.name}: normalise: data needs the mean of images in memory, and {data.name} is read from "
             "files as it trains; use --set recipe.normalise=half."
         )
-    have = (len(data.mean), *(data.train.pixels.shape[2:] if isinstance(data.train, Memory) else spec.input[1:]))
+    have = (len(data.mean), *data.size_at(spec.input[1:]))
     if recipe.resize:
         have = (have[0], recipe.resize, recipe.resize)
     if have != spec.input:
@@ -180,6 +188,7 @@ class _Trainer:
         on: str,
         device: torch.device,
         execution: Literal["plain", "fused", "compiled"],
+        init: Path | None,
         checkpoint: Path | None,
         control: Control,
     ) -> None:
@@ -200,6 +209,8 @@ class _Trainer:
             network = build(spec, "fused" if execution == "fused" else "plain")
             if recipe.init:
                 initialise(network, recipe.init)
+        if init:
+            network.load_state_dict(dict(initial_weights(spec, init).tensors), strict=False)  # checked there
         self.network: Network = network.to(device).to(memory_format=torch.channels_last)
         if execution == "compiled":
             self.network.compile()
@@ -220,6 +231,7 @@ class _Trainer:
             "data": data.fingerprint,
             "split": data.split,
             "on": on,
+            "init": checksum(init) if init else None,
             "device": device.type,
             "threads": torch.get_num_threads() if device.type == "cpu" else 0,
             "precision": "bf16" if self.bf16 else "fp32",
@@ -372,15 +384,22 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 
 
 @torch.no_grad()
-def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False) -> Judged:
-    """Return loss and accuracy of a network on a part of the data, its auxiliary heads' accuracies too."""
+def judge(
+    network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False, keep: bool = False
+) -> Judged:
+    """Return loss and accuracy of a network on a part of the data, its auxiliary heads' accuracies too.
+
+    With `keep` also the probabilities of the classes and what each auxiliary head predicts.
+    """
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     aux = {row: torch.zeros((), dtype=torch.int64, device=device) for row in network.spec.aux_rows}
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    predictions = []
+    predictions: list[Tensor] = []
+    probabilities: list[Tensor] = []
+    aux_predictions: dict[str, list[Tensor]] = {row: [] for row in aux}
     batches = plain_batches(len(part), _EVAL_BATCH)
     for images, labels in data.stream(part, batches, recipe, network.spec.input[1:], device):
         images = images.contiguous(memory_format=torch.channels_last)
@@ -389,12 +408,23 @@ def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool =
         loss += F.cross_entropy(out.logits.float(), labels, reduction="sum")
         predictions.append(out.logits.argmax(1))
         correct += (predictions[-1] == labels).sum()
+        if keep:
+            probabilities.append(out.logits.float().softmax(1))
         for row, logits in out.aux.items():
-            aux[row] += (logits.argmax(1) == labels).sum()
+            predicted = logits.argmax(1)
+            aux[row] += (predicted == labels).sum()
+            aux_predictions[row].append(predicted)
     network.train(was_training)
     n = len(part)
     accuracies = {row: int(hits) / n for row, hits in aux.items()}
-    return Judged(float(loss) / n, int(correct) / n, accuracies, torch.cat(predictions).cpu())
+    return Judged(
+        float(loss) / n,
+        int(correct) / n,
+        accuracies,
+        torch.cat(predictions).cpu(),
+        torch.cat(probabilities).cpu() if keep else None,
+        {row: torch.cat(found).cpu() for row, found in aux_predictions.items()} if keep else {},
+    )
 
 
 def _devices(device: torch.device) -> list[torch.device]:
