@@ -11,26 +11,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from search.confirm import confirm_study
     from search.data import Data, DataConfig, load_data
+    from search.evaluation import Evaluation, evaluate
+    from search.prediction import Prediction, predict
     from search.recipe import Recipe, load_recipe
     from search.space import Candidate, Sampled, Space, decode
     from search.study import StudyConfig, load_study, run_study
+    from search.timing import bench
     from search.training import Epoch, fit
+    from search.weights import Weights, read_weights
 
 __all__ = [
     "Candidate",
     "Data",
     "DataConfig",
     "Epoch",
+    "Evaluation",
+    "Prediction",
     "Recipe",
     "Sampled",
     "Space",
     "StudyConfig",
+    "Weights",
+    "bench",
     "confirm_study",
     "decode",
+    "evaluate",
     "fit",
     "load_data",
     "load_recipe",
     "load_study",
+    "predict",
+    "read_weights",
     "run_study",
 ]
 
@@ -50,6 +61,13 @@ _HOME = {
     "confirm_study": "confirm",
     "Epoch": "training",
     "fit": "training",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "Prediction": "prediction",
+    "predict": "prediction",
+    "bench": "timing",
+    "Weights": "weights",
+    "read_weights": "weights",
 }
 
 

@@ -40,7 +40,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """The most probable class of each image (N,)."""
-        return self.probabilities.argmax(1)
+        return np.asarray(self.probabilities.argmax(1), np.int64)
 
     def write(self, path: Path) -> None:
         """Write all as a NumPy archive without pickled objects; atomic."""
@@ -67,17 +67,15 @@ class Predictions:
                 arrays = {name: found[name] for name in found.files}
             aux = {name.removeprefix("aux."): array for name, array in arrays.items() if name.startswith("aux.")}
             names = tuple(map(str, arrays["classes"]))
-            given = (arrays[name] for name in ("labels", "probabilities"))
-            return cls(names, *given, aux, arrays["shown"], arrays["images"])
+            labels, probabilities, shown = (arrays[name] for name in ("labels", "probabilities", "shown"))
+            return cls(names, labels, probabilities, aux, shown, arrays["images"])
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from None
         except Exception as error:  # NumPy and zipfile raise many kinds for a damaged archive
             raise InputError(f"{path}: damaged ({error}); open the test set again to write it.") from None
 
 
-def predictions_of(
-    network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool
-) -> tuple[Judged, Predictions]:
+def predictions_of(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool) -> tuple[Judged, Predictions]:
     """Return a network's figures on a part of the data, and what it answered."""
     judged = judge(network, data, part, recipe, bf16, keep=True)
     assert judged.probabilities is not None

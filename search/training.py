@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -160,6 +160,16 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
             f"recipe {recipe.name}: normalise: data needs the mean of images in memory, and {data.name} is read from "
             "files as it trains; use --set recipe.normalise=half."
         )
+    check_images(spec, data, recipe)
+    if spec.classes != len(data.classes):
+        raise InputError(
+            f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; "
+            f"use --classes {len(data.classes)}."
+        )
+
+
+def check_images(spec: Spec, data: Data, recipe: Recipe) -> None:
+    """Raise InputError where a recipe does not make of a data set's images what a network reads."""
     have = (len(data.mean), *data.size_at(spec.input[1:]))
     if recipe.resize:
         have = (have[0], recipe.resize, recipe.resize)
@@ -168,11 +178,6 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
         raise InputError(
             f"{spec.name} reads {wanted} images, but {data.name} with recipe {recipe.name} gives {came}; "
             f"use --input {came} or --set recipe.resize={spec.input[1]}."
-        )
-    if spec.classes != len(data.classes):
-        raise InputError(
-            f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; "
-            f"use --classes {len(data.classes)}."
         )
 
 
@@ -313,19 +318,12 @@ class _Trainer:
             group["lr"] = lr * group.get("scale", 1.0)
         images = images.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            out = self.network(images)
-        smoothing = self.recipe.label_smoothing
-        main = F.cross_entropy(out.logits.float(), labels, label_smoothing=smoothing)
-        loss = main
-        for row, weight in weights.items():
-            if weight:
-                loss = loss + weight * F.cross_entropy(out.aux[row].float(), labels, label_smoothing=smoothing)
+        loss, logits = training_loss(self.network, images, labels, weights, self.recipe.label_smoothing, self.bf16)
         loss.backward()
         self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.network)
-        correct = (out.logits.detach().argmax(1) == labels).sum()
+        correct = (logits.detach().argmax(1) == labels).sum()
         self.sums += torch.stack(
             [loss.detach().double() * len(labels), correct.double(), torch.full_like(self.sums[2], len(labels))]
         )
@@ -359,6 +357,19 @@ class _Trainer:
         self.sums.copy_(state["sums"])
 
 
+def training_loss(
+    network: Network, images: Tensor, labels: Tensor, weights: Mapping[str, float], smoothing: float, bf16: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the loss that is trained on, with each auxiliary head's times its weight, and the logits."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        out = network(images)
+    loss = F.cross_entropy(out.logits.float(), labels, label_smoothing=smoothing)
+    for row, weight in weights.items():
+        if weight:
+            loss = loss + weight * F.cross_entropy(out.aux[row].float(), labels, label_smoothing=smoothing)
+    return loss, out.logits
+
+
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over a network's parameters.
 
@@ -384,9 +395,7 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 
 
 @torch.no_grad()
-def judge(
-    network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False, keep: bool = False
-) -> Judged:
+def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False, keep: bool = False) -> Judged:
     """Return loss and accuracy of a network on a part of the data, its auxiliary heads' accuracies too.
 
     With `keep` also the probabilities of the classes and what each auxiliary head predicts.

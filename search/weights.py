@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -157,14 +156,16 @@ def read_classes(path: Path, amount: int) -> tuple[str, ...]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
     except ValueError as error:
         raise InputError(f"{path}: not readable as JSON ({error}).") from None
-    pairs = list(found.items()) if isinstance(found, dict) else list(enumerate(found)) if isinstance(found, list) else []
+    pairs = (
+        list(found.items()) if isinstance(found, dict) else list(enumerate(found)) if isinstance(found, list) else []
+    )
     by_index = {str(key): value for key, value in pairs}
     if all(isinstance(value, int) for value in by_index.values()):
         by_index = {str(value): str(key) for key, value in pairs}
     names = [by_index.get(str(index)) for index in range(amount)]
     if len(pairs) != amount or not all(isinstance(name, str) for name in names):
         raise InputError(
-            f"{path}: must name each of the {amount} classes once, as {{\"0\": \"daisy\", \"1\": \"rose\"}}; "
+            f'{path}: must name each of the {amount} classes once, as {{"0": "daisy", "1": "rose"}}; '
             f"it has {len(pairs)} entries."
         )
     return tuple(str(name) for name in names)
