@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import tempfile
 import warnings
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from arch.errors import InputError, near
-from arch.modules import Network
+from arch.modules import Named, Network
+from arch.spec import FINAL
 
 TOLERANCE = 1e-4  # of the largest logit: the greatest difference that an export may have
 BATCHES = (1, 2, 5)  # sizes on which it is held against the original
@@ -68,7 +70,7 @@ def export(network: Network, file: Path, kind: str, metadata: Mapping[str, str] 
         The exported network computes something else; says by how much. Nothing is written.
     """
     check_export(kind, file)
-    network = network.eval()
+    network = _alone(network)
     write, load = (_write_onnx, _load_onnx) if kind == "onnx" else (_write_program, _load_program)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".inceptory-") as folder:
         part = Path(folder) / f"network{ENDINGS[kind]}"
@@ -95,6 +97,13 @@ def check_export(kind: str, file: Path) -> None:
         )
     if not file.parent.is_dir():
         raise InputError(f"{file}: the folder {file.parent} does not exist; make it first.")
+
+
+def _alone(network: Network) -> Network:
+    """Return a copy for inference without auxiliary heads, its weights in torch's usual order."""
+    alone = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)
+    alone.heads = Named({FINAL: alone.heads[FINAL]})
+    return alone
 
 
 def _difference(network: Network, exported: Run) -> float:

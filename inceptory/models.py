@@ -68,6 +68,8 @@ def _evaluation_tables(found: Evaluation) -> list[Any]:
         f"Calibration error: |accuracy - confidence| over {len(found.bins)} even bins of confidence, weighted by their "
         "images (Guo et al. 2017, arXiv 1706.04599).",
     ]
+    if found.split == "test":
+        notes.append(f"The test set was opened; {Path(found.weights).parent / 'test_openings.jsonl'} says so.")
     if found.top5_accuracy is not None and len(found.classes) <= 20:
         notes.append(f"Guessing reaches {5 / len(found.classes):.0%} of top-5.")
     if not found.train_images_known:
@@ -169,13 +171,14 @@ def export(
     """Write weights for other programs, once the written network has been run against the original."""
     from arch.export import BATCHES, ENDINGS, TOLERANCE, check_export
     from arch.export import export as write
+    from arch.spec import to_yaml
     from search.weights import find_weights, read_weights
 
     file = out or find_weights(weights).with_suffix(ENDINGS.get(to, ""))
     check_export(to, file)
+    if file.resolve() == find_weights(weights).resolve():
+        raise InputError(f"{file}: is the file of weights; name another one to write.")
     found = read_weights(weights)
-    from arch.spec import to_yaml
-
     metadata = {"spec": to_yaml(found.spec), "about": found.about.model_dump_json()}
     done = write(found.network(), file, to, metadata)
     say(

@@ -158,7 +158,12 @@ def _training(network: Network, size: int, recipe: Recipe, bf16: bool) -> Callab
     def step() -> None:
         network.train()
         optimizer.zero_grad(set_to_none=True)
-        loss, _ = training_loss(network, images, labels, weights, recipe.label_smoothing, bf16)
+        try:
+            loss, _ = training_loss(network, images, labels, weights, recipe.label_smoothing, bf16)
+        except ValueError as error:  # torch's: a batch norm has one value a channel
+            raise InputError(
+                f"{network.spec.name} cannot be trained in batches of {size} ({error}); use a larger --batch."
+            ) from None
         loss.backward()
         optimizer.step()
 
