@@ -152,8 +152,8 @@ def test_weights_that_were_trained_on_the_held_out_images_are_refused(run: Path,
         search.evaluate(tmp_path / "all")
     assert search.evaluate(tmp_path / "all", "digits_noisy").images == 143
     old = stripped(run)
+    (run / "result.json").rename(run / "elsewhere.json")
     with pytest.raises(arch.InputError, match="name a data set with --data"):
-        (run / "result.json").rename(run / "elsewhere.json")
         search.evaluate(old)
     assert not search.evaluate(old, "digits").train_images_known
     (run / "elsewhere.json").rename(run / "result.json")
