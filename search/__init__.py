@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.ablation import Ablation, load_ablation, run_ablation
     from search.confirm import confirm_study
     from search.data import Data, DataConfig, load_data
     from search.evaluation import Evaluation, evaluate
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from search.weights import Weights, read_weights
 
 __all__ = [
+    "Ablation",
     "Candidate",
     "Data",
     "DataConfig",
@@ -37,11 +39,13 @@ __all__ = [
     "decode",
     "evaluate",
     "fit",
+    "load_ablation",
     "load_data",
     "load_recipe",
     "load_study",
     "predict",
     "read_weights",
+    "run_ablation",
     "run_study",
 ]
 
@@ -59,6 +63,9 @@ _HOME = {
     "load_study": "study",
     "run_study": "study",
     "confirm_study": "confirm",
+    "Ablation": "ablation",
+    "load_ablation": "ablation",
+    "run_ablation": "ablation",
     "Epoch": "training",
     "fit": "training",
     "Evaluation": "evaluation",

@@ -10,6 +10,8 @@
       confirm/            plan.json, and a folder a network with a folder a seed in it, of the same shape
       report/
 
+    runs/<ablation>/      ablation.yaml, and what is in confirm/: plan.json, <change>/<seed>/
+
 Everything is readable by a person and while the run goes on. Writes are atomic: a crash leaves the
 old file or the new one. Importing this module does not import torch.
 """
@@ -189,6 +191,18 @@ def status(run: Path) -> dict[str, Any]:
             **({"on the front": len(best)} if len(objectives) > 1 else {}),
             f"best {objectives.judged}": best[0][0] if best else None,
             "changed": len(read_lines(run / "changes.jsonl")),
+            **_confirmed(run / "confirm"),
+        }
+    if (run / "ablation.yaml").exists():
+        plan, states = read_json(run / "plan.json"), _states(run)
+        return {
+            "run": load_yaml(run / "ablation.yaml")["name"],
+            "finished": states.total(),
+            "of": len(plan["networks"]) * len(plan["seeds"]),
+            "complete": states["complete"],
+            "failed": states["failed"],
+            "changes": len(plan["networks"]) - 1,
+            "seeds": len(plan["seeds"]),
         }
     if (run / "spec.yaml").exists():
         done = read_lines(run / "metrics.jsonl")
@@ -202,7 +216,22 @@ def status(run: Path) -> dict[str, Any]:
             "of": last.get("epochs"),
             "val_accuracy": last.get("val_accuracy"),
         }
-    raise InputError(f"{run}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
+    raise InputError(
+        f"{run}: no run is here; it would hold study.yaml (a study), ablation.yaml or spec.yaml (a training)."
+    )
+
+
+def _states(comparison: Path) -> Counter[str]:
+    """Return how many trainings of a comparison ended how."""
+    return Counter(read_json(path)["state"] for path in comparison.glob("*/*/result.json"))
+
+
+def _confirmed(folder: Path) -> dict[str, str]:
+    """Return how far a confirmation is, where one was begun."""
+    if not (folder / "plan.json").exists():
+        return {}
+    plan = read_json(folder / "plan.json")
+    return {"confirmed": f"{_states(folder).total()} of {len(plan['networks']) * len(plan['seeds'])}"}
 
 
 def environment(**more: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from search.confirm import fresh_seeds
 from search.data import Data
 from search.engine import EngineConfig, Event
 from search.progress import Silent
-from search.record import read_json, read_lines
+from search.record import read_json, read_lines, status
 from search.trial import Task
 from tests.conftest import study
 
@@ -73,6 +73,7 @@ def test_the_best_and_the_base_with_the_same_fresh_seeds_on_everything(run: Path
             assert arch.load(folder / "spec.yaml").id == arch.load(source / "spec.yaml").id
             own = search.load_recipe(source / "recipe.yaml")
             assert search.load_recipe(folder / "recipe.yaml").aux_weight == own.aux_weight
+    assert status(run)["confirmed"] == "6 of 6"
     before = stamps(run)
     again = search.confirm_study(run, top=2, seeds=2)
     assert again.results == outcome.results
@@ -198,7 +199,7 @@ def test_no_other_command_reaches_the_test_set(tmp_path: Path, monkeypatch: pyte
 def test_only_who_asks_for_it_opens_the_test_set() -> None:
     """In the source: `open_test` is called in one function, that by trainings whose task asks for it and by evaluate.
 
-    Tasks with a test are made by confirm and train alone, and only the command `evaluate` evaluates.
+    Tasks with a test are made by comparisons (confirmations, ablations) and train alone, and only the command `evaluate` evaluates.
     """
     openers, judges, makers, evaluators = set(), set(), set(), set()
     for path in [*ROOT.glob("search/*.py"), *ROOT.glob("reports/*.py"), *ROOT.glob("inceptory/*.py")]:
@@ -220,7 +221,7 @@ def test_only_who_asks_for_it_opens_the_test_set() -> None:
                     makers.add(name)
     assert openers == {"search/trial.py judge_test"}
     assert judges == {"search/trial.py run", "search/trial.py _with_test", "search/evaluation.py evaluate"}
-    assert makers == {"search/confirm.py", "inceptory/training.py"}
+    assert makers == {"search/comparison.py", "inceptory/training.py"}
     assert evaluators == {"search/__init__.py", "inceptory/models.py"}  # the first only names it
 
 
