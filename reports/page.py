@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import jinja2
+import yaml
 from markupsafe import Markup
 
-from reports.confirmation import verdicts
+from arch.spec import to_yaml
+from reports.diagram import draw
 from reports.figures import figures_of, svg
 from reports.figures import write as write_figure
 from reports.front import front_table
-from reports.load import Run, export, load
+from reports.graph import network_graph
+from reports.inline import inline
+from reports.load import Run, export, load, splits
+from reports.offline import render
+from reports.progress import progress
+from reports.protocol import protocol
+from reports.repeat import environment_of, steps
+from reports.summary import summarised
 from reports.table import Table
 from reports.tables import tables_of
 from search.record import write_text
 
-_HERE = Path(__file__).parent
+_LONG = 16  # rows above which a table scrolls in a box of its own
 
 
-def report(run: str | Path, folder: str | Path | None = None) -> Path:
+def report(run: str | Path, folder: str | Path | None = None, *, static: bool = False, reload: float = 0) -> Path:
     """Write a run's report and return the page's path.
 
     `report/` in the run directory (or `folder`) gets `index.html`, `tables/*.{csv,md,tex}`,
     `figures/*.{svg,png}` and the frames that they are made of.
+
+    Parameters
+    ----------
+    static : leave out plotly and what can be explored with it: a page of 1 MB instead of 3.
+    reload : seconds after which the page reloads itself; 0: never.
 
     Raises
     ------
@@ -37,37 +55,38 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
         tables.append(table)
     for table in tables:
         table.write(place / "tables")
-    drawn = []
+    explored = {} if static else _explored(loaded, tables)
+    figures = []
     for name, caption, figure in figures_of(loaded, tables):
         write_figure(figure, place / "figures", name)
-        drawn.append((caption, Markup(svg(figure))))
+        figures.append(_shown_figure(name, caption, svg(figure), explored.get(name)))
     export(loaded, place)
-    page = _template().render(
-        run=loaded,
-        tables=[(table, _cells(table)) for table in tables],
-        figures=drawn,
-        sentence=sentence(loaded),
-        changes=changed(loaded),
-    )
-    write_text(place / "index.html", page)
+    write_text(place / "index.html", _page(loaded, tables, figures, reload))
     return place / "index.html"
 
 
-def sentence(run: Run) -> str:
-    """Return what was asked and what came out, in the reader's words."""
-    if run.kind == "training":
-        return f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
-    if run.ranked.empty:
-        return f"No trial of {run.name} has come to its end yet."
-    best, base, found = run.ranked.iloc[0], run.base, verdicts(run)
-    text = f"Of {len(run.ranked)} trained networks, trial {best['trial']} is the best on the held-out images"
-    if base:
-        text += (
-            f", beside {run.config['network']} as the base. Both were trained once (n = 1) and the best was picked out of "
-            f"{len(run.ranked)}, so the difference is inconclusive"
-        )
-        text += "" if found else " until both are trained again with fresh seeds"
-    return f"{text}. {found}".rstrip()
+def _page(run: Run, tables: Sequence[Table], figures: Sequence[ShownFigure], reload: float) -> str:
+    notes = _shared_notes(run, tables)
+    facts = next((table for table in tables if table.name == "summary"), None)
+    return render(
+        "run.html",
+        library=_plotly() if any(figure.data for figure in figures) else "",
+        run=run,
+        reload=reload,
+        built=time.strftime("%H:%M:%S"),
+        progress=progress(run),
+        summary=summarised(run, tables),
+        facts_of=[] if facts is None else list(facts.printed().itertuples(index=False, name=None)),
+        changes=changed(run),
+        tables=[_shown_table(run, table, notes) for table in tables if table is not facts],
+        figures=figures,
+        drawings=_drawings(run),
+        differing=_differing(run),
+        notes=notes,
+        config=yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True, width=100),
+        environment=environment_of(run),
+        steps=steps(run),
+    )
 
 
 def changed(run: Run) -> list[str]:
@@ -78,21 +97,112 @@ def changed(run: Run) -> list[str]:
     ]
 
 
-def _cells(table: Table) -> list[list[tuple[str, str]]]:
-    """Return each cell as (text, value to sort by)."""
-    printed = table.printed()
-    return [
-        [(str(printed.iat[i, j]), str(table.frame.iat[i, j])) for j in range(len(printed.columns))]
-        for i in range(len(printed))
-    ]
+# Tables
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html")
+@dataclass(frozen=True)
+class ShownTable:
+    """A table in the page; `shared` are the numbers of notes that stand under Protocol."""
+
+    name: str
+    title: str
+    html: Markup
+    notes: tuple[str, ...]
+    shared: tuple[int, ...]
+    long: bool
+
+
+def _shared_notes(run: Run, tables: Sequence[Table]) -> list[str]:
+    """Return the notes that several tables have: the protocol among them, which a page says once."""
+    counted = Counter(note for table in tables for note in table.notes)
+    return list(dict.fromkeys([*protocol(run), *(note for note, times in counted.items() if times > 1)]))
+
+
+def _shown_table(run: Run, table: Table, shared: list[str]) -> ShownTable:
+    own = tuple(note for note in table.notes if note not in shared)
+    numbers = tuple(sorted(shared.index(note) + 1 for note in table.notes if note in shared))
+    html = Markup(table.html(caption=False))
+    return ShownTable(table.name, _title(run, table.caption), html, own, numbers, len(table.frame) > _LONG)
+
+
+def _title(run: Run, caption: str) -> str:
+    """Return a caption without the run's name, which the page has in its heading."""
+    text = caption.removeprefix(f"{run.name}: ")
+    return text[:1].upper() + text[1:]
+
+
+# Figures
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure in the page: its drawing and, to explore it, plotly's data; `pixels` where it holds pictures."""
+
+    name: str
+    caption: str
+    svg: Markup
+    data: Markup | None
+    pixels: bool
+
+    @property
+    def title(self) -> str:
+        """The caption's first sentence."""
+        return self.caption.partition(". ")[0].rstrip(".")
+
+    @property
+    def more(self) -> str:
+        """The rest of the caption."""
+        return self.caption.partition(". ")[2]
+
+
+def _shown_figure(name: str, caption: str, drawn: str, explored: Any) -> ShownFigure:
+    data = None if explored is None else Markup(explored.to_json().replace("<", "\\u003c"))  # noqa: S704 - no tag is left
+    return ShownFigure(name, caption, inline(drawn, name), data, "<image" in drawn)
+
+
+def _explored(run: Run, tables: Sequence[Table]) -> Mapping[str, Any]:
+    """Return plotly's figures by the names of the drawn ones."""
+    from reports.interactive import interactive_of
+
+    return interactive_of(run, tables)
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
+
+
+# Networks
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A network in the page: its drawing and its file."""
+
+    name: str
+    title: str
+    svg: Markup
+    file: str
+
+
+def _drawings(run: Run) -> list[Drawing]:
+    """Return the base and best network side by side, or the one there is; an ablation's changes are in its tables."""
+    return list(_drawn(run))
+
+
+def _drawn(run: Run) -> Iterator[Drawing]:
+    for name in ("base", "best"):
+        if name in run.specs:
+            spec = run.specs[name]
+            title = spec.name if name == "base" else f"Best: trial {run.ranked.iloc[0]['trial']}"
+            title = f"Base: {title}" if name == "base" and run.kind != "training" else title
+            yield Drawing(name, title, inline(svg(draw(network_graph(spec))), f"network-{name}"), to_yaml(spec))
+
+
+def _differing(run: Run) -> list[str]:
+    """Return the searchable rows in which base and best network differ."""
+    if not {"base", "best"} <= set(run.specs):
+        return []
+    base, best = splits(run.specs["base"]), splits(run.specs["best"])
+    return [row for row in dict.fromkeys([*base, *best]) if base.get(row) != best.get(row)]

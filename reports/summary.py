@@ -1,0 +1,153 @@
+"""A run in the reader's words: what was asked, what came out, how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from reports.confirmation import verdicts
+from reports.load import Run
+from reports.protocol import told
+from reports.table import Table, absent, percent
+from search.record import BASE
+
+
+class Summary(NamedTuple):
+    """Three answers, a sentence or two each."""
+
+    asked: str
+    found: str
+    sure: str
+
+
+def summarised(run: Run, tables: Sequence[Table]) -> Summary:
+    """Return what was asked, what came out and how sure it is, of a run with these tables."""
+    kinds: dict[str, Callable[[Run, Sequence[Table]], Summary]] = {"study": _study, "training": _training}
+    return kinds.get(run.kind, _ablation)(run, tables)
+
+
+def _study(run: Run, _: Sequence[Table]) -> Summary:
+    return Summary(_asked_of_study(run), *_found_by_study(run))
+
+
+def _asked_of_study(run: Run) -> str:
+    config, recipe = run.config, run.config.get("recipe") or {}
+    varied = [_VARIED[key] for key, value in (config.get("space") or {}).items() if value and key in _VARIED]
+    limit = f" at no more than {config['max_macs']:,} MACs" if config.get("max_macs") else ""
+    if ((config.get("space") or {}).get("splits") or {}).get("mode") == "iso_macs":
+        limit = " at the base's cost"
+    judged = " and ".join(_JUDGED.get(name, name) for name in run.objectives.names)
+    return (
+        f"Which {' and '.join([', '.join(varied[:-1])] * (len(varied) > 1) + varied[-1:]) or 'variants'} of "
+        f"{config.get('network')} give the best {judged} on {_data(config)}{limit}? {config.get('trials')} trials of "
+        f"{recipe.get('epochs', '-')} epochs, recipe {recipe.get('name', '-')}, "
+        f"proposed by {(config.get('sampler') or {}).get('name', '-')}."
+    )
+
+
+_VARIED = {
+    "splits": "channel splits",
+    "family": "block families",
+    "kernel": "kernels",
+    "residual_scale": "residual scales",
+    "aux": "positions of the auxiliary heads",
+    "aux_weight": "auxiliary weights",
+    "depth": "depths",
+    "width": "widths",
+    "recipe": "recipe values",
+}
+_JUDGED = {
+    "val_accuracy": "held-out accuracy",
+    "val_loss": "held-out loss",
+    "macs": "MACs",
+    "params": "parameters",
+    "latency": "latency",
+}
+
+
+def _found_by_study(run: Run) -> tuple[str, str]:
+    ranked, base = run.ranked, run.base
+    if ranked.empty:
+        return f"No trial of {run.name} has come to its end yet.", "There is nothing to be sure of yet."
+    best, finished = ranked.iloc[0], len(ranked)
+    text = (
+        f"Of {finished} trained networks, trial {best['trial']} is the best on the held-out images: "
+        f"{told(run, best[run.objective])} at {int(best['macs']):,} MACs"
+    )
+    if len(run.front) > 1 and len(run.objectives) > 1:
+        text += f", by the first objective; {len(run.front)} networks are on the front"
+    if base:
+        text += f"; the base, {run.config['network']}, has {told(run, base[run.objective])} at {int(base['macs']):,}"
+    return f"{text}.", verdicts(run) or _unconfirmed(finished)
+
+
+def _unconfirmed(finished: int) -> str:
+    return (
+        f"Not sure: every network was trained once (n = 1) and the best was picked out of {finished}, so the difference "
+        "is inconclusive until both are trained again with fresh seeds (`inceptory confirm`)."
+    )
+
+
+def _training(run: Run, _: Sequence[Table]) -> Summary:
+    recipe = run.config.get("recipe") or {}
+    row = {} if run.trials.empty else dict(run.trials.iloc[0])
+    asked = (
+        f"How well does {run.name} do on {row.get('data') or _data(run.config)} after {recipe.get('epochs', '-')} epochs "
+        f"with the recipe {recipe.get('name', '-')}?"
+    )
+    if not row or row["state"] != "complete":
+        why = f" It {row['state']}: {row['reason']}." if row and row["state"] == "failed" else ""
+        done = 0 if run.epochs.empty else int(run.epochs["epoch"].max())
+        return Summary(
+            asked, f"The training has not come to its end; {done} epochs are recorded.{why}", "Nothing is sure yet."
+        )
+    judged = [
+        f"{percent(row[column])} % of the {images}"
+        for column, images in (("test_accuracy", "test images"), ("val_accuracy", "held-out images"))
+        if not absent(row.get(column))
+    ]
+    found = (
+        f"{run.name} classifies {' and '.join(judged) or 'an unknown part'} rightly, with {int(row['params']):,} parameters "
+        f"and {int(row['macs']):,} MACs."
+    )
+    return Summary(
+        asked, found, f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
+    )
+
+
+def _ablation(run: Run, tables: Sequence[Table]) -> Summary:
+    done, asked = _counts(run)
+    changes = [name for name in dict.fromkeys(run.trials.get("change", [])) if name != BASE]
+    seeds = run.trials["seed"].nunique() if "seed" in run.trials else 0
+    question = run.config.get("question") or f"What does each change do to {run.config.get('network', 'the base')}?"
+    text = (
+        f"{question} {len(changes)} change{'s' if len(changes) != 1 else ''} beside the base ({', '.join(changes)}), "
+        f"{seeds} seeds each, on {_data(run.config)}."
+    )
+    rows = [row for table in tables if {"change", "verdict"} <= set(table.frame) for row in _printed(table)]
+    found = "; ".join(f"{row['change']} {_difference(row)}" for row in rows)
+    beside = f"Beside the base, with the same seeds, in points: {found}." if found else "No change is compared yet."
+    missing = f" {asked - done} of {asked} trainings are failed or missing." if done < asked else ""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        said.setdefault(row["verdict"], []).append(row["change"])
+    sure = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in said.items())
+    return Summary(text, beside + missing, f"{sure[:1].upper()}{sure[1:]}." if sure else "Nothing is sure yet.")
+
+
+def _printed(table: Table) -> list[dict[str, str]]:
+    return [{str(key): str(value) for key, value in row.items()} for row in table.printed().to_dict("records")]
+
+
+def _difference(row: Mapping[str, str]) -> str:
+    """Return the printed difference of a row: the first column that names one."""
+    return next((value for key, value in row.items() if key.startswith("difference")), "-")
+
+
+def _counts(run: Run) -> tuple[int, int]:
+    return int((run.trials["state"] == "complete").sum()), len(run.trials)
+
+
+def _data(config: Mapping[str, Any]) -> str:
+    data = config.get("data")
+    return str(data.get("name", "-") if isinstance(data, Mapping) else data or "its images")
