@@ -10,9 +10,7 @@ from markupsafe import Markup
 from reports.confirmation import verdicts
 from reports.figures import figures_of, svg
 from reports.figures import write as write_figure
-from reports.front import front_table
 from reports.load import Run, export, load
-from reports.table import Table
 from reports.tables import tables_of
 from search.record import write_text
 
@@ -33,8 +31,6 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
     loaded = load(run)
     place = Path(folder) if folder else Path(run) / "report"
     tables = tables_of(loaded)
-    if len(loaded.objectives) > 1 and (table := front_table(loaded)):
-        tables.append(table)
     for table in tables:
         table.write(place / "tables")
     drawn = []
@@ -44,7 +40,7 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
     export(loaded, place)
     page = _template().render(
         run=loaded,
-        tables=[(table, _cells(table)) for table in tables],
+        tables=[(table, Markup(table.html(caption=False))) for table in tables],
         figures=drawn,
         sentence=sentence(loaded),
         changes=changed(loaded),
@@ -75,15 +71,6 @@ def changed(run: Run) -> list[str]:
     return [
         f"Changed before trial {c['trials']} ({c['time']}): {c['key']} was {c['old']!r} and is {c['new']!r}."
         for c in run.changes
-    ]
-
-
-def _cells(table: Table) -> list[list[tuple[str, str]]]:
-    """Return each cell as (text, value to sort by)."""
-    printed = table.printed()
-    return [
-        [(str(printed.iat[i, j]), str(table.frame.iat[i, j])) for j in range(len(printed.columns))]
-        for i in range(len(printed))
     ]
 
 
