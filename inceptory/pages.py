@@ -16,11 +16,34 @@ from inceptory.studies import accuracies, best
 def report(
     run: Path,
     to: Annotated[Path | None, typer.Option(help="another folder than report/ in the run directory")] = None,
+    trace: Annotated[
+        tuple[str, str, str] | None,
+        typer.Option(metavar="TABLE ROW COLUMN", help="Write nothing: name the trainings behind a cell of a table."),
+    ] = None,
 ) -> None:
-    """Write a run's tables, figures and page."""
+    """Write a run's tables, figures and page.
+
+    With --trace, name the folders of the trainings behind a cell. ROW is the text of the first column, or the row's
+    number from 1; COLUMN is the header.
+    """
+    if trace is not None:
+        _say_trace(run, *trace)
+        return
     from reports.page import report as write_report
 
     say(str(write_report(run, to)))
+
+
+def _say_trace(run: Path, table: str, row: str, column: str) -> None:
+    import reports
+    from reports.tables import tables_of
+    from reports.trace import trace
+
+    found = trace(tables_of(reports.load(run)), table, row, column)
+    say(f"{found.table}, {found.row}, {found.column}: {found.cell}")
+    for folder in found.folders:
+        path = run / folder
+        say(f"{path}{'' if path.exists() else ' (not here: this is a report, taken from its run)'}")
 
 
 @app.command()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from reports.load import Confirmation, Run
-from reports.stats import MIN_PAIRS, Compared, compare, mean_std, sign_flip_floor, t_interval
-from reports.table import Format, Table, decimals, whole
+from reports.stats import MIN_PAIRS, Compared, best_supported, compare, mean_std, sign_flip_floor, t_interval
+from reports.table import Folders, Format, Spread, Table, decimals, macs_unit, whole
 from search.record import BASE
 
 _HELD_OUT, _MEAN = "held-out, in the search (%)", "test, mean (%)"
@@ -69,6 +69,7 @@ def confirmation_tables(run: Run) -> list[Table]:
 def _scores(run: Run, confirmation: Confirmation, found: Confirmed) -> Table:
     """Every network's test accuracy beside its score in the search."""
     plan, rows = confirmation.plan, []
+    unit, per_mac = macs_unit([network["searched"]["macs"] for network in plan["networks"].values()])
     for name, network in plan["networks"].items():
         values = found.scores.loc[name].dropna().tolist()
         (mean, std), (low, high) = mean_std(values), t_interval(values)
@@ -76,7 +77,7 @@ def _scores(run: Run, confirmation: Confirmation, found: Confirmed) -> Table:
         rows.append(
             {
                 "network": name,
-                "MACs (M)": network["searched"]["macs"] / 1e6,
+                f"MACs ({unit})": network["searched"]["macs"] * per_mac,
                 "n": len(values),
                 _HELD_OUT: searched,
                 _MEAN: mean,
@@ -93,10 +94,47 @@ def _scores(run: Run, confirmation: Confirmation, found: Confirmed) -> Table:
         for name, value in zip(frame["network"], frame["shrinkage (points)"], strict=True)
     ]
     formats: dict[str, Format] = {str(column): decimals(2) for column in frame.columns[3:]}
-    formats |= {"MACs (M)": decimals(3), "n": whole}
+    formats |= {f"MACs ({unit})": decimals(3), "n": whole}
     formats |= dict.fromkeys(("shrinkage (points)", "beyond the base's"), "{:+.2f}".format)
-    notes = (_shrinkage_note(plan), *_missing_note(found), *confirmation_protocol(confirmation))
-    return Table("confirmation", f"{run.name}: confirmed on the test set", frame, formats, notes)
+    supported = best_supported({name: compared.verdict for name, compared in found.compared.items()}, BASE)
+    notes = (_shrinkage_note(plan), *_bold_note(supported), *_missing_note(found), *confirmation_protocol(confirmation))
+    searched = [_searched_folders(run, plan, network["searched"]) for network in plan["networks"].values()]
+    trained = [trainings(confirmation, name) for name in plan["networks"]]
+    both = [(*folders, *runs) for folders, runs in zip(searched, trained, strict=True)]
+    of_base = searched[list(plan["networks"]).index(BASE)] + trainings(confirmation, BASE)
+    return Table(
+        "confirmation",
+        f"{run.name}: confirmed on the test set",
+        frame,
+        formats,
+        notes,
+        spreads={_MEAN: Spread("sd", "n")},
+        bold=frozenset((row, _MEAN) for row, name in enumerate(frame["network"]) if name in supported),
+        sources=trained,
+        column_sources={
+            f"MACs ({unit})": searched,
+            _HELD_OUT: searched,
+            "shrinkage (points)": both,
+            "beyond the base's": [tuple(dict.fromkeys((*folders, *of_base))) for folders in both],
+        },
+    )
+
+
+def _searched_folders(run: Run, plan: Mapping[str, Any], searched: Mapping[str, Any]) -> Folders:
+    """Return where the search's training of a confirmed network lies; another study's beside this run's folder."""
+    own, trial = plan["networks"][BASE]["searched"].get("run"), run.folder_of(str(searched["trial"]))
+    return (trial if searched.get("run") == own else f"../{searched['run']}/{trial}",)
+
+
+def trainings(confirmation: Confirmation, name: str) -> Folders:
+    """Return the folders of a network's trainings in the run directory, those that have not begun left out."""
+    rows = confirmation.runs[confirmation.runs["confirmed"].eq(name) & confirmation.runs["state"].ne("missing")]
+    return tuple(f"confirm/{name}/{seed}" for seed in rows["seed"])
+
+
+def _bold_note(supported: Collection[str]) -> tuple[str, ...]:
+    return ("Bold: what the paired test supports as better than the base (or the base, where it finds all others "
+            "worse); candidates are not compared with each other.",) if supported else ()
 
 
 def _differences(run: Run, confirmation: Confirmation, found: Confirmed) -> Table:
@@ -124,7 +162,15 @@ def _differences(run: Run, confirmation: Confirmation, found: Confirmed) -> Tabl
     formats |= dict.fromkeys((_DIFFERENCE, "95 % from", "to"), "{:+.2f}".format)
     formats |= dict.fromkeys(("p", "p, Holm", "p, sign flip", "its least"), decimals(4))
     notes = (*_test_notes(confirmation.plan), *_missing_note(found), *confirmation_protocol(confirmation))
-    return Table("confirmation_differences", f"{run.name}: differences to the base, same seeds", frame, formats, notes)
+    return Table(
+        "confirmation_differences",
+        f"{run.name}: differences to the base, same seeds",
+        frame,
+        formats,
+        notes,
+        bold=frozenset((row, "verdict") for row, c in enumerate(found.compared.values()) if c.verdict == "better"),
+        sources=[trainings(confirmation, BASE) + trainings(confirmation, name) for name in found.compared],
+    )
 
 
 def _trainings(run: Run, confirmation: Confirmation) -> Table:
@@ -149,6 +195,10 @@ def _trainings(run: Run, confirmation: Confirmation) -> Table:
         frame,
         formats,
         confirmation_protocol(confirmation),
+        sources=[
+            ("confirm/plan.json",) if row["state"] == "missing" else (f"confirm/{row['confirmed']}/{row['seed']}",)
+            for row in confirmation.runs.to_dict("records")
+        ],
     )
 
 

@@ -41,12 +41,14 @@ class Confirmation:
     ----------
     plan : seeds, recipe, networks with their scores in the search, how the plan grew.
     runs : one row a planned training: `confirmed` the network, `seed`, `state` (`missing` where there is no result).
+    epochs : one row an epoch of a training, with `confirmed` and `seed`.
     """
 
     plan: dict[str, Any]
     environment: dict[str, Any]
     attempts: list[dict[str, Any]]
     runs: pd.DataFrame
+    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,20 @@ class Run:
         """The trials that no other one beats in every objective, the best in the first one first."""
         ranked = self.ranked
         return ranked.iloc[front(self._losses(ranked))]
+
+    def folders(self, trials: pd.DataFrame) -> list[tuple[str, ...]]:
+        """Return for each row of `trials` its folder in the run directory, and the one that a duplicate repeats."""
+        duplicates = trials["duplicate_of"] if "duplicate_of" in trials else [None] * len(trials)
+        return [
+            tuple(self.folder_of(str(t)) for t in (trial, other) if isinstance(t, str))
+            for trial, other in zip(trials["trial"], duplicates, strict=True)
+        ]
+
+    def folder_of(self, trial: str) -> str:
+        """Return where a training lies in the run directory: `trials/00017`, `base`; `.` for a single training."""
+        if trial.isdigit():
+            return trial_folder(Path(), int(trial)).as_posix()
+        return "." if self.kind == "training" else trial
 
     def _losses(self, frame: pd.DataFrame) -> list[Losses]:
         rows = frame[list(self.objectives.names)].astype(float).itertuples(index=False)
@@ -187,7 +203,19 @@ def _confirmation(folder: Path) -> Confirmation | None:
             found = _trial_row(name, place) if (place / "result.json").exists() else {"state": "missing"}
             rows.append(planned | {key: value for key, value in found.items() if key not in ("trial", "duplicate_of")})
     about = _optional(folder / "environment.json")
-    return Confirmation(plan, about, read_lines(folder / "attempts.jsonl"), pd.DataFrame(rows))
+    return Confirmation(
+        plan, about, read_lines(folder / "attempts.jsonl"), pd.DataFrame(rows), _confirmed_epochs(folder, plan)
+    )
+
+
+def _confirmed_epochs(folder: Path, plan: dict[str, Any]) -> pd.DataFrame:
+    rows = [
+        {"confirmed": name, "seed": seed} | {key: value for key, value in row.items() if key != "trial"}
+        for name in plan["networks"]
+        for seed in plan["seeds"]
+        for row in _epoch_rows(name, folder / name / str(seed))
+    ]
+    return pd.DataFrame(rows)
 
 
 def _exported_confirmation(folder: Path) -> Confirmation | None:
@@ -195,7 +223,9 @@ def _exported_confirmation(folder: Path) -> Confirmation | None:
         return None
     about = read_json(folder / "confirm.json")
     runs = pd.read_csv(folder / "confirm.csv", dtype={"confirmed": str})
-    return Confirmation(about["plan"], about["environment"], about["attempts"], runs)
+    path = folder / "confirm_epochs.csv"
+    epochs = pd.read_csv(path, dtype={"confirmed": str}) if path.exists() else pd.DataFrame()
+    return Confirmation(about["plan"], about["environment"], about["attempts"], runs, epochs)
 
 
 def _training(folder: Path) -> Run:
@@ -307,4 +337,6 @@ def export(run: Run, folder: Path) -> None:
     if run.confirmation:
         about = {key: getattr(run.confirmation, key) for key in ("plan", "environment", "attempts")}
         write_text(folder / "confirm.csv", run.confirmation.runs.to_csv(index=False))
+        if not run.confirmation.epochs.empty:
+            write_text(folder / "confirm_epochs.csv", run.confirmation.epochs.to_csv(index=False))
         write_json(folder / "confirm.json", about)

@@ -16,7 +16,6 @@ from arch.spec import to_yaml
 from reports.diagram import draw
 from reports.figures import figures_of, svg
 from reports.figures import write as write_figure
-from reports.front import front_table
 from reports.graph import network_graph
 from reports.inline import inline
 from reports.load import Run, export, load, splits
@@ -51,8 +50,6 @@ def report(run: str | Path, folder: str | Path | None = None, *, static: bool = 
     loaded = load(run)
     place = Path(folder) if folder else Path(run) / "report"
     tables = tables_of(loaded)
-    if len(loaded.objectives) > 1 and (table := front_table(loaded)):
-        tables.append(table)
     for table in tables:
         table.write(place / "tables")
     explored = {} if static else _explored(loaded, tables)
