@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from reports.table import Table
 from reports.tables import tables_of
 from search.record import write_text
 
+_SENTENCE = re.compile(r"[.:] ")
 _LONG = 16  # rows above which a table scrolls in a box of its own
 
 
@@ -144,12 +146,13 @@ class ShownFigure:
     @property
     def title(self) -> str:
         """The caption's first sentence."""
-        return self.caption.partition(". ")[0].rstrip(".")
+        return _SENTENCE.split(self.caption, maxsplit=1)[0].rstrip(".")
 
     @property
     def more(self) -> str:
         """The rest of the caption."""
-        return self.caption.partition(". ")[2]
+        rest = _SENTENCE.split(self.caption, maxsplit=1)[1:]
+        return rest[0][:1].upper() + rest[0][1:] if rest else ""
 
 
 def _shown_figure(name: str, caption: str, drawn: str, explored: Any) -> ShownFigure:

@@ -39,7 +39,7 @@ def _asked_of_study(run: Run) -> str:
     judged = " and ".join(_JUDGED.get(name, name) for name in run.objectives.names)
     return (
         f"Which {' and '.join([', '.join(varied[:-1])] * (len(varied) > 1) + varied[-1:]) or 'variants'} of "
-        f"{config.get('network')} give the best {judged} on {_data(config)}{limit}? {config.get('trials')} trials of "
+        f"{_base_name(run)} give the best {judged} on {_data(config)}{limit}? {config.get('trials')} trials of "
         f"{recipe.get('epochs', '-')} epochs, recipe {recipe.get('name', '-')}, "
         f"proposed by {(config.get('sampler') or {}).get('name', '-')}."
     )
@@ -65,6 +65,11 @@ _JUDGED = {
 }
 
 
+def _base_name(run: Run) -> str:
+    """Return what the base network is called: a study may name it by its file."""
+    return run.specs["base"].name if "base" in run.specs else str(run.config.get("network", "the base"))
+
+
 def _found_by_study(run: Run) -> tuple[str, str]:
     ranked, base = run.ranked, run.base
     if ranked.empty:
@@ -77,7 +82,7 @@ def _found_by_study(run: Run) -> tuple[str, str]:
     if len(run.front) > 1 and len(run.objectives) > 1:
         text += f", by the first objective; {len(run.front)} networks are on the front"
     if base:
-        text += f"; the base, {run.config['network']}, has {told(run, base[run.objective])} at {int(base['macs']):,}"
+        text += f"; the base, {_base_name(run)}, has {told(run, base[run.objective])} at {int(base['macs']):,}"
     return f"{text}.", verdicts(run) or _unconfirmed(finished)
 
 
@@ -119,7 +124,7 @@ def _ablation(run: Run, tables: Sequence[Table]) -> Summary:
     done, asked = _counts(run)
     changes = [name for name in dict.fromkeys(run.trials.get("change", [])) if name != BASE]
     seeds = run.trials["seed"].nunique() if "seed" in run.trials else 0
-    question = run.config.get("question") or f"What does each change do to {run.config.get('network', 'the base')}?"
+    question = run.config.get("question") or f"What does each change do to {_base_name(run)}?"
     text = (
         f"{question} {len(changes)} change{'s' if len(changes) != 1 else ''} beside the base ({', '.join(changes)}), "
         f"{seeds} seeds each, on {_data(run.config)}."
