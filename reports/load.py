@@ -138,6 +138,14 @@ class Run:
         return None if found.empty else dict(found.iloc[0])
 
 
+_MARKS = ("trials.csv", "study.yaml", "ablation.yaml", "spec.yaml")  # what makes a folder a run
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a folder is a run, or what one left."""
+    return any((folder / name).exists() for name in _MARKS)
+
+
 def load(run: str | Path) -> Run:
     """Return a run directory as tidy frames; also while it is still running.
 

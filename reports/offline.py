@@ -15,7 +15,7 @@ from markupsafe import Markup
 _HERE = Path(__file__).parent / "template"
 
 
-def render(name: str, *, library: str = "", **values: Any) -> str:
+def render(template: str, /, *, library: str = "", **values: Any) -> str:
     """Return a page from a template: escaped, and with a content-security policy.
 
     The policy allows this style and these scripts by their hashes, and no request at all.
@@ -33,7 +33,7 @@ def render(name: str, *, library: str = "", **values: Any) -> str:
         "form-action 'none'"
     )
     packed = Markup(_packed(library)) if library else ""
-    page = _environment().get_template(name)
+    page = _environment().get_template(template)
     return page.render(policy=Markup(policy), style=style, script=script, library=packed, **values)
 
 

@@ -156,7 +156,7 @@ class ShownFigure:
 
 
 def _shown_figure(name: str, caption: str, drawn: str, explored: Any) -> ShownFigure:
-    data = None if explored is None else Markup(explored.to_json().replace("<", "\\u003c"))  # noqa: S704 - no tag is left
+    data = None if explored is None else Markup(explored.to_json().replace("<", "\\u003c"))  # no tag is left
     return ShownFigure(name, caption, inline(drawn, name), data, "<image" in drawn)
 
 
@@ -164,13 +164,13 @@ def _explored(run: Run, tables: Sequence[Table]) -> Mapping[str, Any]:
     """Return plotly's figures by the names of the drawn ones."""
     from reports.interactive import interactive_of
 
-    return interactive_of(run, tables)
+    return dict(interactive_of(run, tables))
 
 
 def _plotly() -> str:
     from plotly.offline import get_plotlyjs
 
-    return get_plotlyjs()
+    return str(get_plotlyjs())
 
 
 # Networks

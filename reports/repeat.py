@@ -59,8 +59,9 @@ def steps(run: Run) -> list[tuple[str, str]]:
 def _steps(run: Run) -> Iterator[tuple[str, str]]:
     commits = [run.environment.get("commit"), *(attempt.get("commit") for attempt in reversed(run.attempts))]
     if commit := next(filter(None, commits), None):
-        yield f"git checkout {commit.removesuffix('-dirty')}", (
-            "The code that it ran with" + (", which had changes that no commit holds." if "dirty" in commit else ".")
+        yield (
+            f"git checkout {commit.removesuffix('-dirty')}",
+            ("The code that it ran with" + (", which had changes that no commit holds." if "dirty" in commit else ".")),
         )
     if run.kind == "training":
         yield (

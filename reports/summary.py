@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from reports.confirmation import verdicts
 from reports.load import Run
 from reports.protocol import told
-from reports.table import Table, absent, percent
+from reports.table import Table, absent, macs_unit, percent
 from search.record import BASE
 
 
@@ -33,15 +33,15 @@ def _study(run: Run, _: Sequence[Table]) -> Summary:
 def _asked_of_study(run: Run) -> str:
     config, recipe = run.config, run.config.get("recipe") or {}
     varied = [_VARIED[key] for key, value in (config.get("space") or {}).items() if value and key in _VARIED]
-    limit = f" at no more than {config['max_macs']:,} MACs" if config.get("max_macs") else ""
+    limit = f" at no more than {_macs(config['max_macs'])}" if config.get("max_macs") else ""
     if ((config.get("space") or {}).get("splits") or {}).get("mode") == "iso_macs":
         limit = " at the base's cost"
     judged = " and ".join(_JUDGED.get(name, name) for name in run.objectives.names)
     return (
         f"Which {' and '.join([', '.join(varied[:-1])] * (len(varied) > 1) + varied[-1:]) or 'variants'} of "
-        f"{_base_name(run)} give the best {judged} on {_data(config)}{limit}? {config.get('trials')} trials of "
-        f"{recipe.get('epochs', '-')} epochs, recipe {recipe.get('name', '-')}, "
-        f"proposed by {(config.get('sampler') or {}).get('name', '-')}."
+        f"{_base_name(run)} give the best {judged} on {_data(config)}{limit}? {_count(config.get('trials'), 'trial')} of "
+        f"{_count(recipe.get('epochs'), 'epoch')} each, recipe {recipe.get('name', '-')}, "
+        f"proposed by the sampler {(config.get('sampler') or {}).get('name', '-')}."
     )
 
 
@@ -77,19 +77,19 @@ def _found_by_study(run: Run) -> tuple[str, str]:
     best, finished = ranked.iloc[0], len(ranked)
     text = (
         f"Of {finished} trained networks, trial {best['trial']} is the best on the held-out images: "
-        f"{told(run, best[run.objective])} at {int(best['macs']):,} MACs"
+        f"{told(run, best[run.objective])} at {_macs(best['macs'])}"
     )
     if len(run.front) > 1 and len(run.objectives) > 1:
         text += f", by the first objective; {len(run.front)} networks are on the front"
     if base:
-        text += f"; the base, {_base_name(run)}, has {told(run, base[run.objective])} at {int(base['macs']):,}"
+        text += f"; the base, {_base_name(run)}, has {told(run, base[run.objective])} at {_macs(base['macs'])}"
     return f"{text}.", verdicts(run) or _unconfirmed(finished)
 
 
 def _unconfirmed(finished: int) -> str:
     return (
         f"Not sure: every network was trained once (n = 1) and the best was picked out of {finished}, so the difference "
-        "is inconclusive until both are trained again with fresh seeds (`inceptory confirm`)."
+        "is inconclusive until both are trained again with fresh seeds (inceptory confirm)."
     )
 
 
@@ -97,14 +97,14 @@ def _training(run: Run, _: Sequence[Table]) -> Summary:
     recipe = run.config.get("recipe") or {}
     row = {} if run.trials.empty else dict(run.trials.iloc[0])
     asked = (
-        f"How well does {run.name} do on {row.get('data') or _data(run.config)} after {recipe.get('epochs', '-')} epochs "
+        f"How well does {run.name} do on {row.get('data') or _data(run.config)} after {_count(recipe.get('epochs'), 'epoch')} "
         f"with the recipe {recipe.get('name', '-')}?"
     )
     if not row or row["state"] != "complete":
         why = f" It {row['state']}: {row['reason']}." if row and row["state"] == "failed" else ""
         done = 0 if run.epochs.empty else int(run.epochs["epoch"].max())
         return Summary(
-            asked, f"The training has not come to its end; {done} epochs are recorded.{why}", "Nothing is sure yet."
+            asked, f"The training has not come to its end; {_count(done, 'epoch')} recorded.{why}", "Nothing is sure yet."
         )
     judged = [
         f"{percent(row[column])} % of the {images}"
@@ -113,7 +113,7 @@ def _training(run: Run, _: Sequence[Table]) -> Summary:
     ]
     found = (
         f"{run.name} classifies {' and '.join(judged) or 'an unknown part'} rightly, with {int(row['params']):,} parameters "
-        f"and {int(row['macs']):,} MACs."
+        f"and {_macs(row['macs'])}."
     )
     return Summary(
         asked, found, f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
@@ -126,8 +126,8 @@ def _ablation(run: Run, tables: Sequence[Table]) -> Summary:
     seeds = run.trials["seed"].nunique() if "seed" in run.trials else 0
     question = run.config.get("question") or f"What does each change do to {_base_name(run)}?"
     text = (
-        f"{question} {len(changes)} change{'s' if len(changes) != 1 else ''} beside the base ({', '.join(changes)}), "
-        f"{seeds} seeds each, on {_data(run.config)}."
+        f"{question} {_count(len(changes), 'change')} beside the base ({', '.join(changes)}), "
+        f"{_count(seeds, 'seed')} each, on {_data(run.config)}."
     )
     rows = [row for table in tables if {"change", "verdict"} <= set(table.frame) for row in _printed(table)]
     found = "; ".join(f"{row['change']} {_difference(row)}" for row in rows)
@@ -156,3 +156,12 @@ def _counts(run: Run) -> tuple[int, int]:
 def _data(config: Mapping[str, Any]) -> str:
     data = config.get("data")
     return str(data.get("name", "-") if isinstance(data, Mapping) else data or "its images")
+
+
+def _count(number: Any, what: str) -> str:
+    return f"{'-' if number is None else number} {what}{'' if number == 1 else 's'}"
+
+
+def _macs(value: float) -> str:
+    unit, factor = macs_unit([value])
+    return f"{value * factor:.2f} {unit} MACs"

@@ -1,0 +1,178 @@
+"""A folder of runs as one page: a row a run, newest first."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from arch.errors import InputError
+from reports.confirmation import confirmed
+from reports.load import Run, is_run, load
+from reports.offline import render
+from reports.progress import progress
+from reports.stats import mean_std
+from reports.table import MISSING, absent
+from search.record import BASE, write_text
+
+_DEEP = 4  # folders below the one that is named
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell of the index shows, and what it is sorted by."""
+
+    text: str
+    value: str = ""
+    link: str = ""
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run's figures: accuracies in per cent, where there are any, by which images, of how many trainings each."""
+
+    best: float | None = None
+    base: float | None = None
+    images: str = ""
+    n: int = 0
+
+
+_COLUMNS = (("run", 0), ("kind", 0), ("network", 0), ("state", 0), ("best (%)", 1), ("base (%)", 1), ("images", 0))
+_COLUMNS += (("n", 1), ("started", 0))
+_NOTE = (
+    "Best: of a study the best trial, n = 1, or the same network confirmed with n fresh seeds; of an ablation the change with "
+    "the highest mean; of a training its own accuracy. Whether a difference is more than chance is said in each report, and "
+    "a run without a link has none yet (inceptory report RUN)."
+)
+
+
+def index(folder: str | Path, *, reload: float = 0) -> Path:
+    """Write `index.html` into a folder of runs: a row a run with what it is, how far, what came out; return its path.
+
+    A run that cannot be read is named with the reason.
+
+    Raises
+    ------
+    InputError
+        There is no run in the folder.
+    """
+    place = Path(folder)
+    rows, damaged = [], []
+    for path in runs_in(place):
+        try:
+            rows.append((load(path), path))
+        except InputError as error:
+            damaged.append(str(error))
+    if not rows and not damaged:
+        raise InputError(
+            f"{folder}: no run is here, nor in the folders below; a run holds study.yaml, ablation.yaml or spec.yaml."
+        )
+    rows.sort(key=lambda row: str(row[0].environment.get("time", "")), reverse=True)
+    page = render(
+        "index.html",
+        name=place.resolve().name,
+        reload=reload,
+        built="",
+        columns=_COLUMNS,
+        rows=[_row(run, path, place) for run, path in rows],
+        notes=[_NOTE],
+        damaged=damaged,
+    )
+    write_text(place / "index.html", page)
+    return place / "index.html"
+
+
+def runs_in(folder: Path) -> Iterator[Path]:
+    """Yield the runs in a folder and in those below, up to four deep; none that is a part of another."""
+    for path, below, _ in os.walk(folder):
+        here = Path(path)
+        if is_run(here):
+            yield here
+            below.clear()
+        elif len(here.relative_to(folder).parts) >= _DEEP:
+            below.clear()
+        below[:] = sorted(name for name in below if not name.startswith("."))
+
+
+def _row(run: Run, path: Path, folder: Path) -> list[Cell]:
+    found, time = outcome(run), str(run.environment.get("time", ""))
+    pages = [page for page in (path / "report" / "index.html", path / "index.html") if page.exists()]
+    link = quote(pages[0].relative_to(folder).as_posix()) if pages else ""
+    network = run.specs["base"].name if "base" in run.specs else str(run.config.get("network", MISSING))
+    return [
+        Cell(path.relative_to(folder).as_posix(), link=link),
+        Cell(run.kind),
+        Cell(network),
+        Cell(_state(run)),
+        *(_number(value) for value in (found.best, found.base)),
+        Cell(found.images or MISSING),
+        Cell(str(found.n or MISSING), str(found.n or ""), number=True),
+        Cell(time[:16].replace("T", " ") or MISSING, time),
+    ]
+
+
+def _number(value: float | None) -> Cell:
+    known = value is not None and not math.isnan(value)
+    return Cell(f"{value:.2f}", str(value), number=True) if known else Cell(MISSING, number=True)
+
+
+def _state(run: Run) -> str:
+    far = progress(run)
+    failed = int((run.trials["state"] == "failed").sum())
+    return f"{'complete' if far.complete else 'not complete'}, {far}" + (f", {failed} failed" if failed else "")
+
+
+def outcome(run: Run) -> Outcome:
+    """Return the accuracies that a run is known by."""
+    if run.kind == "study":
+        return _confirmed(run) or _searched(run)
+    if run.kind == "training":
+        row = {} if run.trials.empty else dict(run.trials.iloc[0])
+        return next(
+            (
+                Outcome(100 * float(row[column]), None, images, 1)
+                for column, images in _JUDGED.items()
+                if not absent(row.get(column))
+            ),
+            Outcome(),
+        )
+    return _ablated(run)
+
+
+_JUDGED = {"test_accuracy": "test", "val_accuracy": "held-out"}
+
+
+def _searched(run: Run) -> Outcome:
+    if run.ranked.empty:
+        return Outcome()
+    base = run.base
+    best = 100 * float(run.ranked.iloc[0]["val_accuracy"])
+    return Outcome(best, 100 * float(base["val_accuracy"]) if base else None, "held-out", 1)
+
+
+def _confirmed(run: Run) -> Outcome | None:
+    """Return the means of the base and of the candidate that was the best in the search."""
+    if run.confirmation is None:
+        return None
+    scores = confirmed(run.confirmation).scores
+    first = next(name for name in scores.index if name != BASE)
+    best, base = (scores.loc[name].dropna().tolist() for name in (first, BASE))
+    if not best or not base:
+        return None
+    return Outcome(mean_std(best)[0], mean_std(base)[0], "test", min(len(best), len(base)))
+
+
+def _ablated(run: Run) -> Outcome:
+    done: Any = run.trials[run.trials["state"] == "complete"]
+    for column, images in _JUDGED.items():
+        if column in done and done[column].notna().any():
+            means = 100 * done.groupby("change")[column].mean().astype(float)
+            changes, base = means.drop(BASE, errors="ignore"), means.get(BASE)
+            n = int(done.groupby("change")[column].count().min())
+            return Outcome(float(changes.max()) if len(changes) else None, base, images, n)
+    return Outcome()
