@@ -23,7 +23,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", ":", "-.")
 TEXT, COLUMN = 6.0, 3.3  # inches: the text width of most papers, and a column of two
 _NARROW = 4.5  # inches below which parts of a figure stand below one another
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.size": 9,
     "legend.fontsize": 8,
     "axes.titlesize": 9,
@@ -53,8 +53,8 @@ def narrow(width: float) -> bool:
 
 def style(width: float) -> Any:
     """Return a context in which figures of that width are made: in one column of two, letters are smaller."""
-    small = {"font.size": letters(width), "legend.fontsize": 7, "axes.titlesize": letters(width)}
-    return matplotlib.rc_context({**_STYLE, **(small if narrow(width) else {})})
+    small: Any = {"font.size": letters(width), "legend.fontsize": 7, "axes.titlesize": letters(width)}
+    return matplotlib.rc_context(_STYLE | small if narrow(width) else _STYLE)
 
 
 def letters(width: float) -> float:

@@ -133,8 +133,14 @@ def trainings(confirmation: Confirmation, name: str) -> Folders:
 
 
 def _bold_note(supported: Collection[str]) -> tuple[str, ...]:
-    return ("Bold: what the paired test supports as better than the base (or the base, where it finds all others "
-            "worse); candidates are not compared with each other.",) if supported else ()
+    return (
+        (
+            "Bold: what the paired test supports as better than the base (or the base, where it finds all others "
+            "worse); candidates are not compared with each other.",
+        )
+        if supported
+        else ()
+    )
 
 
 def _differences(run: Run, confirmation: Confirmation, found: Confirmed) -> Table:

@@ -71,7 +71,7 @@ def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _rates(axes: Any, curves: pd.DataFrame) -> None:
     """Draw each learning rate that was had, at the epochs' ends: grey where several series share it."""
-    had: dict[tuple[tuple[int, float], ...], list[str]] = {}
+    had: dict[tuple[Any, ...], list[str]] = {}
     for index, (name, frame) in enumerate(ordered(curves)):
         rates = frame.groupby("epoch")["lr"].mean().dropna().round(12)
         had.setdefault(tuple(rates.items()), []).append(GREY if name == OTHERS else look(index)[0])

@@ -69,7 +69,9 @@ def forest(differences: pd.DataFrame, width: float = TEXT) -> Figure:
     """
     figure, axes = axes_of(DIFFERENCE, "", width, 1.0 + 0.3 * len(differences))
     draw_forest(axes, differences, [shortened(str(name), 16 if narrow(width) else 30) for name in _names(differences)])
-    axes.set_xlabel(f"{DIFFERENCE},\nmean and 95 % interval" if narrow(width) else f"{DIFFERENCE}, mean and 95 % interval")
+    axes.set_xlabel(
+        f"{DIFFERENCE},\nmean and 95 % interval" if narrow(width) else f"{DIFFERENCE}, mean and 95 % interval"
+    )
     return figure
 
 
@@ -104,7 +106,7 @@ def confirmation(trainings: pd.DataFrame, differences: pd.DataFrame, width: floa
     names = list(dict.fromkeys(trainings["network"]))
     stacked = narrow(width)
     figure = figure_of(width, (2.0 + 0.5 * len(names)) if stacked else 1.3 + 0.35 * len(names))
-    grid = panels(figure, *((2, 1) if stacked else (1, 2)), **({} if stacked else {"width_ratios": (5, 4)}))
+    grid = panels(figure, *((2, 1) if stacked else (1, 2)), width_ratios=None if stacked else (5, 4))
     scores, effects = [axes for line in grid for axes in line]
     for place, name in zip(range(len(names) - 1, -1, -1), names, strict=True):
         values = trainings.loc[trainings["network"] == name, "test accuracy (%)"].dropna()

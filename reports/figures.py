@@ -97,5 +97,7 @@ def _predicted(found: predictions.Predictions, width: float) -> Iterator[Drawn]:
     caption = "Accuracy by confidence, in bins of equal width (ECE: Guo et al. 2017)."
     yield "reliability", caption, judged.reliability(predictions.calibration(found), width)
     if len(found.shown):
-        caption = "Test images and what they were taken for, the wrong ones first: chosen to show errors, no fair sample."
+        caption = (
+            "Test images and what they were taken for, the wrong ones first: chosen to show errors, no fair sample."
+        )
         yield "test_images", caption, judged.image_grid(predictions.pictures(found), width)

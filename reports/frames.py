@@ -87,7 +87,7 @@ def compositions(run: Run, top: int = 2) -> pd.DataFrame:
 
     GoogLeNet's own rows of the same names, the base, and the best `top`; nothing where no row has a split.
     """
-    rows = [column for column in run.trials if str(column).startswith("row.")]
+    rows = [column for column in map(str, run.trials) if column.startswith("row.")]
     found: list[dict[str, object]] = []
     base = run.trials[run.trials["trial"] == BASE]
     chosen = [("base", frame) for frame in [base] if len(base)]

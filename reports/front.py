@@ -31,9 +31,7 @@ def front_table(run: Run) -> Table | None:
     caption = f"{run.name}: the front of {len(run.ranked)} trained networks, and the base"
     formats = {header: show for header, _, show in shown.values() if header in frame}
     notes = [] if "latency" not in names else [_latency_note(run)]
-    return Table(
-        "objectives", caption, frame, formats, (*notes, *protocol(run)), sources=run.folders(found)
-    )
+    return Table("objectives", caption, frame, formats, (*notes, *protocol(run)), sources=run.folders(found))
 
 
 def _latency_note(run: Run) -> str:

@@ -18,7 +18,15 @@ from reports.protocol import label
 from reports.table import Table
 from reports.tradeoff import cost_label, front_by
 
-_SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross", "X": "x"}
+_SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": "x",
+}
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 _MOST_OTHERS = 50  # curves of trials without a name, so that the page stays small
 
@@ -34,7 +42,9 @@ def interactive_of(run: Run, tables: Sequence[Table]) -> dict[str, go.Figure]:
             found["confirmation_curves"] = learning_curves(curves, "train accuracy (%)")
     curves = frames.curves(run)
     if not curves.empty:
-        found["learning_curves"] = learning_curves(curves, "accuracy (%)" if run.kind == "training" else "held-out accuracy (%)")
+        found["learning_curves"] = learning_curves(
+            curves, "accuracy (%)" if run.kind == "training" else "held-out accuracy (%)"
+        )
     if run.kind == "study" and not run.ranked.empty:
         networks = frames.networks(run)
         for cost in ("macs", "params"):
@@ -50,6 +60,7 @@ def interactive_of(run: Run, tables: Sequence[Table]) -> dict[str, go.Figure]:
 def learning_curves(curves: pd.DataFrame, label: str) -> go.Figure:
     """Accuracy by epoch with bands over seeds, as `reports.curves.learning_curves`; hovering names the training."""
     figure = _figure("epoch", label)
+    figure.update_xaxes(dtick=max(1, int(curves["epoch"].max()) // 10))
     for index, (name, frame) in enumerate(ordered(curves)):
         colour, marker, dash = look(index)
         if name == OTHERS:

@@ -82,7 +82,9 @@ def reliability(bins: pd.DataFrame, width: float = TEXT) -> Figure:
     (upper,), (lower,) = panels(figure, 2, 1, sharex=True, height_ratios=(3, 1))
     left, wide = 100 * bins["from"], 100 * (bins["to"] - bins["from"])
     upper.bar(left, 100 * bins["accuracy"], wide, align="edge", color=BLUE, edgecolor="white", label="accuracy")
-    upper.plot(100 * bins["confidence"], 100 * bins["confidence"], "D", color=ORANGE, markersize=4, label="mean confidence")
+    upper.plot(
+        100 * bins["confidence"], 100 * bins["confidence"], "D", color=ORANGE, markersize=4, label="mean confidence"
+    )
     upper.plot([0, 100], [0, 100], "--", color=GREY, linewidth=1, label="calibrated")
     upper.set_ylabel("accuracy (%)")
     upper.set_xlim(0, 100)

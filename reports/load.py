@@ -34,6 +34,7 @@ from search.record import (
     write_yaml,
 )
 
+_MARKS = ("trials.csv", "study.yaml", "ablation.yaml", "spec.yaml")  # one of these lies in a run's folder
 _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy")
 
 
@@ -142,6 +143,11 @@ class Run:
         found = self.trials[(self.trials["trial"] == BASE) & (self.trials["state"] == "complete")]
         found = found[found[self.objective].notna()] if self.objective in found else found.iloc[:0]
         return None if found.empty else dict(found.iloc[0])
+
+
+def is_run(folder: Path) -> bool:
+    """Say whether a folder holds a run, or what one left."""
+    return any((folder / mark).exists() for mark in _MARKS)
 
 
 def load(run: str | Path) -> Run:
@@ -347,7 +353,9 @@ def export(run: Run, folder: Path) -> None:
     for name, spec in run.specs.items():
         write_text(folder / f"{name}.yaml", to_yaml(spec))
     if run.predictions:
-        replace_file(folder / predictions.FILE, lambda temporary: shutil.copyfile(run.folder / predictions.FILE, temporary))
+        replace_file(
+            folder / predictions.FILE, lambda temporary: shutil.copyfile(run.folder / predictions.FILE, temporary)
+        )
     if run.confirmation:
         about = {key: getattr(run.confirmation, key) for key in ("plan", "environment", "attempts")}
         write_text(folder / "confirm.csv", run.confirmation.runs.to_csv(index=False))

@@ -7,7 +7,20 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.canvas import BLUE, GREEN, ORANGE, PALETTE, TEXT, YELLOW, figure_of, legend, letters, narrow, panels, shortened
+from reports.canvas import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PALETTE,
+    TEXT,
+    YELLOW,
+    figure_of,
+    legend,
+    letters,
+    narrow,
+    panels,
+    shortened,
+)
 from reports.frames import BRANCHES
 from reports.table import macs_unit
 

@@ -6,10 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.canvas import BLUE, GREEN, GREY, ORANGE, TEXT, axes_of, legend
-from reports.learnt import front_of
+from reports.learnt import front_of, level
 from reports.table import macs_unit
-
-SAME_COST = 0.02  # where all costs are this close, cost is no second objective and no front is drawn
 
 
 def accuracy_against(
@@ -28,7 +26,9 @@ def accuracy_against(
     for role, colour, marker, size in (("best", ORANGE, "D", 42), ("base", BLUE, "s", 40)):
         for row in networks[networks["role"] == role].to_dict("records"):
             shown = "base network" if role == "base" else f"best (trial {row['trial']})"
-            axes.scatter([factor * row[cost]], [row["score"]], color=colour, marker=marker, s=size, zorder=3, label=shown)
+            axes.scatter(
+                [factor * row[cost]], [row["score"]], color=colour, marker=marker, s=size, zorder=3, label=shown
+            )
     front = front_by(networks, cost, minimise)
     if len(front):
         axes.step(
@@ -51,11 +51,10 @@ def cost_label(networks: pd.DataFrame, cost: str) -> tuple[str, float]:
 def front_by(networks: pd.DataFrame, cost: str, minimise: bool = False) -> pd.DataFrame:
     """Return the trials that no other one beats in score and cost, cheapest first; none where all cost the same."""
     trials = networks[networks["role"] != "base"]
-    costs = trials[cost].astype(float)
-    if len(trials) < 2 or costs.max() / costs.min() - 1 < SAME_COST:
+    if level(trials[cost]):
         return trials.iloc[:0]
     sign = -1.0 if minimise else 1.0
-    return trials.iloc[front_of(list(zip(sign * trials["score"], costs, strict=True)))]
+    return trials.iloc[front_of(list(zip(sign * trials["score"], trials[cost].astype(float), strict=True)))]
 
 
 def distribution(steps: pd.DataFrame, networks: pd.DataFrame, label: str, width: float = TEXT) -> Figure:
