@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from arch.errors import InputError
 from reports.confirmation import confirmed
-from reports.load import Run, is_run, load
+from reports.folder import load_all
+from reports.load import Run
 from reports.offline import render
 from reports.progress import progress
 from reports.stats import mean_std
 from reports.table import MISSING, absent
 from search.record import BASE, write_text
-
-_DEEP = 4  # folders below the one that is named
 
 
 @dataclass(frozen=True)
@@ -59,53 +55,31 @@ def index(folder: str | Path, *, reload: float = 0) -> Path:
     Raises
     ------
     InputError
-        There is no run in the folder.
+        There is no such folder, or no run in it.
     """
-    place = Path(folder)
-    rows, damaged = [], []
-    for path in runs_in(place):
-        try:
-            rows.append((load(path), path))
-        except InputError as error:
-            damaged.append(str(error))
-    if not rows and not damaged:
-        raise InputError(
-            f"{folder}: no run is here, nor in the folders below; a run holds study.yaml, ablation.yaml or spec.yaml."
-        )
-    rows.sort(key=lambda row: str(row[0].environment.get("time", "")), reverse=True)
+    found, place = load_all(folder), Path(folder)
+    newest_first = sorted(found.runs.items(), key=lambda run: str(run[1].environment.get("time", "")), reverse=True)
     page = render(
         "index.html",
         name=place.resolve().name,
         reload=reload,
         built="",
         columns=_COLUMNS,
-        rows=[_row(run, path, place) for run, path in rows],
+        rows=[_row(run, name, place) for name, run in newest_first],
         notes=[_NOTE],
-        damaged=damaged,
+        unread=found.unread.values(),
     )
     write_text(place / "index.html", page)
     return place / "index.html"
 
 
-def runs_in(folder: Path) -> Iterator[Path]:
-    """Yield the runs in a folder and in those below, up to four deep; none that is a part of another."""
-    for path, below, _ in os.walk(folder):
-        here = Path(path)
-        if is_run(here):
-            yield here
-            below.clear()
-        elif len(here.relative_to(folder).parts) >= _DEEP:
-            below.clear()
-        below[:] = sorted(name for name in below if not name.startswith("."))
-
-
-def _row(run: Run, path: Path, folder: Path) -> list[Cell]:
+def _row(run: Run, name: str, folder: Path) -> list[Cell]:
     found, time = outcome(run), str(run.environment.get("time", ""))
-    pages = [page for page in (path / "report" / "index.html", path / "index.html") if page.exists()]
-    link = quote(pages[0].relative_to(folder).as_posix()) if pages else ""
+    pages = (f"{name}/report/index.html", f"{name}/index.html")
+    link = next((quote(page) for page in pages if (folder / page).exists()), "")
     network = run.specs["base"].name if "base" in run.specs else str(run.config.get("network", MISSING))
     return [
-        Cell(path.relative_to(folder).as_posix(), link=link),
+        Cell(name, link=link),
         Cell(run.kind),
         Cell(network),
         Cell(_state(run)),

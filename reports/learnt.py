@@ -104,8 +104,13 @@ def points(run: Run, frame: pd.DataFrame) -> list[tuple[float, float]]:
 
 def same_cost(run: Run) -> bool:
     """Say whether a study's trials cost the same but for rounding, so that there is no trade-off to show."""
-    macs = run.ranked["macs"].astype(float) if "macs" in run.ranked else pd.Series(dtype=float)
-    return len(macs) < 2 or float(macs.max() / macs.min() - 1) < _SAME_COST
+    return "macs" not in run.ranked or level(run.ranked["macs"])
+
+
+def level(costs: pd.Series) -> bool:
+    """Say whether costs are the same but for rounding; so are those of fewer than two networks."""
+    values = costs.astype(float)
+    return len(values) < 2 or float(values.max() / values.min() - 1) < _SAME_COST
 
 
 def front(run: Run) -> Table | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from arch.errors import InputError
 from arch.spec import Spec, to_yaml
 from arch.spec import load as load_spec
 from arch.strict import load_yaml
+from reports import predictions
+from reports.predictions import Predictions
 from search.record import (
     BASE,
     Losses,
@@ -23,6 +26,7 @@ from search.record import (
     front,
     read_json,
     read_lines,
+    replace_file,
     trial_folder,
     write_json,
     write_lines,
@@ -30,6 +34,7 @@ from search.record import (
     write_yaml,
 )
 
+_MARKS = ("trials.csv", "study.yaml", "ablation.yaml", "spec.yaml")  # one of these lies in a run's folder
 _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy")
 
 
@@ -64,6 +69,7 @@ class Run:
     specs : the base and best networks, where there are any.
     confirmation : where one was begun.
     changes : what was changed while the study ran, and allowed by name.
+    predictions : what a training predicted for the test images, where that was kept.
     """
 
     folder: Path
@@ -78,6 +84,7 @@ class Run:
     specs: dict[str, Spec]
     confirmation: Confirmation | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
+    predictions: Predictions | None = None
 
     @property
     def objectives(self) -> Objectives:
@@ -138,12 +145,9 @@ class Run:
         return None if found.empty else dict(found.iloc[0])
 
 
-_MARKS = ("trials.csv", "study.yaml", "ablation.yaml", "spec.yaml")  # what makes a folder a run
-
-
 def is_run(folder: Path) -> bool:
-    """Say whether a folder is a run, or what one left."""
-    return any((folder / name).exists() for name in _MARKS)
+    """Say whether a folder holds a run, or what one left."""
+    return any((folder / mark).exists() for mark in _MARKS)
 
 
 def load(run: str | Path) -> Run:
@@ -251,6 +255,7 @@ def _training(folder: Path) -> Run:
         _trial_frame(rows),
         pd.DataFrame(list(_epoch_rows("training", folder))),
         {"base": spec},
+        predictions=_predictions(folder),
     )
 
 
@@ -273,7 +278,12 @@ def _exported(folder: Path) -> Run:
         specs,
         _exported_confirmation(folder),
         read_lines(folder / "changes.jsonl"),
+        _predictions(folder),
     )
+
+
+def _predictions(folder: Path) -> Predictions | None:
+    return predictions.read(folder / predictions.FILE) if (folder / predictions.FILE).exists() else None
 
 
 def _optional(path: Path) -> dict[str, Any]:
@@ -342,6 +352,10 @@ def export(run: Run, folder: Path) -> None:
         write_lines(folder / "changes.jsonl", run.changes)
     for name, spec in run.specs.items():
         write_text(folder / f"{name}.yaml", to_yaml(spec))
+    if run.predictions:
+        replace_file(
+            folder / predictions.FILE, lambda temporary: shutil.copyfile(run.folder / predictions.FILE, temporary)
+        )
     if run.confirmation:
         about = {key: getattr(run.confirmation, key) for key in ("plan", "environment", "attempts")}
         write_text(folder / "confirm.csv", run.confirmation.runs.to_csv(index=False))

@@ -104,7 +104,9 @@ def _training(run: Run, _: Sequence[Table]) -> Summary:
         why = f" It {row['state']}: {row['reason']}." if row and row["state"] == "failed" else ""
         done = 0 if run.epochs.empty else int(run.epochs["epoch"].max())
         return Summary(
-            asked, f"The training has not come to its end; {_count(done, 'epoch')} recorded.{why}", "Nothing is sure yet."
+            asked,
+            f"The training has not come to its end; {_count(done, 'epoch')} recorded.{why}",
+            "Nothing is sure yet.",
         )
     judged = [
         f"{percent(row[column])} % of the {images}"

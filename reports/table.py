@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -182,7 +182,7 @@ def decimals(places: int) -> Format:
     return lambda value: f"{value:.{places}f}"
 
 
-def macs_unit(values: Sequence[Any]) -> tuple[str, float]:
+def macs_unit(values: Iterable[Any]) -> tuple[str, float]:
     """Return the unit that MACs are printed in and what they are multiplied by: G from a thousand million on, else M."""
     most = max((float(value) for value in values if not absent(value)), default=0.0)
     return ("G", 1e-9) if most >= 1e9 else ("M", 1e-6)

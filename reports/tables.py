@@ -41,7 +41,7 @@ def summary(run: Run) -> Table:
             (
                 f"best {label(run)}",
                 f"{told(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)",
-                *run.folders(ranked.iloc[:1]),
+                run.folders(ranked.iloc[:1])[0],
             )
         ]
     if run.base:
