@@ -29,7 +29,7 @@ from reports.table import Table
 from reports.tables import tables_of
 from search.record import write_text
 
-_SENTENCE = re.compile(r"[.:] ")
+_SENTENCE = re.compile(r"[.:;] ")
 _LONG = 16  # rows above which a table scrolls in a box of its own
 
 
@@ -58,7 +58,8 @@ def report(run: str | Path, folder: str | Path | None = None, *, static: bool = 
     figures = []
     for name, caption, figure in figures_of(loaded, tables):
         write_figure(figure, place / "figures", name)
-        figures.append(_shown_figure(name, caption, svg(figure), explored.get(name)))
+        drawn = (place / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        figures.append(_shown_figure(name, caption, drawn, explored.get(name)))
     export(loaded, place)
     write_text(place / "index.html", _page(loaded, tables, figures, reload))
     return place / "index.html"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,7 +38,6 @@ def watch(
     *,
     static: bool = False,
     every: float = 5.0,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Path]:
     """Write a report again whenever the record changed, at most every so many seconds; yield its path each time.
 
@@ -59,7 +58,7 @@ def watch(
                     break
                 yield write(run, folder, static=static, reload=every)
                 seen = now
-            sleep(every)
+            time.sleep(every)
     finally:
         last = write(run, folder, static=static)
     yield last

@@ -12,7 +12,8 @@ import reports
 from reports.confirmation import confirmation_tables, confirmed, verdicts
 from reports.figures import figures_of
 from reports.load import Confirmation, Run
-from reports.page import report, sentence
+from reports.page import report
+from reports.summary import summarised
 from reports.tables import tables_of
 from search.confirm import confirm_study
 from search.study import run_study
@@ -85,7 +86,7 @@ def test_verdicts_in_words() -> None:
     said = verdicts(run_with(found))
     assert "trial-1 +2.00 (better)" in said or "trial-1 +2.02 (better)" in said
     assert "(inconclusive)" in said
-    assert said in sentence(run_with(found))
+    assert said == summarised(run_with(found), []).sure
 
 
 def test_one_candidate_that_is_better_alone_may_not_be_among_many() -> None:

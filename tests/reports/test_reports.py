@@ -11,7 +11,8 @@ import arch
 import reports
 from reports.figures import figures_of
 from reports.learnt import importance
-from reports.page import report, sentence
+from reports.page import report
+from reports.summary import summarised
 from reports.table import Table, percent
 from reports.tables import best_beside_base, summary, tables_of, trials
 from search.study import run_study
@@ -161,7 +162,7 @@ def test_a_run_that_has_just_begun_and_no_run_at_all(finished: Path, tmp_path: P
     begun.mkdir()
     for name in ("study.yaml", "base.yaml", "environment.json"):
         (begun / name).write_text((finished / name).read_text())
-    assert "No trial" in sentence(reports.load(begun))
+    assert "No trial" in summarised(reports.load(begun), []).found
     assert report(begun).exists()
     with pytest.raises(arch.InputError, match="no run is here"):
         reports.load(tmp_path)
