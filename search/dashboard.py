@@ -11,6 +11,8 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from sqlalchemy.engine import URL
+
 from arch.errors import InputError
 from arch.strict import load_yaml
 from search import resume
@@ -109,11 +111,12 @@ def _check_there(url: str, run: Path) -> None:
 
 
 def _without_marks(url: str) -> str:
+    """Return a server's URL without what stands for a password, so that the driver looks for one."""
     parsed = parse(url)
-    parsed = parsed.set(password=None) if parsed.password in _HIDDEN else parsed
-    return parsed.difference_update_query(
-        [key for key, value in parsed.query.items() if value in _HIDDEN]
-    ).render_as_string(hide_password=False)
+    query = {key: value for key, value in parsed.query.items() if value not in _HIDDEN}
+    password = None if parsed.password in _HIDDEN else parsed.password
+    names = (parsed.drivername, parsed.username, password, parsed.host, parsed.port, parsed.database)
+    return URL.create(*names, query=query).render_as_string(hide_password=False)
 
 
 # The server
