@@ -79,7 +79,7 @@ def learning_curves(curves: pd.DataFrame, label: str) -> go.Figure:
                         fillcolor=_faint(colour),
                         hoverinfo="skip",
                         showlegend=False,
-                        legendgroup=name,
+                        legendgroup=_text(name),
                     )
                 )
         rates = frame.groupby("epoch")["lr"].mean().reindex(band["epoch"])
@@ -92,7 +92,7 @@ def learning_curves(curves: pd.DataFrame, label: str) -> go.Figure:
                 mode="lines+markers",
                 line={"color": colour, "dash": _DASHES[dash], "width": 2},
                 marker={"symbol": _SYMBOLS[marker], "size": 5},
-                legendgroup=name,
+                legendgroup=_text(name),
                 hovertemplate="%{y:.2f}, epoch %{x}, learning rate %{customdata}",
             )
         )

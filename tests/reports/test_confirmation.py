@@ -162,7 +162,10 @@ def test_in_the_page_and_rebuilt_from_what_it_exports(tmp_path: Path) -> None:
 def every_cell_answers_what_exists(folder: Path) -> None:
     run = reports.load(folder)
     tables = tables_of(run)
-    assert [table.name for table in tables][:4] == ["summary", *(f"confirmation{end}" for end in ("", "_differences", "_runs"))]
+    assert [table.name for table in tables][:4] == [
+        "summary",
+        *(f"confirmation{end}" for end in ("", "_differences", "_runs")),
+    ]
     for table in tables:
         for row in range(len(table.frame)):
             for column in table.frame:
@@ -176,13 +179,17 @@ def every_cell_answers_what_exists(folder: Path) -> None:
     seeds = [path.name for path in (folder / "confirm" / name).iterdir()]
     found = trace(tables, "confirmation", name, "test, mean (%)")
     assert sorted(found.folders) == sorted(f"confirm/{name}/{seed}" for seed in seeds)
-    assert trace(tables, "confirmation", name, "MACs (M)").folders == (f"trials/{int(name.removeprefix('trial-')):05d}",)
+    assert trace(tables, "confirmation", name, "MACs (M)").folders == (
+        f"trials/{int(name.removeprefix('trial-')):05d}",
+    )
     shrunk = trace(tables, "confirmation", name, "beyond the base's").folders
     assert {"base", *found.folders} < set(shrunk)
 
 
 def test_bold_only_where_the_paired_test_supports_it() -> None:
-    found = confirmation(base=BASE, trial_1=shifted(0.02), trial_2=[value + 0.03 for value in [0.75, 0.66, 0.74, 0.65, 0.7, 0.71]])
+    found = confirmation(
+        base=BASE, trial_1=shifted(0.02), trial_2=[value + 0.03 for value in [0.75, 0.66, 0.74, 0.65, 0.7, 0.71]]
+    )
     scores, differences, _ = confirmation_tables(run_with(found))
     assert scores.bold == {(1, "test, mean (%)")}  # trial-2 has the larger mean, and no support
     assert scores.frame["test, mean (%)"].idxmax() == 2
