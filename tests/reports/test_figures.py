@@ -329,7 +329,7 @@ def everything(run: Run) -> list[tuple[str, Any]]:
         ("aux", lambda w: effects.aux_weights(frames.head_points(run, ["3b", "4b"]), w)),
         ("importance", lambda w: effects.importance(shares, w)),
         ("forest", lambda w: effects.forest(compared, w)),
-        ("confirmation", lambda w: effects.confirmation(trained, compared, w)),
+        ("comparison", lambda w: effects.comparison(trained, compared, "test accuracy (%)", w)),
         ("classes", lambda w: judged.class_accuracy(predictions.by_class(found), w)),
         ("confusion", lambda w: judged.confusion_matrix(predictions.confusion(found), w)),
         ("reliability", lambda w: judged.reliability(predictions.calibration(found), w)),
