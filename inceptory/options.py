@@ -38,6 +38,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How the table is
 InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
 ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, help="Another number of classes.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as recipe.lr=0.05; may be repeated.")]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", help="How many seeds, or which, as 11,12,13.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is not at hand.")]
 
 
@@ -66,3 +67,11 @@ def overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[str
             )
         result[section][key] = parse_yaml(text, f"--set {setting}")
     return result
+
+
+def seeds_of(text: str) -> int | list[int]:
+    """Return what `--seeds` says: how many, or which."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdigit() for part in parts):
+        raise InputError(f"--seeds is '{text}', but it must be a number of seeds, as 6, or a list, as 11,12,13.")
+    return int(parts[0]) if "," not in text else [int(part) for part in parts]

@@ -22,9 +22,9 @@ from reports.canvas import (
     panels,
     shortened,
 )
+from reports.comparison import DIFFERENCE
 from search.record import BASE
 
-DIFFERENCE = "difference to the base (points)"
 VERDICTS = {"better": (GREEN, "^"), "worse": (ORANGE, "v"), "inconclusive": (GREY, "o"), "no verdict": (GREY, "x")}
 
 
@@ -98,24 +98,26 @@ def draw_forest(axes: Any, differences: pd.DataFrame, names: list[str]) -> None:
     axes.grid(axis="y", visible=False)
 
 
-def confirmation(trainings: pd.DataFrame, differences: pd.DataFrame, width: float = TEXT) -> Figure:
-    """Test accuracy of each network, seed by seed, and below or beside it the differences to the base as a forest.
+def comparison(trainings: pd.DataFrame, differences: pd.DataFrame, judged: str, width: float = TEXT) -> Figure:
+    """Accuracy of each network, seed by seed, and below or beside it the differences to the base as a forest.
 
-    From the frames of the tables `confirmation_runs` and `confirmation_differences`.
+    From the frames of the tables of trainings and of differences of a confirmation or an ablation; their first
+    columns hold the names, `judged` heads the column of accuracies.
     """
-    names = list(dict.fromkeys(trainings["network"]))
+    whose = trainings.iloc[:, 0].astype(str)
+    names = list(dict.fromkeys(whose))
     stacked = narrow(width)
     figure = figure_of(width, (2.0 + 0.5 * len(names)) if stacked else 1.3 + 0.35 * len(names))
     grid = panels(figure, *((2, 1) if stacked else (1, 2)), width_ratios=None if stacked else (5, 4))
     scores, effects = [axes for line in grid for axes in line]
     for place, name in zip(range(len(names) - 1, -1, -1), names, strict=True):
-        values = trainings.loc[trainings["network"] == name, "test accuracy (%)"].dropna()
+        values = trainings.loc[whose == name, judged].dropna()
         scores.scatter(values, [place] * len(values), color=BLUE if name == BASE else GREY, s=16, alpha=0.8)
         if len(values):
             scores.plot([values.mean()] * 2, [place - 0.3, place + 0.3], color=BLUE if name == BASE else ORANGE)
     scores.set_yticks(range(len(names) - 1, -1, -1), [shortened(name, 16) for name in names])
     scores.set_ylim(-0.6, len(names) - 0.4)
-    scores.set_xlabel("test accuracy (%),\na dot a seed, line: mean")
+    scores.set_xlabel(f"{judged},\na dot a seed, line: mean")
     draw_forest(effects, differences, [shortened(name, 16) for name in _names(differences)])
     effects.set_xlabel(f"{DIFFERENCE},\nmean and 95 % interval")
     return figure

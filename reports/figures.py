@@ -10,14 +10,14 @@ from reports import curves, effects, frames, judged, parts, predictions, tradeof
 from reports.canvas import TEXT, footnote
 from reports.canvas import svg as svg
 from reports.canvas import write as write
-from reports.confirmation import confirmation_protocol
+from reports.comparison import JUDGED, comparison_protocol
 from reports.learnt import HYPERVOLUME, aux_heads, distribution, hypervolume_by_trial, whose
 from reports.load import Run
 from reports.protocol import label, protocol
 from reports.table import Table
 
 Drawn = tuple[str, str, Figure]
-CONFIRMATION = ("confirmation", "confirmation_curves")  # figures that tell of a confirmation's trainings
+_CONFIRMED = ("confirmation", "confirmation_curves")  # figures that tell of a confirmation's trainings
 
 
 def figures_of(run: Run, tables: Sequence[Table], width: float = TEXT) -> Iterator[Drawn]:
@@ -26,8 +26,8 @@ def figures_of(run: Run, tables: Sequence[Table], width: float = TEXT) -> Iterat
     `width` is in inches: `reports.canvas.TEXT` is the text of most papers, `COLUMN` a column of two.
     """
     for name, caption, figure in _drawn(run, {table.name: table for table in tables}, width):
-        confirmed = run.confirmation if name in CONFIRMATION else None
-        footnote(figure, confirmation_protocol(confirmed) if confirmed else protocol(run))
+        compared = run.ablation or (run.confirmation if name in _CONFIRMED else None)
+        footnote(figure, comparison_protocol(compared) if compared else protocol(run))
         yield name, caption, figure
 
 
@@ -35,8 +35,8 @@ def _drawn(run: Run, tables: dict[str, Table], width: float) -> Iterator[Drawn]:
     yield from _compared(run, tables, width)
     found = frames.curves(run)
     if not found.empty:
-        judged_by = "accuracy (%)" if run.kind == "training" else "held-out accuracy (%)"
-        yield "learning_curves", "Learning curves.", curves.learning_curves(found, judged_by, width)
+        caption = "Learning curves; band: least to most of the seeds." if run.ablation else "Learning curves."
+        yield "learning_curves", caption, curves.learning_curves(found, frames.curves_label(run), width)
     if run.kind == "study" and not run.ranked.empty:
         yield from _searched(run, tables, width)
     yield from _built(run, width)
@@ -45,10 +45,16 @@ def _drawn(run: Run, tables: dict[str, Table], width: float) -> Iterator[Drawn]:
 
 
 def _compared(run: Run, tables: dict[str, Table], width: float) -> Iterator[Drawn]:
-    if "confirmation_differences" in tables:
-        told = tables["confirmation_runs"].frame, tables["confirmation_differences"].frame
-        caption = "The best networks and the base, trained again with fresh seeds."
-        yield "confirmation", caption, effects.confirmation(*told, width)
+    captions = {
+        "confirmation": "The best networks and the base, trained again with fresh seeds.",
+        "ablation": "The base and its changes, trained with the same seeds.",
+    }
+    for name, of in (("confirmation", run.confirmation), ("ablation", run.ablation)):
+        if of and f"{name}_differences" in tables:
+            told = tables[f"{name}_runs"].frame, tables[f"{name}_differences"].frame
+            figure = effects.comparison(*told, f"{JUDGED[of.judged]} accuracy (%)", width)
+            yield name, captions[name], figure
+    if run.confirmation:
         found = frames.confirmation_curves(run)
         if not found.empty:
             caption = "Learning curves of the confirmation's trainings; band: least to most of the seeds."

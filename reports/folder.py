@@ -20,7 +20,7 @@ class Runs:
     ----------
     runs : each by its folder, relative to `folder`.
     trials : one row a training, as in `Run.trials`. epochs : one row an epoch, as in `Run.epochs`.
-    confirmations : one row a planned training of a confirmation, as in `Confirmation.runs`.
+    confirmations : one row a planned training of a confirmation, as in `Comparison.runs`.
     unread : runs that could not be read, and why.
     """
 

@@ -17,7 +17,7 @@ from search.record import BASE
 
 OTHERS = "other trials"  # the series of those that are drawn without a name each
 BRANCHES = ("1x1", "3x3", "5x5", "pool")
-_SPLIT = re.compile(r"\S+ (\d+) \| \d+>(\d+) \| \d+>(\d+) \| (\d+)")  # as `reports.load.splits` writes it
+_SPLIT = re.compile(r"\S+ (\d+) \| \d+>(\d+) \| \d+>(\d+) \| (\d+)")  # as `reports.rows.splits` writes it
 
 
 def scale(run: Run) -> float:
@@ -48,9 +48,8 @@ def curves(run: Run) -> pd.DataFrame:
     epochs = run.epochs
     if epochs.empty:
         return _no_curves()
-    if "change" in epochs:
-        measured = "val_accuracy" if epochs.get("val_accuracy", pd.Series()).notna().any() else "train_accuracy"
-        return _curves(epochs, epochs["change"], measured)
+    if run.ablation:
+        return _curves(epochs, epochs["change"], "val_accuracy" if _held_out(run) else "train_accuracy")
     if run.kind == "training":
         parts = {"held-out images": "val_accuracy", "training images, augmented": "train_accuracy"}
         found = [_curves(epochs, pd.Series(name, epochs.index), column) for name, column in parts.items()]
@@ -60,13 +59,23 @@ def curves(run: Run) -> pd.DataFrame:
     return _curves(epochs, epochs["trial"].map(lambda trial: names.get(trial, OTHERS)), "val_accuracy")
 
 
+def curves_label(run: Run) -> str:
+    """Return what the accuracies of `curves` were measured on, as an axis says it."""
+    if run.kind == "training":
+        return "accuracy (%)"
+    return "held-out accuracy (%)" if not run.ablation or _held_out(run) else "train accuracy (%)"
+
+
+def _held_out(run: Run) -> bool:
+    return "val_accuracy" in run.epochs and bool(run.epochs["val_accuracy"].notna().any())
+
+
 def confirmation_curves(run: Run) -> pd.DataFrame:
     """Return a confirmation's learning curves, on its training images: there are no held-out ones."""
     epochs = run.confirmation.epochs if run.confirmation else pd.DataFrame()
     if epochs.empty:
         return _no_curves()
-    whose = epochs["confirmed"].astype(str) + "/" + epochs["seed"].astype(str)
-    return _curves(epochs.assign(trial=whose), epochs["confirmed"], "train_accuracy")
+    return _curves(epochs, epochs["confirmed"], "train_accuracy")
 
 
 def _curves(epochs: pd.DataFrame, series: pd.Series, column: str) -> pd.DataFrame:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 from urllib.parse import quote
 
-from reports.confirmation import confirmed
+from reports.comparison import JUDGED, Scored, scored
 from reports.folder import load_all
 from reports.load import Run
 from reports.offline import render
 from reports.progress import progress
-from reports.stats import mean_std
 from reports.table import MISSING, absent
 from search.record import BASE, write_text
 
@@ -105,20 +105,12 @@ def outcome(run: Run) -> Outcome:
     """Return the accuracies that a run is known by."""
     if run.kind == "study":
         return _confirmed(run) or _searched(run)
-    if run.kind == "training":
-        row = {} if run.trials.empty else dict(run.trials.iloc[0])
-        return next(
-            (
-                Outcome(100 * float(row[column]), None, images, 1)
-                for column, images in _JUDGED.items()
-                if not absent(row.get(column))
-            ),
-            Outcome(),
-        )
-    return _ablated(run)
-
-
-_JUDGED = {"test_accuracy": "test", "val_accuracy": "held-out"}
+    if run.ablation:
+        found = scored(run.ablation)
+        return _compared(found, found.compared) or Outcome()
+    row = {} if run.trials.empty else dict(run.trials.iloc[0])
+    judged = (column for column in JUDGED if not absent(row.get(column)))
+    return next((Outcome(100 * float(row[column]), None, JUDGED[column], 1) for column in judged), Outcome())
 
 
 def _searched(run: Run) -> Outcome:
@@ -133,20 +125,15 @@ def _confirmed(run: Run) -> Outcome | None:
     """Return the means of the base and of the candidate that was the best in the search."""
     if run.confirmation is None:
         return None
-    scores = confirmed(run.confirmation).scores
-    first = next(name for name in scores.index if name != BASE)
-    best, base = (scores.loc[name].dropna().tolist() for name in (first, BASE))
-    if not best or not base:
+    found = scored(run.confirmation)
+    return _compared(found, [next(iter(found.compared))])
+
+
+def _compared(found: Scored, candidates: Iterable[str]) -> Outcome | None:
+    """Return the means of the base and of the best of the candidates; None before there are both."""
+    base = found.scores.loc[BASE].dropna().tolist()
+    reached = [values for name in candidates if (values := found.scores.loc[name].dropna().tolist())]
+    if not base or not reached:
         return None
-    return Outcome(mean_std(best)[0], mean_std(base)[0], "test", min(len(best), len(base)))
-
-
-def _ablated(run: Run) -> Outcome:
-    done: Any = run.trials[run.trials["state"] == "complete"]
-    for column, images in _JUDGED.items():
-        if column in done and done[column].notna().any():
-            means = 100 * done.groupby("change")[column].mean().astype(float)
-            changes, base = means.drop(BASE, errors="ignore"), means.get(BASE)
-            n = int(done.groupby("change")[column].count().min())
-            return Outcome(float(changes.max()) if len(changes) else None, base, images, n)
-    return Outcome()
+    best = max(reached, key=fmean)
+    return Outcome(fmean(best), fmean(base), JUDGED[found.comparison.judged], min(len(best), len(base)))

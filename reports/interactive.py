@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 
 from reports import frames
 from reports.canvas import BLUE, GREEN, GREY, ORANGE, look
+from reports.comparison import DIFFERENCE
 from reports.curves import ordered, over_seeds
-from reports.effects import DIFFERENCE, VERDICTS
+from reports.effects import VERDICTS
 from reports.frames import OTHERS
 from reports.load import Run
 from reports.protocol import label
@@ -35,16 +36,16 @@ def interactive_of(run: Run, tables: Sequence[Table]) -> dict[str, go.Figure]:
     """Return the plotly versions of a run's figures, by the names that `figures_of` gives; not all have one."""
     by_name = {table.name: table for table in tables}
     found: dict[str, go.Figure] = {}
-    if "confirmation_differences" in by_name:
-        found["confirmation"] = forest(by_name["confirmation_differences"].frame)
+    for name in ("confirmation", "ablation"):
+        if f"{name}_differences" in by_name:
+            found[name] = forest(by_name[f"{name}_differences"].frame)
+    if run.confirmation:
         curves = frames.confirmation_curves(run)
         if not curves.empty:
             found["confirmation_curves"] = learning_curves(curves, "train accuracy (%)")
     curves = frames.curves(run)
     if not curves.empty:
-        found["learning_curves"] = learning_curves(
-            curves, "accuracy (%)" if run.kind == "training" else "held-out accuracy (%)"
-        )
+        found["learning_curves"] = learning_curves(curves, frames.curves_label(run))
     if run.kind == "study" and not run.ranked.empty:
         networks = frames.networks(run)
         for cost in ("macs", "params"):
@@ -79,7 +80,7 @@ def learning_curves(curves: pd.DataFrame, label: str) -> go.Figure:
                         fillcolor=_faint(colour),
                         hoverinfo="skip",
                         showlegend=False,
-                        legendgroup=name,
+                        legendgroup=_text(name),
                     )
                 )
         rates = frame.groupby("epoch")["lr"].mean().reindex(band["epoch"])
@@ -92,7 +93,7 @@ def learning_curves(curves: pd.DataFrame, label: str) -> go.Figure:
                 mode="lines+markers",
                 line={"color": colour, "dash": _DASHES[dash], "width": 2},
                 marker={"symbol": _SYMBOLS[marker], "size": 5},
-                legendgroup=name,
+                legendgroup=_text(name),
                 hovertemplate="%{y:.2f}, epoch %{x}, learning rate %{customdata}",
             )
         )

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import statistics
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from arch.edit import searchable, split_of
 from arch.errors import InputError
-from arch.spec import Spec, to_yaml
+from arch.spec import Spec, from_mapping, to_yaml
 from arch.spec import load as load_spec
 from arch.strict import load_yaml
 from reports import predictions
 from reports.predictions import Predictions
+from reports.rows import epoch_rows, trial_frame, trial_row
 from search.record import (
     BASE,
     Losses,
@@ -35,25 +34,36 @@ from search.record import (
 )
 
 _MARKS = ("trials.csv", "study.yaml", "ablation.yaml", "spec.yaml")  # one of these lies in a run's folder
-_NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy")
 
 
 @dataclass(frozen=True)
-class Confirmation:
-    """Trainings with fresh seeds, judged on the test set.
+class Comparison:
+    """Networks beside a base, each trained with the same seeds: a confirmation, or an ablation.
 
     Attributes
     ----------
-    plan : seeds, recipe, networks with their scores in the search, how the plan grew.
-    runs : one row a planned training: `confirmed` the network, `seed`, `state` (`missing` where there is no result).
-    epochs : one row an epoch of a training, with `confirmed` and `seed`.
+    plan : seeds, recipe, networks in full, how the plan grew.
+    runs : one row a planned training: the network in the column `by`, `seed`, `state` (`missing` where there is no
+        result).
+    by : `confirmed` or `change`.
+    epochs : one row an epoch of a training: `trial` (`<network>/<seed>`), the column `by`, `seed`.
     """
 
     plan: dict[str, Any]
     environment: dict[str, Any]
     attempts: list[dict[str, Any]]
     runs: pd.DataFrame
+    by: str = "confirmed"
     epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def place_of(self, name: str) -> str:
+        """Return where something of it lies in the run directory: `<change>/<seed>`, or the same under `confirm/`."""
+        return f"confirm/{name}" if self.by == "confirmed" else name
+
+    @property
+    def judged(self) -> str:
+        """The column that networks are compared by: on the test set, or on held-out images."""
+        return "test_accuracy" if self.plan.get("test", True) else "val_accuracy"
 
 
 @dataclass(frozen=True)
@@ -64,16 +74,17 @@ class Run:
     ----------
     trials : one row a training: what came out, what it cost (MACs, parameters), `searched.*` the
         sampler's values, `row.*` each searchable row's family and split. The base network's `trial`
-        is `base`; a single training's is `training`.
+        is `base`; a single training's is `training`, an ablation's `<change>/<seed>`.
     epochs : one row an epoch of a training.
     specs : the base and best networks, where there are any.
-    confirmation : where one was begun.
+    confirmation : of a study, where one was begun.
+    ablation : of an ablation.
     changes : what was changed while the study ran, and allowed by name.
     predictions : what a training predicted for the test images, where that was kept.
     """
 
     folder: Path
-    kind: Literal["study", "training"]
+    kind: Literal["study", "ablation", "training"]
     name: str
     config: dict[str, Any]
     environment: dict[str, Any]
@@ -82,8 +93,9 @@ class Run:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     specs: dict[str, Spec]
-    confirmation: Confirmation | None = None
+    confirmation: Comparison | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
+    ablation: Comparison | None = None
     predictions: Predictions | None = None
 
     @property
@@ -153,7 +165,7 @@ def is_run(folder: Path) -> bool:
 def load(run: str | Path) -> Run:
     """Return a run directory as tidy frames; also while it is still running.
 
-    Takes a study, a single training, or a folder of exported results (`trials.csv`, `epochs.csv`).
+    Takes a study, an ablation, a single training, or a folder of exported results (`trials.csv`, `epochs.csv`).
 
     Raises
     ------
@@ -172,17 +184,21 @@ def load(run: str | Path) -> Run:
         return _exported(folder)
     if (folder / "study.yaml").exists():
         return _study(folder)
+    if (folder / "ablation.yaml").exists():
+        return _ablation(folder)
     if (folder / "spec.yaml").exists():
         return _training(folder)
-    raise InputError(f"{folder}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
+    raise InputError(
+        f"{folder}: no run is here; it would hold study.yaml (a study), ablation.yaml or spec.yaml (a training)."
+    )
 
 
 def _study(folder: Path) -> Run:
     config = load_yaml(folder / "study.yaml")
     folders = [(BASE, folder / BASE)] + [(str(int(p.name)), p) for p in sorted((folder / "trials").glob("[0-9]*"))]
-    rows = [_trial_row(name, path) for name, path in folders if (path / "result.json").exists()]
-    trials = _trial_frame(rows)
-    epochs = pd.DataFrame([epoch for name, path in folders for epoch in _epoch_rows(name, path)])
+    rows = [trial_row(name, path) for name, path in folders if (path / "result.json").exists()]
+    trials = trial_frame(rows)
+    epochs = pd.DataFrame([epoch for name, path in folders for epoch in epoch_rows(name, path)])
     run = Run(
         folder,
         "study",
@@ -194,7 +210,7 @@ def _study(folder: Path) -> Run:
         trials,
         epochs,
         {},
-        _confirmation(folder / "confirm"),
+        _comparison(folder / "confirm", "confirmed"),
         read_lines(folder / "changes.jsonl"),
     )
     specs = {"base": load_spec(folder / "base.yaml")} if (folder / "base.yaml").exists() else {}
@@ -204,44 +220,66 @@ def _study(folder: Path) -> Run:
     return run
 
 
-def _confirmation(folder: Path) -> Confirmation | None:
+def _comparison(folder: Path, by: str) -> Comparison | None:
     if not (folder / "plan.json").exists():
         return None
     plan = read_json(folder / "plan.json")
     rows = []
     for name in plan["networks"]:
         for seed in plan["seeds"]:
-            place, planned = folder / name / str(seed), {"confirmed": name, "seed": seed}
-            found = _trial_row(name, place) if (place / "result.json").exists() else {"state": "missing"}
+            place, planned = folder / name / str(seed), {by: name, "seed": seed}
+            found = trial_row(name, place) if (place / "result.json").exists() else {"state": "missing"}
             rows.append(planned | {key: value for key, value in found.items() if key not in ("trial", "duplicate_of")})
-    about = _optional(folder / "environment.json")
-    return Confirmation(
-        plan, about, read_lines(folder / "attempts.jsonl"), pd.DataFrame(rows), _confirmed_epochs(folder, plan)
+    epochs = [
+        epoch | {by: row[by], "seed": row["seed"]}
+        for row in rows
+        for epoch in epoch_rows(f"{row[by]}/{row['seed']}", folder / str(row[by]) / str(row["seed"]))
+    ]
+    about, attempts = _optional(folder / "environment.json"), read_lines(folder / "attempts.jsonl")
+    return Comparison(plan, about, attempts, pd.DataFrame(rows), by, pd.DataFrame(epochs))
+
+
+def _exported_comparison(folder: Path, name: str, by: str) -> Comparison | None:
+    if not (folder / f"{name}.json").exists():
+        return None
+    about = read_json(folder / f"{name}.json")
+    runs = pd.read_csv(folder / f"{name}.csv", dtype={by: str})
+    path = folder / ("confirm_epochs.csv" if by == "confirmed" else "epochs.csv")
+    epochs = pd.read_csv(path, dtype={by: str}) if path.exists() else pd.DataFrame()
+    return Comparison(about["plan"], about["environment"], about["attempts"], runs, by, epochs)
+
+
+def _ablation(folder: Path) -> Run:
+    config, found = load_yaml(folder / "ablation.yaml"), _comparison(folder, "change")
+    if found is None:
+        raise InputError(f"{folder}: has no plan.json yet; start `inceptory ablate` again.")
+    runs = found.runs
+    trials = trial_frame([{str(key): row[key] for key in row} | {"trial": _trial_name(row)} for row in _rows(runs)])
+    return Run(
+        folder,
+        "ablation",
+        config["name"],
+        config,
+        found.environment,
+        found.attempts,
+        {},
+        trials,
+        found.epochs,
+        {"base": from_mapping(found.plan["networks"][BASE]["spec"], str(folder / "plan.json"))},
+        ablation=found,
     )
 
 
-def _confirmed_epochs(folder: Path, plan: dict[str, Any]) -> pd.DataFrame:
-    rows = [
-        {"confirmed": name, "seed": seed} | {key: value for key, value in row.items() if key != "trial"}
-        for name in plan["networks"]
-        for seed in plan["seeds"]
-        for row in _epoch_rows(name, folder / name / str(seed))
-    ]
-    return pd.DataFrame(rows)
+def _trial_name(planned: Mapping[Any, Any]) -> str:
+    return f"{planned['change']}/{planned['seed']}"
 
 
-def _exported_confirmation(folder: Path) -> Confirmation | None:
-    if not (folder / "confirm.json").exists():
-        return None
-    about = read_json(folder / "confirm.json")
-    runs = pd.read_csv(folder / "confirm.csv", dtype={"confirmed": str})
-    path = folder / "confirm_epochs.csv"
-    epochs = pd.read_csv(path, dtype={"confirmed": str}) if path.exists() else pd.DataFrame()
-    return Confirmation(about["plan"], about["environment"], about["attempts"], runs, epochs)
+def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.to_dict("records")
 
 
 def _training(folder: Path) -> Run:
-    rows = [_trial_row("training", folder)] if (folder / "result.json").exists() else []
+    rows = [trial_row("training", folder)] if (folder / "result.json").exists() else []
     spec = load_spec(folder / "spec.yaml")
     config = {"recipe": load_yaml(folder / "recipe.yaml"), "network": spec.name}
     return Run(
@@ -252,22 +290,23 @@ def _training(folder: Path) -> Run:
         _optional(folder / "environment.json"),
         [],
         {},
-        _trial_frame(rows),
-        pd.DataFrame(list(_epoch_rows("training", folder))),
+        trial_frame(rows),
+        pd.DataFrame(list(epoch_rows("training", folder))),
         {"base": spec},
         predictions=_predictions(folder),
     )
 
 
 def _exported(folder: Path) -> Run:
-    config = load_yaml(folder / "study.yaml")
+    ablation = _exported_comparison(folder, "ablation", "change")
+    config = load_yaml(folder / ("ablation.yaml" if ablation else "study.yaml"))
     specs = {
         name: load_spec(folder / f"{name}.yaml") for name in ("base", "best") if (folder / f"{name}.yaml").exists()
     }
-    kept_as_text = {"trial": str, "duplicate_of": str}
+    kept_as_text = {"trial": str, "duplicate_of": str, "change": str}
     return Run(
         folder,
-        "study" if "space" in config else "training",
+        "ablation" if ablation else "study" if "space" in config else "training",
         str(config.get("name", folder.name)),
         config,
         read_json(folder / "environment.json"),
@@ -276,8 +315,9 @@ def _exported(folder: Path) -> Run:
         pd.read_csv(folder / "trials.csv", dtype=kept_as_text),
         pd.read_csv(folder / "epochs.csv", dtype=kept_as_text),
         specs,
-        _exported_confirmation(folder),
+        _exported_comparison(folder, "confirm", "confirmed"),
         read_lines(folder / "changes.jsonl"),
+        ablation,
         _predictions(folder),
     )
 
@@ -290,61 +330,15 @@ def _optional(path: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
 
 
-def _trial_row(name: str, folder: Path) -> dict[str, Any]:
-    result = read_json(folder / "result.json")
-    row = {key: value for key, value in result.items() if key not in (*_NESTED, "traceback")}
-    for key in _NESTED:
-        row |= {f"{key}.{part}": value for part, value in (result.get(key) or {}).items()}
-    row["trial"] = name
-    speeds = [epoch["images_per_second"] for epoch in read_lines(folder / "metrics.jsonl")]
-    if speeds:
-        row["images_per_second"] = statistics.median(speeds)
-    row["duplicate_of"] = str(result["duplicate_of"]) if "duplicate_of" in result else None
-    weight = load_yaml(folder / "recipe.yaml").get("aux_weight") if (folder / "recipe.yaml").exists() else None
-    spec = load_spec(folder / "spec.yaml") if (folder / "spec.yaml").exists() else None
-    if spec:
-        weights = weight if isinstance(weight, dict) else dict.fromkeys(spec.aux_rows, weight)
-        row |= {f"aux_weight.{head}": value for head, value in weights.items()}
-        row |= {f"row.{name}": text for name, text in splits(spec).items()}
-    return row
-
-
-def _trial_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    first = ["trial", "state", "val_accuracy", "val_loss", "duplicate_of", "reason"]
-    frame = pd.DataFrame(rows)
-    for column in first:
-        if column not in frame:
-            frame[column] = None
-    return frame[[*first, *(column for column in frame if column not in first)]]
-
-
-def splits(spec: Spec) -> dict[str, str]:
-    """Return each searchable row's family and split as text, `inception_v1 16 | 24>32 | 8>8 | 8`."""
-    result = {}
-    for row in searchable(spec):
-        s = split_of(row)
-        result[row.name] = (
-            f"{row.block} {s.b1x1} | {s.b3x3.reduce}>{s.b3x3.out} | {s.b5x5.reduce}>{s.b5x5.out} | {s.pool}"
-        )
-    return result
-
-
-def _epoch_rows(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    for metrics in read_lines(folder / "metrics.jsonl"):
-        row: dict[str, Any] = {"trial": name}
-        for key, value in metrics.items():
-            row |= {f"{key}.{part}": v for part, v in value.items()} if isinstance(value, dict) else {key: value}
-        yield row
-
-
 def export(run: Run, folder: Path) -> None:
-    """Write what the tables are made of: `trials.csv`, `epochs.csv`, `confirm.csv`, environment, attempts, specs.
+    """Write what the tables are made of: `trials.csv`, `epochs.csv`, the comparison, environment, attempts, specs.
 
+    A confirmation is in `confirm.csv` and `confirm.json`, an ablation in `ablation.csv` and `ablation.json`.
     `load` reads the folder back, and the same tables come out of it.
     """
     write_text(folder / "trials.csv", run.trials.to_csv(index=False))
     write_text(folder / "epochs.csv", run.epochs.to_csv(index=False))
-    write_yaml(folder / "study.yaml", run.config)
+    write_yaml(folder / ("ablation.yaml" if run.ablation else "study.yaml"), run.config)
     write_json(folder / "environment.json", run.environment)
     write_lines(folder / "attempts.jsonl", run.attempts)
     write_json(folder / "distributions.json", run.distributions)
@@ -353,12 +347,12 @@ def export(run: Run, folder: Path) -> None:
     for name, spec in run.specs.items():
         write_text(folder / f"{name}.yaml", to_yaml(spec))
     if run.predictions:
-        replace_file(
-            folder / predictions.FILE, lambda temporary: shutil.copyfile(run.folder / predictions.FILE, temporary)
-        )
-    if run.confirmation:
-        about = {key: getattr(run.confirmation, key) for key in ("plan", "environment", "attempts")}
-        write_text(folder / "confirm.csv", run.confirmation.runs.to_csv(index=False))
-        if not run.confirmation.epochs.empty:
-            write_text(folder / "confirm_epochs.csv", run.confirmation.epochs.to_csv(index=False))
-        write_json(folder / "confirm.json", about)
+        kept = run.folder / predictions.FILE
+        replace_file(folder / predictions.FILE, lambda temporary: shutil.copyfile(kept, temporary))
+    if run.confirmation and not run.confirmation.epochs.empty:
+        write_text(folder / "confirm_epochs.csv", run.confirmation.epochs.to_csv(index=False))
+    for name, comparison in (("confirm", run.confirmation), ("ablation", run.ablation)):
+        if comparison:
+            about = {key: getattr(comparison, key) for key in ("plan", "environment", "attempts")}
+            write_text(folder / f"{name}.csv", comparison.runs.to_csv(index=False))
+            write_json(folder / f"{name}.json", about)

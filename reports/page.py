@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from arch.spec import to_yaml
+from arch.spec import Spec, from_mapping, to_yaml
 from reports.diagram import draw
 from reports.figures import figures_of, svg
 from reports.figures import write as write_figure
@@ -30,6 +30,7 @@ from reports.tables import tables_of
 from search.record import write_text
 
 _SENTENCE = re.compile(r"[.:;] ")
+_MOST_DRAWN = 6  # networks of an ablation, so that the page stays small
 _LONG = 16  # rows above which a table scrolls in a box of its own
 
 
@@ -75,7 +76,7 @@ def _page(run: Run, tables: Sequence[Table], figures: Sequence[ShownFigure], rel
         reload=reload,
         built=time.strftime("%H:%M:%S"),
         progress=progress(run),
-        summary=summarised(run, tables),
+        summary=summarised(run),
         facts_of=[] if facts is None else list(facts.printed().itertuples(index=False, name=None)),
         changes=changed(run),
         tables=[_shown_table(run, table, notes) for table in tables if table is not facts],
@@ -188,17 +189,29 @@ class Drawing:
 
 
 def _drawings(run: Run) -> list[Drawing]:
-    """Return the base and best network side by side, or the one there is; an ablation's changes are in its tables."""
-    return list(_drawn(run))
+    """Return the networks side by side: base and best, an ablation's that differ, a training's own."""
+    return [
+        Drawing(f"{number}", title, inline(svg(draw(network_graph(spec))), f"network-{number}"), to_yaml(spec))
+        for number, (title, spec) in enumerate(_drawn(run).items())
+    ]
 
 
-def _drawn(run: Run) -> Iterator[Drawing]:
-    for name in ("base", "best"):
-        if name in run.specs:
-            spec = run.specs[name]
-            title = spec.name if name == "base" else f"Best: trial {run.ranked.iloc[0]['trial']}"
-            title = f"Base: {title}" if name == "base" and run.kind != "training" else title
-            yield Drawing(name, title, inline(svg(draw(network_graph(spec))), f"network-{name}"), to_yaml(spec))
+def _drawn(run: Run) -> dict[str, Spec]:
+    if "base" not in run.specs:
+        return {}
+    base = run.specs["base"]
+    if run.kind == "training":
+        return {base.name: base}
+    drawn = {f"Base: {base.name}": base}
+    if "best" in run.specs:
+        drawn[f"Best: trial {run.ranked.iloc[0]['trial']}"] = run.specs["best"]
+    seen = {base.fingerprint}
+    for name, network in (run.ablation.plan["networks"] if run.ablation else {}).items():
+        spec = from_mapping(network["spec"], f"{run.name}, {name}")
+        if spec.fingerprint not in seen and len(drawn) < _MOST_DRAWN:
+            drawn[f"Change: {name}"] = spec
+            seen.add(spec.fingerprint)
+    return drawn
 
 
 def _differing(run: Run) -> list[str]:

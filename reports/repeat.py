@@ -27,7 +27,7 @@ def _attempts(run: Run) -> list[dict[str, Any]]:
 
 def _start(attempt: Mapping[str, Any]) -> str:
     commit = f"commit {attempt['commit']}" if attempt.get("commit") else "commit not recorded"
-    return f"{commit}, {attempt.get('finished', 0)} finished before"
+    return f"{commit}, {attempt['finished']} finished before" if "finished" in attempt else commit
 
 
 _NAMES = {

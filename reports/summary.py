@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from reports.comparison import JUDGED, missing_note, said, scored, sentence_of
 from reports.confirmation import verdicts
-from reports.load import Run
+from reports.load import Comparison, Run
 from reports.protocol import told
-from reports.table import Table, absent, macs_unit, percent
-from search.record import BASE
+from reports.table import absent, macs_unit, percent
 
 
 class Summary(NamedTuple):
@@ -20,14 +20,11 @@ class Summary(NamedTuple):
     sure: str
 
 
-def summarised(run: Run, tables: Sequence[Table]) -> Summary:
-    """Return what was asked, what came out and how sure it is, of a run with these tables."""
-    kinds: dict[str, Callable[[Run, Sequence[Table]], Summary]] = {"study": _study, "training": _training}
-    return kinds.get(run.kind, _ablation)(run, tables)
-
-
-def _study(run: Run, _: Sequence[Table]) -> Summary:
-    return Summary(_asked_of_study(run), *_found_by_study(run))
+def summarised(run: Run) -> Summary:
+    """Return what was asked, what came out and how sure it is."""
+    if run.kind == "study":
+        return Summary(_asked_of_study(run), *_found_by_study(run))
+    return _ablation(run, run.ablation) if run.ablation else _training(run)
 
 
 def _asked_of_study(run: Run) -> str:
@@ -93,7 +90,7 @@ def _unconfirmed(finished: int) -> str:
     )
 
 
-def _training(run: Run, _: Sequence[Table]) -> Summary:
+def _training(run: Run) -> Summary:
     recipe = run.config.get("recipe") or {}
     row = {} if run.trials.empty else dict(run.trials.iloc[0])
     asked = (
@@ -122,37 +119,20 @@ def _training(run: Run, _: Sequence[Table]) -> Summary:
     )
 
 
-def _ablation(run: Run, tables: Sequence[Table]) -> Summary:
-    done, asked = _counts(run)
-    changes = [name for name in dict.fromkeys(run.trials.get("change", [])) if name != BASE]
-    seeds = run.trials["seed"].nunique() if "seed" in run.trials else 0
-    question = run.config.get("question") or f"What does each change do to {_base_name(run)}?"
-    text = (
-        f"{question} {_count(len(changes), 'change')} beside the base ({', '.join(changes)}), "
-        f"{_count(seeds, 'seed')} each, on {_data(run.config)}."
+def _ablation(run: Run, comparison: Comparison) -> Summary:
+    found = scored(comparison)
+    changes, images = list(found.compared), JUDGED[comparison.judged]
+    asked = (
+        f"{run.config.get('question') or f'What do changes of {_base_name(run)} do?'} {_count(len(changes), 'change')} "
+        f"({', '.join(changes)}) and the base, each trained with the same {_count(len(found.seeds), 'seed')} on "
+        f"{_data(run.config)} and judged by {images} accuracy."
     )
-    rows = [row for table in tables if {"change", "verdict"} <= set(table.frame) for row in _printed(table)]
-    found = "; ".join(f"{row['change']} {_difference(row)}" for row in rows)
-    beside = f"Beside the base, with the same seeds, in points: {found}." if found else "No change is compared yet."
-    missing = f" {asked - done} of {asked} trainings are failed or missing." if done < asked else ""
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        said.setdefault(row["verdict"], []).append(row["change"])
-    sure = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in said.items())
-    return Summary(text, beside + missing, f"{sure[:1].upper()}{sure[1:]}." if sure else "Nothing is sure yet.")
-
-
-def _printed(table: Table) -> list[dict[str, str]]:
-    return [{str(key): str(value) for key, value in row.items()} for row in table.printed().to_dict("records")]
-
-
-def _difference(row: Mapping[str, str]) -> str:
-    """Return the printed difference of a row: the first column that names one."""
-    return next((value for key, value in row.items() if key.startswith("difference")), "-")
-
-
-def _counts(run: Run) -> tuple[int, int]:
-    return int((run.trials["state"] == "complete").sum()), len(run.trials)
+    text = f"Beside the base, in points: {sentence_of(found)}."
+    by_verdict: dict[str, list[str]] = {}
+    for name in changes:
+        by_verdict.setdefault(said(found, name), []).append(name)
+    sure = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in by_verdict.items())
+    return Summary(asked, " ".join((text, *missing_note(found))), f"{sure[:1].upper()}{sure[1:]}.")
 
 
 def _data(config: Mapping[str, Any]) -> str:

@@ -7,11 +7,13 @@ from typing import Any
 import pandas as pd
 
 from arch.cost import cost
+from reports.ablation import ablation_tables
 from reports.confirmation import confirmation_tables
 from reports.front import front_table
 from reports.learnt import learnt_tables
-from reports.load import Run, splits
+from reports.load import Run
 from reports.protocol import label, protocol, told
+from reports.rows import splits
 from reports.table import Folders, Format, Table, absent, decimals, macs_unit, percent, whole
 from reports.trace import gathered
 from search.record import BASE
@@ -178,6 +180,8 @@ def tables_of(run: Run) -> list[Table]:
     """Return the tables that a run has something for."""
     if run.kind == "training":
         return [summary(run), epochs(run)]
+    if run.kind == "ablation":
+        return ablation_tables(run)
     beside = best_beside_base(run)
     several = front_table(run) if len(run.objectives) > 1 else None
     return [

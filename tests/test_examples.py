@@ -18,6 +18,7 @@ MODULES = [
     "search.training",
     "search.study",
     "reports.load",
+    "reports.folder",
 ]
 
 

@@ -197,7 +197,7 @@ def test_in_the_dark_all_is_dark_but_the_writing(study: Any) -> None:
     assert np.median(study.pixels("#figure-learning_curves .drawn")) > 240
     with as_it_was(study) as tab:
         tab.page.emulate_media(color_scheme="dark")
-        for what in ("#summary", "#table-trials .scroll", "#figure-learning_curves .drawn", "#network-best .drawn"):
+        for what in ("#summary", "#table-trials .scroll", "#figure-learning_curves .drawn", "#network-1 .drawn"):
             seen = tab.pixels(what)
             assert np.median(seen) < 60, what
             assert seen.max() > 180, what
