@@ -130,7 +130,7 @@ def _ablation(run: Run, comparison: Comparison) -> Summary:
     text = f"Beside the base, in points: {sentence_of(found)}."
     by_verdict: dict[str, list[str]] = {}
     for name in changes:
-        by_verdict.setdefault(said(found, name), []).append(name)
+        by_verdict.setdefault(said(found, name).replace(": ", ", "), []).append(name)
     sure = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in by_verdict.items())
     return Summary(asked, " ".join((text, *missing_note(found))), f"{sure[:1].upper()}{sure[1:]}.")
 
