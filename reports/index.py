@@ -38,8 +38,8 @@ class Outcome:
     n: int = 0
 
 
-_COLUMNS = (("run", 0), ("kind", 0), ("network", 0), ("state", 0), ("best (%)", 1), ("base (%)", 1), ("images", 0))
-_COLUMNS += (("n", 1), ("started", 0))
+_NUMBERS = ("best (%)", "base (%)", "n")
+_COLUMNS = ("run", "kind", "network", "state", "best (%)", "base (%)", "images", "n", "started")
 _NOTE = (
     "Best: of a study the best trial, n = 1, or the same network confirmed with n fresh seeds; of an ablation the change with "
     "the highest mean; of a training its own accuracy. Whether a difference is more than chance is said in each report, and "
@@ -64,7 +64,7 @@ def index(folder: str | Path, *, reload: float = 0) -> Path:
         name=place.resolve().name,
         reload=reload,
         built="",
-        columns=_COLUMNS,
+        columns=[(column, column in _NUMBERS) for column in _COLUMNS],
         rows=[_row(run, name, place) for name, run in newest_first],
         notes=[_NOTE],
         unread=found.unread.values(),
@@ -131,9 +131,8 @@ def _confirmed(run: Run) -> Outcome | None:
 
 def _compared(found: Scored, candidates: Iterable[str]) -> Outcome | None:
     """Return the means of the base and of the best of the candidates; None before there are both."""
-    base = found.scores.loc[BASE].dropna().tolist()
-    reached = [values for name in candidates if (values := found.scores.loc[name].dropna().tolist())]
-    if not base or not reached:
+    base, *reached = ([float(v) for v in found.scores.loc[name].dropna()] for name in (BASE, *candidates))
+    best = max(filter(None, reached), key=fmean, default=[])
+    if not base or not best:
         return None
-    best = max(reached, key=fmean)
     return Outcome(fmean(best), fmean(base), JUDGED[found.comparison.judged], min(len(best), len(base)))
