@@ -112,7 +112,7 @@ def whole_numbers(axis: Any) -> None:
 def footnote(figure: Figure, notes: Sequence[str]) -> None:
     """Put the lines of n, seeds, data, recipe and hardware under a figure, as wide as it is."""
     text = " ".join(notes).removeprefix("Protocol: ").replace(" Hardware: ", " ")
-    lines = textwrap.wrap(text, int(24 * figure.get_figwidth()))
+    lines = textwrap.wrap(text, int(22 * figure.get_figwidth()))
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=5.5, color=GREY)
     figure.set_figheight(figure.get_figheight() + 0.085 * len(lines))
 

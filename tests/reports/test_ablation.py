@@ -11,6 +11,7 @@ from reports.ablation import ablation_tables
 from reports.figures import figures_of
 from reports.load import Comparison, Run
 from reports.summary import summarised
+from reports.trace import trace
 from tests.conftest import MICRO
 
 SEEDS = [1, 2, 3, 4, 5, 6]
@@ -59,6 +60,20 @@ def test_the_answer_opens_with_the_question_and_gives_verdicts() -> None:
     assert [name for name, _, _ in figures_of(run, ablation_tables(run))] == ["ablation"]
 
 
+def test_bold_is_what_the_test_supports_and_cells_name_their_trainings() -> None:
+    tables = ablation_tables(run_of({}, {}, up=0.02, down=-0.02, gone=None))
+    scores, differences, runs = tables
+    assert scores.bold == {(1, "test accuracy, mean (%)")}
+    assert differences.bold == {(0, "verdict")}
+    assert "mean (%) ± sd (n)" in scores.latex().replace(r"$\pm$", "±").replace(r"\%", "%")
+    assert trace(tables, "ablation", "up", "sd").folders == tuple(f"up/{seed}" for seed in SEEDS)
+    assert trace(tables, "ablation", "up", "MACs (M)").folders == ("plan.json",)
+    both = trace(tables, "ablation_differences", "down", "p").folders
+    assert both == (*(f"base/{seed}" for seed in SEEDS), *(f"down/{seed}" for seed in SEEDS))
+    assert trace(tables, "ablation_runs", "7", "seed").folders == ("up/1",)
+    assert trace(tables, "ablation_runs", str(len(runs.frame)), "state").folders == ("plan.json",)  # gone/6 has none
+
+
 def test_the_effect_of_a_factor_is_the_mean_over_the_others() -> None:
     factors = {"a": {"off": {}, "on": {"heads": []}}, "b": {"low": {}, "high": {"recipe": {"lr": 1.0}}}}
     levels = {
@@ -71,6 +86,7 @@ def test_the_effect_of_a_factor_is_the_mean_over_the_others() -> None:
     assert effect["a", "on"] == pytest.approx((2 + 6) / 2, abs=0.05)  # beside off: 2 at low, 16 - 10 at high
     assert effect["b", "high"] == pytest.approx((10 + 14) / 2, abs=0.05)
     assert table.frame["beside"].tolist() == ["off", "low"]
+    assert set(table.sources[0]) == {f"{name}/{seed}" for name in ("base", "on", "high", "on+high") for seed in SEEDS}
 
 
 def test_a_factor_with_a_missing_cell_gets_no_verdict() -> None:

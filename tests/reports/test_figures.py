@@ -22,6 +22,7 @@ from reports.interactive import learning_curves as hovering_curves
 from reports.load import Run, export
 from reports.predictions import Predictions
 from reports.tables import tables_of
+from tests.reports.test_ablation import run_of
 from tests.reports.test_confirmation import BASE, confirmation, run_with, shifted
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -201,6 +202,29 @@ def test_a_confirmation_shows_every_seed_and_the_forest() -> None:
     assert dots[1][:, 0] == pytest.approx([100 * value for value in shifted(0.02)])
     assert texts(figure) == ["better (n = 6)"]
     assert "seeds 11, 12, 13, 14, 15, 16" in figure.get_supxlabel().replace("\n", " ")
+
+
+def test_an_ablations_curves_have_bands_over_its_seeds() -> None:
+    base = run_of({}, {}, up=0.02)
+    epochs = pd.DataFrame(
+        [
+            {"trial": f"{name}/{seed}", "epoch": epoch, "train_accuracy": 0.1 * epoch + 0.01 * seed, "lr": 0.1,
+             "change": name, "seed": seed}
+            for name in ("base", "up") for seed in (1, 2) for epoch in (1, 2)
+        ]
+    )  # fmt: skip
+    run = replace(base, epochs=epochs)
+    drawings = {name: figure for name, _, figure in figures_of(run, tables_of(run))}
+    assert list(drawings) == ["ablation", "learning_curves"]
+    curve = drawn(drawings["learning_curves"])["up (n = 2)"]
+    assert curve[1] == pytest.approx([11.5, 21.5])
+    assert drawings["learning_curves"].axes[0].get_ylabel() == "train accuracy (%)"
+    hovering = interactive_of(run, tables_of(run))
+    assert list(hovering) == ["ablation", "learning_curves"]
+    assert [trace.name for trace in hovering["learning_curves"].data if trace.showlegend is None] == [
+        "base (n = 2)",
+        "up (n = 2)",
+    ]
 
 
 def judgements(classes: int = 3, side: int = 8, channels: int = 3) -> Predictions:
