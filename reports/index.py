@@ -131,8 +131,8 @@ def _confirmed(run: Run) -> Outcome | None:
 
 def _compared(found: Scored, candidates: Iterable[str]) -> Outcome | None:
     """Return the means of the base and of the best of the candidates; None before there are both."""
-    base, *reached = ([float(v) for v in found.scores.loc[name].dropna()] for name in (BASE, *candidates))
-    best = max(filter(None, reached), key=fmean, default=[])
+    base, *reached = (found.scores.loc[name].dropna().tolist() for name in (BASE, *candidates))
+    best: list[float] = max(filter(None, reached), key=fmean, default=[])
     if not base or not best:
         return None
     return Outcome(fmean(best), fmean(base), JUDGED[found.comparison.judged], min(len(best), len(base)))

@@ -41,9 +41,10 @@ class ShownTable:
 
 
 def shared_notes(run: Run, tables: Sequence[Table]) -> list[str]:
-    """Return the notes that several tables have: the protocol among them, which a page says once."""
+    """Return the notes that several tables have, which a page says once: the protocol, as far as it holds, first."""
     counted = Counter(note for table in tables for note in table.notes)
-    return list(dict.fromkeys([*protocol(run), *(note for note, times in counted.items() if times > 1)]))
+    shared = [note for note, times in counted.items() if times > 1]
+    return list(dict.fromkeys([*(note for note in protocol(run) if counted[note]), *shared]))
 
 
 def shown_table(run: Run, table: Table, shared: list[str]) -> ShownTable:
