@@ -12,18 +12,21 @@ from reports.comparison import (
     DIFFERENCE_FORMATS,
     JUDGED,
     Scored,
+    bold_note,
     comparison_protocol,
     difference,
     differences,
     missing_note,
     score,
     scored,
-    sentence_of,
+    supported,
+    trained,
     trainings,
 )
 from reports.load import Run
 from reports.stats import MIN_PAIRS, compare
-from reports.table import Format, Table, decimals, whole
+from reports.table import Format, Spread, Table, decimals, macs_unit, whole
+from reports.trace import gathered
 from search.record import BASE
 
 
@@ -43,21 +46,32 @@ def ablation_tables(run: Run) -> list[Table]:
 
 def _scores(run: Run, found: Scored, notes: tuple[str, ...]) -> Table:
     """What each change is, what its network costs, and what it reached."""
-    rows = []
-    for name, network in found.comparison.plan["networks"].items():
-        values = found.scores.loc[name].dropna().tolist()
-        total = cost(from_mapping(network["spec"], f"{run.name}, change {name}"))
-        rows.append(
-            {"change": name, "what": network["about"], "params (M)": total.params / 1e6, "MACs (M)": total.macs / 1e6}
-            | score(values)
-        )
+    networks = found.comparison.plan["networks"]
+    costs = {name: cost(from_mapping(n["spec"], f"{run.name}, change {name}")) for name, n in networks.items()}
+    unit, per_mac = macs_unit(total.macs for total in costs.values())
+    macs, params = f"MACs ({unit})", "parameters (M)"
+    rows = [
+        {"change": name, "what": network["about"], params: costs[name].params / 1e6, macs: costs[name].macs * per_mac}
+        | score(found.scores.loc[name].dropna().tolist())
+        for name, network in networks.items()
+    ]
     frame = pd.DataFrame(rows)
     judged = f"{JUDGED[found.comparison.judged]} accuracy, mean (%)"
-    formats: dict[str, Format] = {"params (M)": decimals(3), "MACs (M)": decimals(3), "n": whole, judged: decimals(2)}
+    formats: dict[str, Format] = {params: decimals(3), macs: decimals(3), "n": whole, judged: decimals(2)}
     formats |= dict.fromkeys(("sd", "95 % from", "to"), decimals(2))
     note = "Parameters and MACs without auxiliary heads."
-    every = (note, *missing_note(found), *notes)
-    return Table("ablation", f"{run.name}: base and changes", frame.rename(columns={"mean": judged}), formats, every)
+    bold, plan = supported(found, judged), [(found.comparison.place_of("plan.json"),)] * len(frame)
+    return Table(
+        "ablation",
+        f"{run.name}: base and changes",
+        frame.rename(columns={"mean": judged}),
+        formats,
+        (note, *bold_note(bold), *missing_note(found), *notes),
+        spreads={judged: Spread("sd", "n")},
+        bold=bold,
+        sources=[trained(found, name) for name in networks],
+        column_sources={"what": plan, params: plan, macs: plan},
+    )
 
 
 def _effects(run: Run, found: Scored, notes: tuple[str, ...]) -> list[Table]:
@@ -70,13 +84,14 @@ def _effects(run: Run, found: Scored, notes: tuple[str, ...]) -> list[Table]:
     own = {factor: next(name for name, change in of.items() if not _changes(change)) for factor, of in factors.items()}
     at = {tuple(given.values()): name for name, given in cells.items()} | {tuple(own.values()): BASE}
     asked = [(factor, level) for factor, names in factors.items() for level in names if level != own[factor]]
-    drawn, whole_ones = [], []
+    drawn, whole_ones, sources = [], [], []
     for factor, level in asked:
         place = list(factors).index(factor)
         here = [key for key in at if key[place] == level]
         pairs = [(at[key], at[(*key[:place], own[factor], *key[place + 1 :])]) for key in here]
         both = [found.scores.loc[changed] - found.scores.loc[kept] for changed, kept in pairs]
         drawn.append(pd.concat(both, axis=1).dropna().mean(axis=1).tolist())
+        sources.append(gathered(trained(found, name) for pair in pairs for name in pair))
         whole_ones.append(not any(found.missing[name] for pair in pairs for name in pair))
     rows: list[dict[str, Any]] = [
         {"factor": factor, "level": level, "beside": own[factor]} | difference(c) | {"verdict": _word(c.verdict, c.n)}
@@ -87,7 +102,8 @@ def _effects(run: Run, found: Scored, notes: tuple[str, ...]) -> list[Table]:
         "it hides that: look at the differences of the single combinations."
     )
     caption = f"{run.name}: effect of each factor, averaged over the others"
-    return [Table("ablation_factors", caption, pd.DataFrame(rows), DIFFERENCE_FORMATS, (note, *notes))]
+    frame = pd.DataFrame(rows)
+    return [Table("ablation_factors", caption, frame, DIFFERENCE_FORMATS, (note, *notes), sources=sources)]
 
 
 def _changes(change: dict[str, Any]) -> bool:
@@ -96,16 +112,3 @@ def _changes(change: dict[str, Any]) -> bool:
 
 def _word(verdict: str, pairs: int) -> str:
     return f"no verdict: {pairs} of {MIN_PAIRS} seeds" if verdict == "no verdict" else verdict
-
-
-def answer(run: Run) -> str:
-    """Return in a few sentences what was asked, what came out and how sure it is."""
-    if run.ablation is None:
-        return ""
-    found = scored(run.ablation)
-    where = "the test set" if run.ablation.judged == "test_accuracy" else "held-out images"
-    question = run.config.get("question") or f"What do the changes of {run.name} do?"
-    return (
-        f"{question} Each of {len(found.compared)} changes and the base were trained with the same {len(found.seeds)} seed(s) "
-        f"and judged on {where}; beside the base in points: {sentence_of(found)}."
-    )

@@ -14,7 +14,7 @@ from arch.nodes import AdaptivePool, Chain, Concat, Conv, Dropout, Flatten, Line
 from arch.registry import Reduced
 from arch.shapes import Placed, place_network
 from arch.spec import FINAL, Row, Spec, expand_row
-from reports.table import tex
+from reports.markup import tex
 
 TIMES = r"$\times$"
 BRANCHES = {

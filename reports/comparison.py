@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from reports.load import Comparison
-from reports.stats import MIN_PAIRS, Compared, compare, mean_std, sign_flip_floor, t_interval
-from reports.table import Format, Table, decimals, whole
+from reports.stats import MIN_PAIRS, Compared, best_supported, compare, mean_std, sign_flip_floor, t_interval
+from reports.table import Folders, Format, Table, decimals, whole
+from reports.trace import gathered
 from search.record import BASE
 
 DIFFERENCE = "difference to the base (points)"
@@ -74,7 +75,37 @@ def differences(name: str, caption: str, first: str, found: Scored, notes: tuple
     """Return each candidate's paired difference to the base, tested; `first` heads the column of names."""
     rows = [{first: name} | difference(c) | {"verdict": said(found, name)} for name, c in found.compared.items()]
     every = (*_test_notes(found), *missing_note(found), *notes)
-    return Table(name, caption, pd.DataFrame(rows), DIFFERENCE_FORMATS, every)
+    return Table(
+        name,
+        caption,
+        pd.DataFrame(rows),
+        DIFFERENCE_FORMATS,
+        every,
+        bold=frozenset((row, "verdict") for row, c in enumerate(found.compared.values()) if c.verdict == "better"),
+        sources=[gathered([trained(found, BASE), trained(found, candidate)]) for candidate in found.compared],
+    )
+
+
+def trained(found: Scored, name: str) -> Folders:
+    """Return the folders of a network's trainings in the run directory; the plan's file where none has begun."""
+    comparison = found.comparison
+    rows = comparison.runs[comparison.runs[comparison.by].eq(name) & comparison.runs["state"].ne("missing")]
+    return tuple(comparison.place_of(f"{name}/{seed}") for seed in rows["seed"]) or (comparison.place_of("plan.json"),)
+
+
+def supported(found: Scored, column: str) -> frozenset[tuple[int, str]]:
+    """Return the cells of a column of scores, a row a network, that the paired test lets stand out."""
+    best = best_supported({name: c.verdict for name, c in found.compared.items()}, BASE)
+    return frozenset((row, column) for row, name in enumerate(found.scores.index) if name in best)
+
+
+def bold_note(cells: frozenset[tuple[int, str]]) -> tuple[str, ...]:
+    """Return what bold means, where something is bold."""
+    said = (
+        "Bold: what the paired test supports as better than the base (or the base, where it finds all others worse); "
+        "candidates are not compared with each other."
+    )
+    return (said,) if cells else ()
 
 
 def difference(c: Compared) -> dict[str, Any]:
@@ -117,7 +148,12 @@ def trainings(name: str, caption: str, first: str, comparison: Comparison, notes
     }
     formats: dict[str, Format] = dict.fromkeys((judged, "train accuracy (%)"), decimals(2))
     formats |= {"epochs": whole, "time (s)": decimals(0)}
-    return Table(name, caption, frame.rename(columns=heads), formats, notes)
+    plan = comparison.place_of("plan.json")
+    sources = [
+        (plan if row["state"] == "missing" else comparison.place_of(f"{row[comparison.by]}/{row['seed']}"),)
+        for row in comparison.runs.to_dict("records")
+    ]
+    return Table(name, caption, frame.rename(columns=heads), formats, notes, sources=sources)
 
 
 def said(found: Scored, name: str) -> str:

@@ -9,16 +9,20 @@ import pandas as pd
 
 from reports.comparison import (
     Scored,
+    bold_note,
     comparison_protocol,
     differences,
     missing_note,
     score,
     scored,
     sentence_of,
+    supported,
+    trained,
     trainings,
 )
 from reports.load import Run
-from reports.table import Format, Table, decimals, whole
+from reports.table import Folders, Format, Spread, Table, decimals, macs_unit, whole
+from reports.trace import gathered
 from search.record import BASE
 
 _HELD_OUT, _MEAN = "held-out, in the search (%)", "test, mean (%)"
@@ -40,10 +44,12 @@ def confirmation_tables(run: Run) -> list[Table]:
 def _scores(run: Run, found: Scored, notes: tuple[str, ...]) -> Table:
     """Every network's test accuracy beside its score in the search."""
     plan, rows = found.comparison.plan, []
+    unit, per_mac = macs_unit(network["searched"]["macs"] for network in plan["networks"].values())
+    macs = f"MACs ({unit})"
     for name, network in plan["networks"].items():
         values = score(found.scores.loc[name].dropna().tolist())
         searched = 100 * network["searched"]["val_accuracy"]
-        row = {"network": name, "MACs (M)": network["searched"]["macs"] / 1e6, "n": values["n"], _HELD_OUT: searched}
+        row = {"network": name, macs: network["searched"]["macs"] * per_mac, "n": values["n"], _HELD_OUT: searched}
         row |= {_MEAN if key == "mean" else key: value for key, value in values.items() if key != "n"}
         rows.append(row | {"shrinkage (points)": searched - values["mean"]})
     frame = pd.DataFrame(rows)
@@ -53,10 +59,34 @@ def _scores(run: Run, found: Scored, notes: tuple[str, ...]) -> Table:
         for name, value in zip(frame["network"], frame["shrinkage (points)"], strict=True)
     ]
     formats: dict[str, Format] = {str(column): decimals(2) for column in frame.columns[3:]}
-    formats |= {"MACs (M)": decimals(3), "n": whole}
+    formats |= {macs: decimals(3), "n": whole}
     formats |= dict.fromkeys(("shrinkage (points)", "beyond the base's"), "{:+.2f}".format)
-    every = (_shrinkage_note(plan), *missing_note(found), *notes)
-    return Table("confirmation", f"{run.name}: confirmed on the test set", frame, formats, every)
+    bold = supported(found, _MEAN)
+    every = (_shrinkage_note(plan), *bold_note(bold), *missing_note(found), *notes)
+    searched_in = {name: _searched_in(run, plan, network["searched"]) for name, network in plan["networks"].items()}
+    both = {name: gathered([searched_in[name], trained(found, name)]) for name in plan["networks"]}
+    return Table(
+        "confirmation",
+        f"{run.name}: confirmed on the test set",
+        frame,
+        formats,
+        every,
+        spreads={_MEAN: Spread("sd", "n")},
+        bold=bold,
+        sources=[trained(found, name) for name in plan["networks"]],
+        column_sources={
+            macs: list(searched_in.values()),
+            _HELD_OUT: list(searched_in.values()),
+            "shrinkage (points)": list(both.values()),
+            "beyond the base's": [gathered([both[name], both[BASE]]) for name in both],
+        },
+    )
+
+
+def _searched_in(run: Run, plan: Mapping[str, Any], searched: Mapping[str, Any]) -> Folders:
+    """Return where the search's training of a confirmed network lies; another study's beside this run's folder."""
+    own, trial = plan["networks"][BASE]["searched"].get("run"), run.folder_of(str(searched["trial"]))
+    return (trial if searched.get("run") == own else f"../{searched['run']}/{trial}",)
 
 
 def _shrinkage_note(plan: Mapping[str, Any]) -> str:

@@ -6,15 +6,14 @@ import pandas as pd
 
 from reports.load import Run
 from reports.protocol import protocol
-from reports.table import Format, Table, decimals, percent, whole
+from reports.table import Format, Table, decimals, macs_unit
 from search.record import BASE
 
-_SHOWN: dict[str, tuple[str, Format]] = {
-    "val_accuracy": ("held-out accuracy (%)", percent),
-    "val_loss": ("held-out loss", decimals(4)),
-    "latency": ("ms an image", decimals(4)),
-    "macs": ("MACs", whole),
-    "params": ("parameters", whole),
+_SHOWN: dict[str, tuple[str, float, Format]] = {
+    "val_accuracy": ("held-out accuracy (%)", 100, decimals(2)),
+    "val_loss": ("held-out loss", 1, decimals(4)),
+    "latency": ("ms an image", 1, decimals(4)),
+    "params": ("parameters (M)", 1e-6, decimals(3)),
 }
 
 
@@ -25,11 +24,14 @@ def front_table(run: Run) -> Table | None:
     names = [*run.objectives.names, *(n for n in ("macs", "params") if n not in run.objectives.names)]
     rows = [run.front, run.trials[(run.trials["trial"] == BASE) & (run.trials["state"] == "complete")]]
     found = pd.concat(rows).reindex(columns=["trial", *names])
-    frame = pd.DataFrame({"trial": found["trial"]} | {_SHOWN[name][0]: found[name] for name in names})
+    unit, per_mac = macs_unit(found["macs"])
+    shown = _SHOWN | {"macs": (f"MACs ({unit})", per_mac, decimals(3))}
+    columns = {shown[name][0]: (found[name].astype(float) * shown[name][1]).round(9) for name in names}
+    frame = pd.DataFrame({"trial": found["trial"]} | columns).reset_index(drop=True)
     caption = f"{run.name}: the front of {len(run.ranked)} trained networks, and the base"
-    formats = {header: show for header, show in _SHOWN.values() if header in frame}
+    formats = {header: show for header, _, show in shown.values() if header in frame}
     notes = [] if "latency" not in names else [_latency_note(run)]
-    return Table("objectives", caption, frame.reset_index(drop=True), formats, (*notes, *protocol(run)))
+    return Table("objectives", caption, frame, formats, (*notes, *protocol(run)), sources=run.folders(found))
 
 
 def _latency_note(run: Run) -> str:

@@ -10,7 +10,8 @@ import pandas as pd
 from reports.load import Run
 from reports.protocol import label, protocol
 from reports.stats import bootstrap_interval, edf_band, spearman
-from reports.table import Format, Table, decimals, whole
+from reports.table import Folders, Format, Table, decimals, macs_unit
+from reports.trace import gathered
 from search.record import BASE
 
 _LEAST = 4  # finished trials below which nothing is said of a study
@@ -64,6 +65,7 @@ def importance(run: Run) -> Table | None:
         frame,
         dict.fromkeys(("importance", "MDI"), decimals(3)),
         (note, *_censored(run), *protocol(run)),
+        sources=_all_of(run, len(frame)),
     )
 
 
@@ -102,8 +104,13 @@ def points(run: Run, frame: pd.DataFrame) -> list[tuple[float, float]]:
 
 def same_cost(run: Run) -> bool:
     """Say whether a study's trials cost the same but for rounding, so that there is no trade-off to show."""
-    macs = run.ranked["macs"].astype(float) if "macs" in run.ranked else pd.Series(dtype=float)
-    return len(macs) < 2 or float(macs.max() / macs.min() - 1) < _SAME_COST
+    return "macs" not in run.ranked or level(run.ranked["macs"])
+
+
+def level(costs: pd.Series) -> bool:
+    """Say whether costs are the same but for rounding; so are those of fewer than two networks."""
+    values = costs.astype(float)
+    return len(values) < 2 or float(values.max() / values.min() - 1) < _SAME_COST
 
 
 def front(run: Run) -> Table | None:
@@ -114,15 +121,17 @@ def front(run: Run) -> Table | None:
     compared = compared[compared[run.objective].notna()]
     best = compared.iloc[front_of(points(run, compared))]
     factor = 1 if run.objective == "val_loss" else 100
+    unit, per_mac = macs_unit(best["macs"])
     frame = pd.DataFrame(
         {
             "trial": best["trial"],
             label(run): (factor * best[run.objective].astype(float)).round(8),
-            "MACs": best["macs"].astype(int),
-            "parameters": best["params"].astype(int),
+            f"MACs ({unit})": (best["macs"].astype(float) * per_mac).round(9),
+            "parameters (M)": (best["params"].astype(float) * 1e-6).round(9),
         }
     ).reset_index(drop=True)
-    formats: dict[str, Format] = {label(run): decimals(2 if factor == 100 else 4), "MACs": whole, "parameters": whole}
+    formats: dict[str, Format] = dict.fromkeys((f"MACs ({unit})", "parameters (M)"), decimals(3))
+    formats[label(run)] = decimals(2 if factor == 100 else 4)
     note = (
         f"Of {len(compared)} trained networks, the base among them. Each was trained once: neighbours on the front may "
         "change places with another seed."
@@ -133,6 +142,7 @@ def front(run: Run) -> Table | None:
         frame,
         formats,
         (note, *_censored(run), *protocol(run)),
+        sources=run.folders(best),
     )
 
 
@@ -182,6 +192,7 @@ def quantiles(run: Run) -> Table | None:
         frame,
         dict.fromkeys(map(str, frame.columns[1:]), places),
         (note, *_censored(run), *protocol(run)),
+        sources=_all_of(run, len(frame)),
     )
 
 
@@ -225,7 +236,13 @@ def aux_effect(run: Run) -> Table | None:
         pd.DataFrame(rows),
         formats,
         (note, *_censored(run), *protocol(run)),
+        sources=_all_of(run, len(rows)),
     )
+
+
+def _all_of(run: Run, rows: int) -> list[Folders]:
+    """Return the folders of all finished trials, for each of so many rows."""
+    return [gathered(run.folders(run.ranked))] * rows
 
 
 def _censored(run: Run) -> tuple[str, ...]:

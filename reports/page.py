@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
+import yaml
 
-from reports.ablation import answer
-from reports.confirmation import verdicts
-from reports.figures import figures_of, svg
+from reports.figures import figures_of
 from reports.figures import write as write_figure
-from reports.front import front_table
 from reports.load import Run, export, load
+from reports.offline import render
+from reports.progress import progress
+from reports.repeat import environment_of, steps
+from reports.shown import (
+    ShownFigure,
+    differing,
+    drawings,
+    explored_figures,
+    plotly,
+    shared_notes,
+    shown_figure,
+    shown_table,
+)
+from reports.summary import summarised
 from reports.table import Table
 from reports.tables import tables_of
 from search.record import write_text
 
-_HERE = Path(__file__).parent
 
-
-def report(run: str | Path, folder: str | Path | None = None) -> Path:
+def report(run: str | Path, folder: str | Path | None = None, *, static: bool = False, reload: float = 0) -> Path:
     """Write a run's report and return the page's path.
 
     `report/` in the run directory (or `folder`) gets `index.html`, `tables/*.{csv,md,tex}`,
     `figures/*.{svg,png}` and the frames that they are made of.
+
+    Parameters
+    ----------
+    static : leave out plotly and what can be explored with it: a page of 1 MB instead of 3.
+    reload : seconds after which the page reloads itself; 0: never.
 
     Raises
     ------
@@ -34,43 +49,41 @@ def report(run: str | Path, folder: str | Path | None = None) -> Path:
     loaded = load(run)
     place = Path(folder) if folder else Path(run) / "report"
     tables = tables_of(loaded)
-    if len(loaded.objectives) > 1 and (table := front_table(loaded)):
-        tables.append(table)
     for table in tables:
         table.write(place / "tables")
-    drawn = []
+    explored = {} if static else explored_figures(loaded, tables)
+    figures = []
     for name, caption, figure in figures_of(loaded, tables):
         write_figure(figure, place / "figures", name)
-        drawn.append((caption, Markup(svg(figure))))
+        drawn = (place / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        figures.append(shown_figure(name, caption, drawn, explored.get(name)))
     export(loaded, place)
-    page = _template().render(
-        run=loaded,
-        tables=[(table, _cells(table)) for table in tables],
-        figures=drawn,
-        sentence=sentence(loaded),
-        changes=changed(loaded),
-    )
-    write_text(place / "index.html", page)
+    write_text(place / "index.html", _page(loaded, tables, figures, reload))
     return place / "index.html"
 
 
-def sentence(run: Run) -> str:
-    """Return what was asked and what came out, in the reader's words."""
-    if run.kind == "training":
-        return f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
-    if run.kind == "ablation":
-        return answer(run)
-    if run.ranked.empty:
-        return f"No trial of {run.name} has come to its end yet."
-    best, base, found = run.ranked.iloc[0], run.base, verdicts(run)
-    text = f"Of {len(run.ranked)} trained networks, trial {best['trial']} is the best on the held-out images"
-    if base:
-        text += (
-            f", beside {run.config['network']} as the base. Both were trained once (n = 1) and the best was picked out of "
-            f"{len(run.ranked)}, so the difference is inconclusive"
-        )
-        text += "" if found else " until both are trained again with fresh seeds"
-    return f"{text}. {found}".rstrip()
+def _page(run: Run, tables: Sequence[Table], figures: Sequence[ShownFigure], reload: float) -> str:
+    notes = shared_notes(run, tables)
+    facts = next((table for table in tables if table.name == "summary"), None)
+    return render(
+        "run.html",
+        library=plotly() if any(figure.data for figure in figures) else "",
+        run=run,
+        reload=reload,
+        built=time.strftime("%H:%M:%S"),
+        progress=progress(run),
+        summary=summarised(run),
+        facts_of=[] if facts is None else list(facts.printed().itertuples(index=False, name=None)),
+        changes=changed(run),
+        tables=[shown_table(run, table, notes) for table in tables if table is not facts],
+        figures=figures,
+        drawings=drawings(run),
+        differing=differing(run),
+        notes=notes,
+        config=yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True, width=100),
+        environment=environment_of(run),
+        steps=steps(run),
+    )
 
 
 def changed(run: Run) -> list[str]:
@@ -79,23 +92,3 @@ def changed(run: Run) -> list[str]:
         f"Changed before trial {c['trials']} ({c['time']}): {c['key']} was {c['old']!r} and is {c['new']!r}."
         for c in run.changes
     ]
-
-
-def _cells(table: Table) -> list[list[tuple[str, str]]]:
-    """Return each cell as (text, value to sort by)."""
-    printed = table.printed()
-    return [
-        [(str(printed.iat[i, j]), str(table.frame.iat[i, j])) for j in range(len(printed.columns))]
-        for i in range(len(printed))
-    ]
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html")

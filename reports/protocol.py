@@ -21,12 +21,14 @@ def protocol(run: Run) -> tuple[str, ...]:
     commits = (
         ", ".join(dict.fromkeys(a["commit"] for a in run.attempts if a.get("commit"))) or about.get("commit") or "-"
     )
-    held_out = "accuracy on held-out training images; the test set was not opened" if run.kind == "study" else ""
+    judged = "accuracy on held-out training images; the test set was not opened" if run.kind == "study" else ""
+    if run.kind == "training" and "test_accuracy" in trained and trained["test_accuracy"].notna().any():
+        judged = "test set opened once, after the last epoch"
     return (
         f"Protocol: {counted}; {data}"
         + (f", {int(images.iloc[0]):,} training images" if len(images) else "")
         + f"; recipe {recipe.get('name', '-')}, {recipe.get('epochs', '-')} epochs, batch {recipe.get('batch', '-')}"
-        + (f"; {held_out}." if held_out else "."),
+        + (f"; {judged}." if judged else "."),
         f"Hardware: {about.get('processor', '-')}, {about.get('cores', '-')} cores, "
         f"{about.get('workers', 1)} training(s) at a time, {about.get('threads', '-')} thread(s) each, {about.get('device', '-')}; "
         f"torch {versions.get('torch', '-')}, optuna {versions.get('optuna', '-')}, commit {commits}.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -151,6 +151,17 @@ def verdict(mean: float, p: float, pairs: int, alpha: float = ALPHA) -> Verdict:
     if p >= alpha:
         return "inconclusive"
     return "better" if mean > 0 else "worse"
+
+
+def best_supported(verdicts: Mapping[str, Verdict], base: str) -> set[str]:
+    """Return what may stand out in a table: the candidates that are better than the base by their verdicts.
+
+    The base where all candidates are worse. The largest mean alone is no reason; candidates are not compared with
+    each other, so several may stand out.
+    """
+    better = {name for name, said in verdicts.items() if said == "better"}
+    all_worse = bool(verdicts) and all(said == "worse" for said in verdicts.values())
+    return {base} if all_worse else better
 
 
 @dataclass(frozen=True)

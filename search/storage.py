@@ -34,7 +34,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0  # seconds between two tries
 # libpq's: a server that vanished without a word (its machine, the network) is noticed within a minute
 _NOTICE_SILENCE = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
 _MARK = "inceptory:mark"  # the system attribute that tells whose request made a trial
-_JOURNAL = "journal://"
+JOURNAL = "journal://"
 _KNOWN = ("sqlite", "postgresql", "journal")
 
 Returned = TypeVar("Returned")
@@ -61,9 +61,9 @@ def open_storage(
         The URL is of no known kind, its driver is not installed, or nothing answers there. No message
         shows a password.
     """
-    if url.startswith(_JOURNAL):
-        return _open_journal(Path(url.removeprefix(_JOURNAL)))
-    parsed = _parsed(url)
+    if url.startswith(JOURNAL):
+        return _open_journal(Path(url.removeprefix(JOURNAL)))
+    parsed = parse(url)
     kind = parsed.get_backend_name()
     if kind == "sqlite":
         return _opened(lambda: RDBStorage(url, {"connect_args": {"timeout": _SQLITE_BUSY}}), url)
@@ -79,7 +79,7 @@ def open_storage(
 
 def shown(url: str) -> str:
     """Return a storage URL as it may be shown and recorded: without the passwords in it."""
-    if not url or url.startswith(_JOURNAL):
+    if not url or url.startswith(JOURNAL):
         return url
     try:
         parsed = make_url(url)
@@ -89,7 +89,14 @@ def shown(url: str) -> str:
     return parsed.update_query_dict(secret).render_as_string(hide_password=True)
 
 
-def _parsed(url: str) -> URL:
+def parse(url: str) -> URL:
+    """Return a storage URL in its parts.
+
+    Raises
+    ------
+    InputError
+        It is none; the message shows no password.
+    """
     url = url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
     try:
         return make_url(url)
@@ -249,7 +256,7 @@ def _open_journal(path: Path) -> JournalStorage:
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(_Journal(path))
     except (OSError, ValueError) as error:
-        raise InputError(f"storage '{_JOURNAL}{path}': cannot be opened ({error}).") from None
+        raise InputError(f"storage '{JOURNAL}{path}': cannot be opened ({error}).") from None
 
 
 def _mend(path: Path) -> None:

@@ -33,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 PARTS = {
     "ray": lambda: importlib.util.find_spec("ray"),
     "postgres": lambda: importlib.util.find_spec("psycopg") and postgres_programs(),
+    "chromium": lambda: importlib.util.find_spec("playwright") and shutil.which("chromium"),
 }
 
 

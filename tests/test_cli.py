@@ -217,6 +217,11 @@ def test_from_a_study_to_its_report(tmp_path: Path) -> None:
     (tmp_path / "best.yaml").write_text(best)
     assert run("count", "best.yaml", cwd=tmp_path).returncode == 0
     assert run("report", "runs/micro", cwd=tmp_path).stdout.strip() == "runs/micro/report/index.html"
+    traced = run("report", "runs/micro", "--trace", "trials", "0", "MACs (M)", cwd=tmp_path).stdout.splitlines()
+    assert traced[0].startswith("trials, 0, MACs (M): ")
+    assert traced[1:] == ["runs/micro/trials/00000"]
+    wrong = run("report", "runs/micro", "--trace", "trial", "0", "MACs (M)", cwd=tmp_path)
+    assert (wrong.returncode, "Did you mean trials?" in wrong.stderr) == (2, True)
     assert yaml.safe_load((tmp_path / "runs/micro/study.yaml").read_text())["sampler"]["name"] == "tpe"
     confirm = ("confirm", "runs/micro", "--trial", "1", "--seeds", "5,6", "--format")
     confirmed = run(*confirm, "json", cwd=tmp_path)

@@ -19,6 +19,7 @@ MODULES = [
     "search.training",
     "search.study",
     "reports.load",
+    "reports.folder",
 ]
 
 

@@ -7,9 +7,11 @@ import pytest
 
 import arch
 from arch.spec import to_mapping
-from reports.ablation import ablation_tables, answer
+from reports.ablation import ablation_tables
 from reports.figures import figures_of
 from reports.load import Comparison, Run
+from reports.summary import summarised
+from reports.trace import trace
 from tests.conftest import MICRO
 
 SEEDS = [1, 2, 3, 4, 5, 6]
@@ -49,10 +51,27 @@ def test_the_answer_opens_with_the_question_and_gives_verdicts() -> None:
     assert differences["down"] == "worse"
     assert differences["same"] == "inconclusive"
     assert differences["gone"] == "no verdict: 6 of 6 pairs missing"
-    said = answer(run)
-    assert said.startswith("Does it help? Each of 4 changes and the base")
-    assert "(better)" in said
-    assert [name for name, _, _ in figures_of(run, [])] == ["ablation"]
+    asked, found, sure = summarised(run)
+    assert asked.startswith(
+        "Does it help? 4 changes (up, down, same, gone) and the base, each trained with the same 6 seeds"
+    )
+    assert "(better)" in found
+    assert sure.startswith("Better: up; worse: down; inconclusive: same; no verdict")
+    assert [name for name, _, _ in figures_of(run, ablation_tables(run))] == ["ablation"]
+
+
+def test_bold_is_what_the_test_supports_and_cells_name_their_trainings() -> None:
+    tables = ablation_tables(run_of({}, {}, up=0.02, down=-0.02, gone=None))
+    scores, differences, runs = tables
+    assert scores.bold == {(1, "test accuracy, mean (%)")}
+    assert differences.bold == {(0, "verdict")}
+    assert "mean (%) ± sd (n)" in scores.latex().replace(r"$\pm$", "±").replace(r"\%", "%")
+    assert trace(tables, "ablation", "up", "sd").folders == tuple(f"up/{seed}" for seed in SEEDS)
+    assert trace(tables, "ablation", "up", "MACs (M)").folders == ("plan.json",)
+    both = trace(tables, "ablation_differences", "down", "p").folders
+    assert both == (*(f"base/{seed}" for seed in SEEDS), *(f"down/{seed}" for seed in SEEDS))
+    assert trace(tables, "ablation_runs", "7", "seed").folders == ("up/1",)
+    assert trace(tables, "ablation_runs", str(len(runs.frame)), "state").folders == ("plan.json",)  # gone/6 has none
 
 
 def test_the_effect_of_a_factor_is_the_mean_over_the_others() -> None:
@@ -67,6 +86,7 @@ def test_the_effect_of_a_factor_is_the_mean_over_the_others() -> None:
     assert effect["a", "on"] == pytest.approx((2 + 6) / 2, abs=0.05)  # beside off: 2 at low, 16 - 10 at high
     assert effect["b", "high"] == pytest.approx((10 + 14) / 2, abs=0.05)
     assert table.frame["beside"].tolist() == ["off", "low"]
+    assert set(table.sources[0]) == {f"{name}/{seed}" for name in ("base", "on", "high", "on+high") for seed in SEEDS}
 
 
 def test_a_factor_with_a_missing_cell_gets_no_verdict() -> None:

@@ -13,8 +13,10 @@ from reports.comparison import scored
 from reports.confirmation import confirmation_tables, verdicts
 from reports.figures import figures_of
 from reports.load import Comparison, Run
-from reports.page import report, sentence
+from reports.page import report
+from reports.summary import summarised
 from reports.tables import tables_of
+from reports.trace import trace
 from search.confirm import confirm_study
 from search.study import run_study
 from tests.conftest import study
@@ -86,7 +88,7 @@ def test_verdicts_in_words() -> None:
     said = verdicts(run_with(found))
     assert "trial-1 +2.00 (better)" in said or "trial-1 +2.02 (better)" in said
     assert "(inconclusive)" in said
-    assert said in sentence(run_with(found))
+    assert said == summarised(run_with(found)).sure
 
 
 def test_one_candidate_that_is_better_alone_may_not_be_among_many() -> None:
@@ -132,7 +134,7 @@ def test_a_plan_that_grew_after_a_look_is_told() -> None:
 def test_nothing_trained_yet_and_no_confirmation_at_all() -> None:
     run = run_with(confirmation(base=[""] * 6, trial_1=[""] * 6))
     assert len(tables_of(run)) == len(tables_of(replace(run, confirmation=None))) + 3
-    assert next(name for name, _, _ in figures_of(run, [])) == "confirmation"
+    assert next(name for name, _, _ in figures_of(run, tables_of(run))) == "confirmation"
     assert confirmation_tables(replace(run, confirmation=None)) == []
     assert verdicts(replace(run, confirmation=None)) == ""
 
@@ -143,10 +145,11 @@ def test_in_the_page_and_rebuilt_from_what_it_exports(tmp_path: Path) -> None:
     run_study(study(recipe=recipe, trials=2), run)
     confirm_study(run, top=1, seeds=2)
     (next((run / "confirm" / "base").iterdir()) / "result.json").unlink()
+    every_cell_answers_what_exists(run)
     page = report(run, tmp_path / "page").read_text()
     for text in (
-        "confirmed on the test set",
-        "differences to the base",
+        "Confirmed on the test set",
+        "Differences to the base",
         "no verdict: 1 of 2 pairs missing",
         "inceptory confirm",
     ):
@@ -156,3 +159,47 @@ def test_in_the_page_and_rebuilt_from_what_it_exports(tmp_path: Path) -> None:
     for table in confirmation_tables(again):
         assert table.csv() == (tmp_path / "page" / "tables" / f"{table.name}.csv").read_text()
         assert table.markdown() == (tmp_path / "page" / "tables" / f"{table.name}.md").read_text()
+
+
+def every_cell_answers_what_exists(folder: Path) -> None:
+    run = reports.load(folder)
+    tables = tables_of(run)
+    assert [table.name for table in tables][:4] == [
+        "summary",
+        *(f"confirmation{end}" for end in ("", "_differences", "_runs")),
+    ]
+    for table in tables:
+        for row in range(len(table.frame)):
+            for column in table.frame:
+                first = table.printed().iloc[:, 0]
+                named = first.iloc[row] if first.is_unique else str(row + 1)
+                found = trace(tables, table.name, named, str(column))
+                assert found.folders, (table.name, named, column)
+                for source in found.folders:
+                    assert (folder / source).exists(), (table.name, named, column, source)
+    name = tables[1].frame["network"].iloc[1]
+    seeds = [path.name for path in (folder / "confirm" / name).iterdir()]
+    found = trace(tables, "confirmation", name, "test, mean (%)")
+    assert sorted(found.folders) == sorted(f"confirm/{name}/{seed}" for seed in seeds)
+    assert trace(tables, "confirmation", name, "MACs (M)").folders == (
+        f"trials/{int(name.removeprefix('trial-')):05d}",
+    )
+    shrunk = trace(tables, "confirmation", name, "beyond the base's").folders
+    assert {"base", *found.folders} < set(shrunk)
+
+
+def test_bold_only_where_the_paired_test_supports_it() -> None:
+    found = confirmation(
+        base=BASE, trial_1=shifted(0.02), trial_2=[value + 0.03 for value in [0.75, 0.66, 0.74, 0.65, 0.7, 0.71]]
+    )
+    scores, differences, _ = confirmation_tables(run_with(found))
+    assert scores.bold == {(1, "test, mean (%)")}  # trial-2 has the larger mean, and no support
+    assert scores.frame["test, mean (%)"].idxmax() == 2
+    assert differences.bold == {(0, "verdict")}
+    assert any(note.startswith("Bold: what the paired test supports") for note in scores.notes)
+    assert f"| **{scores.printed()['test, mean (%) ± sd (n)'].iloc[1]}**" in scores.markdown()
+    worse = confirmation_tables(run_with(confirmation(base=BASE, trial_1=shifted(-0.02))))[0]
+    assert worse.bold == {(0, "test, mean (%)")}
+    few = confirmation_tables(run_with(confirmation(base=BASE[:5], trial_1=shifted(0.02)[:5])))[0]
+    assert not few.bold
+    assert not any(note.startswith("Bold") for note in few.notes)

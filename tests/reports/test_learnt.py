@@ -57,7 +57,7 @@ def test_the_front_of_a_study(run: Run) -> None:
     table = front(run)
     assert table is not None
     assert table.frame["trial"].tolist() == ["11", "18", "7", "13"]
-    assert table.frame["MACs"].is_monotonic_increasing
+    assert table.frame["MACs (M)"].is_monotonic_increasing
     assert table.frame["held-out accuracy (%)"].is_monotonic_increasing
     grown = hypervolume_by_trial(run)
     assert grown["hypervolume"].is_monotonic_increasing

@@ -4,15 +4,16 @@ import html.parser
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import arch
 import reports
 from reports.figures import figures_of
 from reports.learnt import importance
-from reports.page import report, sentence
-from reports.table import Table, percent
+from reports.load import export
+from reports.page import report
+from reports.summary import summarised
+from reports.table import percent
 from reports.tables import best_beside_base, summary, tables_of, trials
 from search.study import run_study
 from search.trial import Task
@@ -54,7 +55,8 @@ def test_tables_hold_what_the_records_hold(finished: Path) -> None:
     beside = best_beside_base(run)
     assert beside is not None
     total = beside.frame.iloc[-1]
-    assert total["best MACs"] == arch.cost(run.specs["best"]).macs == beside.frame["best MACs"].iloc[:-1].sum()
+    assert total["best MACs (M)"] == pytest.approx(arch.cost(run.specs["best"]).macs / 1e6)
+    assert total["best MACs (M)"] == pytest.approx(beside.frame["best MACs (M)"].iloc[:-1].sum())
     shares = importance(run)
     assert shares is not None
     assert shares.frame["importance"].sum() == pytest.approx(1, abs=1e-6)
@@ -78,13 +80,14 @@ def test_the_report_is_one_offline_page_with_files_beside_it(finished: Path, tmp
             self.found[tag] = self.found.get(tag, 0) + 1
 
     Tags().feed(text)
-    assert Tags.found["svg"] == 7
+    assert Tags.found["svg"] == 10 + 2  # with the two networks
     assert Tags.found["table"] == 7
     for name in ("summary", "trials", "best", "front", "distribution", "aux_effect", "importance"):
         for ending in ("csv", "md", "tex"):
             assert (tmp_path / "tables" / f"{name}.{ending}").stat().st_size > 50
     pictures = ("learning_curves", "accuracy_against_macs", "search_progress", "hypervolume", "distribution")
-    for name in (*pictures, "aux_effect", "importance"):
+    more = ("aux_effect", "importance", "accuracy_against_params", "composition", "cost_by_row")
+    for name in (*pictures, *more):
         assert (tmp_path / "figures" / f"{name}.svg").read_text().startswith("<?xml")
         assert (tmp_path / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -98,6 +101,7 @@ def test_the_same_tables_come_out_of_what_a_report_exports(finished: Path, tmp_p
     assert [name for name, _, _ in figures_of(again, tables_of(again))] == [
         name for name, _, _ in figures_of(whole, tables_of(whole))
     ]
+    assert [table.sources for table in tables_of(again)] == [table.sources for table in tables_of(whole)]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +165,7 @@ def test_a_run_that_has_just_begun_and_no_run_at_all(finished: Path, tmp_path: P
     begun.mkdir()
     for name in ("study.yaml", "base.yaml", "environment.json"):
         (begun / name).write_text((finished / name).read_text())
-    assert "No trial" in sentence(reports.load(begun))
+    assert "No trial" in summarised(reports.load(begun)).found
     assert report(begun).exists()
     with pytest.raises(arch.InputError, match="no run is here"):
         reports.load(tmp_path)
@@ -170,24 +174,9 @@ def test_a_run_that_has_just_begun_and_no_run_at_all(finished: Path, tmp_path: P
 def test_names_are_escaped(finished: Path, tmp_path: Path) -> None:
     evil = tmp_path / "evil"
     evil.mkdir()
-    report(finished, evil)
+    export(reports.load(finished), evil)
     text = (evil / "trials.csv").read_text().replace("digits", "<script>alert(1)</script>", 1)
     (evil / "trials.csv").write_text(text)
-    page = report(evil, tmp_path / "page").read_text()
+    page = report(evil, tmp_path / "page", static=True).read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
-
-
-def test_a_table_in_every_format() -> None:
-    frame = pd.DataFrame({"name": ["a_b", "c|d"], "MACs": [1_500_000, None]})
-    table = Table("t", "100 % of it", frame, {"MACs": lambda value: f"{value / 1e6:.3f}"}, ("n = 1",))
-    assert table.csv() == "name,MACs\na_b,1500000.0\nc|d,\n"
-    assert "| a_b    | 1.500  |" in table.markdown()
-    assert "c\\|d" in table.markdown()
-    latex = table.latex()
-    assert r"a\_b & 1.500 \\" in latex
-    assert r"\toprule" in latex
-    assert r"100 \% of it" in latex
-    plain = Table("t", "", frame)
-    assert plain.markdown().startswith("| name")
-    assert "caption" not in plain.latex()

@@ -12,8 +12,9 @@ import arch
 import inceptory
 import reports
 import search
-from reports.ablation import ablation_tables, answer
+from reports.ablation import ablation_tables
 from reports.page import report
+from reports.summary import summarised
 from search.ablation import candidates, load_ablation
 from search.confirm import fresh_seeds
 from search.record import read_json, read_lines, status
@@ -182,9 +183,9 @@ def test_frames_tables_and_the_page(run: Path) -> None:
     assert loaded.trials["trial"].tolist() == [f"{c}/{s}" for c in ("base", "none") for s in fresh_seeds(2, [0])]
     assert set(loaded.epochs["change"]) == {"base", "none"}
     assert [table.name for table in ablation_tables(loaded)] == ["ablation", "ablation_differences", "ablation_runs"]
-    assert "no verdict: 2 of 6 seeds" in answer(loaded)
+    assert summarised(loaded).sure == "No verdict, 2 of 6 seeds: none."
     page = report(run, run.parent / "page").read_text()
-    assert "differences to the base" in page
+    assert "Differences to the base" in page
     again = reports.load(run.parent / "page")
     assert again.kind == "ablation"
     for ours, theirs in zip(ablation_tables(loaded), ablation_tables(again), strict=True):

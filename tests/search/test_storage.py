@@ -20,7 +20,8 @@ import yaml
 from optuna.trial import TrialState
 
 import arch
-from search.record import results
+from search.dashboard import Dashboard
+from search.record import results, write_yaml
 from search.storage import open_storage, shown
 from search.study import run_study
 from tests.conftest import needs, postgres_programs, study
@@ -158,6 +159,18 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(
         if len(commits) <= number:
             break
     assert 2 < number < 20  # the last one was beyond the request's commits
+
+
+def test_the_dashboard_takes_the_password_from_where_libpq_does(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optuna.create_study(study_name="watched", storage=open_storage(server.url))
+    write_yaml(tmp_path / "study.yaml", {"name": "watched", "storage": shown(server.url)})
+    with pytest.raises(arch.InputError, match="password"):
+        Dashboard(tmp_path, host="127.0.0.1", port=0)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    with Dashboard(tmp_path, host="127.0.0.1", port=0) as served:
+        assert served.study == "watched"
 
 
 def test_what_someone_else_took_or_told_is_theirs(server: Server) -> None:
