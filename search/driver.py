@@ -100,7 +100,7 @@ class Driver:
         begun, queue = self.trials.begun, self.trials.queue
         while queue and not self.caught and len(begun) - len(queue) < self.engine.slots:
             key = queue.popleft()
-            self.show.started(key, int(begun[key].task.recipe["epochs"]))
+            self.show.started(key, begun[key].task.recipe)
             self.engine.start(key, begun[key].task)
         for event in self.engine.events(0.5):
             self._handle(event)

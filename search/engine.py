@@ -89,7 +89,7 @@ class EngineConfig(BaseModel):
 class Event:
     """Something that happened to the training called `key`.
 
-    `epoch` carries an epoch's metrics, `step` (epoch, step, steps), `refused` what is wrong with the
+    `epoch` carries an epoch's metrics, `step` (steps done, all steps), `refused` what is wrong with the
     task, `lost` how its process ended, `again` the same where the engine has started it anew by itself.
     """
 
@@ -136,8 +136,8 @@ class _Noted(Control):
         super().__init__()
         self.note, self.key = note, ""
 
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
-        self.note(Event(self.key, "step", (epoch, step, steps)))
+    def tick(self, done: int, steps: int) -> bool:
+        self.note(Event(self.key, "step", (done, steps)))
         return not self.stop
 
 
@@ -163,7 +163,7 @@ class InProcess:
             return []
         key, epochs = self._running
         try:
-            return [Event(key, "epoch", next(epochs).metrics())]
+            return [Event(key, "epoch", next(epochs).told())]
         except StopIteration:
             self._running = None
             return [Event(key, "done")]

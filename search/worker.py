@@ -27,7 +27,7 @@ def train(task: Task, reins: Control, goes_on: Callable[[Mapping[str, Any]], boo
     try:
         epochs = run(task, reins)
         for epoch in epochs:
-            if not goes_on(epoch.metrics()):
+            if not goes_on(epoch.told()):
                 reins.prune = True
                 epochs.close()  # type: ignore[attr-defined]
     except Stopped:
@@ -44,12 +44,12 @@ class _Reins(Control):
         super().__init__()
         self.pipe, self.key, self.said = pipe, key, 0.0
 
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
+    def tick(self, done: int, steps: int) -> bool:
         now = time.monotonic()
         if now - self.said > _SAY_EVERY:
             self.said = now
             try:
-                self.pipe.send((self.key, "step", (epoch, step, steps)))
+                self.pipe.send((self.key, "step", (done, steps)))
             except OSError:  # raised here it would be taken for the training's own failure
                 self.stop = True
         return not self.stop
