@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arch.errors import InputError
+from arch.html import table
 from search.engine import EngineConfig, Event, make_engine
 from search.interrupt import caught
 from search.progress import Silent
@@ -23,6 +24,11 @@ class Outcome:
     results: dict[str, dict[str, Any]]
     total: int
     signal: int = 0
+
+    def _repr_html_(self) -> str:
+        """Return how each training ended, for a notebook."""
+        rows = [{"training": name, "outcome": in_words(result)} for name, result in self.results.items()]
+        return table(f"{self.complete} of {self.total} trainings complete", rows)
 
     @property
     def complete(self) -> int:
