@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from arch.errors import InputError
 from arch.fuse import runs_as
 from search.hardware import cores, pick_device, pick_execution
+from search.homes import homes
 from search.training import Control, Epoch, Stopped
 from search.trial import Task, run
 
@@ -197,9 +198,13 @@ def make_engine(config: EngineConfig, run: Path, note: Callable[[Event], None]) 
     Raises
     ------
     InputError
-        Ray is not installed, or no cluster answers.
+        Ray is not installed, or no cluster answers; or it would have to train blocks of a user's own.
     """
     if config.name == "ray":
+        if own := homes():
+            raise InputError(
+                f"engine ray: the nodes of a cluster do not know the blocks of {', '.join(own)}; use engine local."
+            )
         from search.cluster import Cluster  # ray is an extra, and slow to import
 
         return Cluster(config, run)

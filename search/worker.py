@@ -1,4 +1,7 @@
-"""A worker process of the local pool: `python -m search.worker FD CPUS`. It ends when its driver does."""
+"""A worker process of the local pool: `python -m search.worker FD CPUS [HOME ...]`. It ends when its driver does.
+
+A home is a module or script that defines blocks of a user's own, as `search.homes` names them.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import Any
 import torch
 
 from arch.errors import InputError
+from search.homes import know
 from search.training import Control, Stopped
 from search.trial import Task, run
 
@@ -90,6 +94,8 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
     torch.set_num_threads(len(cpus))
+    for home in sys.argv[3:]:
+        know(home)
     try:
         work(Connection(int(sys.argv[1])))
     except (EOFError, BrokenPipeError, ConnectionResetError):

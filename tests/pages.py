@@ -2,12 +2,14 @@
 
     python -m tests.pages docs/quickstart.md docs/tutorial.ipynb
 
-In a page, a block of ```sh holds commands, and a block of ```text right behind it what they print. A word behind the
-language says what is done with it:
+In a page, a block of ```sh holds commands, one of ```python code, and a block of ```text right behind it what they print.
+Words behind the language say what is done with it:
 
-    sh            run by the test; its output is the text behind it, to the letter
-    sh varies     run by the test; the text behind it holds times or accuracies, so its numbers are not compared
-    sh no-run     too long, or needs what the test machine has not: only its options are checked
+    sh              run by the test; its output is the text behind it, to the letter
+    sh varies       run by the test; the text behind it holds times or accuracies, so its numbers are not compared
+    sh no-run       too long, or needs what a test machine has not: only its commands and options are checked
+    python no-run   not run
+    yaml file=NAME  written to that file, whatever the language
 """
 
 from __future__ import annotations
@@ -16,16 +18,24 @@ import io
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
+from nbclient import NotebookClient
+from rich.console import Console
+
+from inceptory import printing
+from inceptory.app import app
+
 ROOT = Path(__file__).parent.parent
-_FENCE = re.compile(r"^```(\w+)(?: ([\w-]+))?\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
-_WIDTH = "118"  # columns that the pages' output is made for
+_FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
+_WIDTH = 118  # columns that the pages' output is made for
 
 
 @dataclass(frozen=True)
@@ -50,58 +60,72 @@ def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text()
     found = list(_FENCE.finditer(text))
     for here, after in zip(found, [*found[1:], None], strict=True):
-        if here[1] in ("sh", "python"):
-            shows = after is not None and after[1] == "text" and not text[here.end() : after.start()].strip()
-            output, place = (after[3], after.span(3)) if after and shows else (None, (0, 0))
+        shows = after is not None and after[1] == "text" and not text[here.end() : after.start()].strip()
+        output, place = (after[3], after.span(3)) if after and shows else (None, (0, 0))
+        if here[1] != "text":
             yield Block(here[1], here[2] or "", here[3], output, place)
 
 
-def prepare(folder: Path) -> None:
-    """Let a folder look like the project's, as far as the pages name its files."""
+def play(page: Path, folder: Path) -> list[tuple[Block, str]]:
+    """Do what a page says in a folder that looks like the project's, and return what each block that was run printed."""
     for name in ("docs", "studies"):
         (folder / name).symlink_to(ROOT / name)
+    names = {"__name__": page.name}
+    with chdir(folder):
+        return [(block, _played(block, names)) for block in blocks(page) if _runs(block)]
+
+
+def _runs(block: Block) -> bool:
+    return block.how != "no-run" and (block.language in ("sh", "python") or block.how.startswith("file="))
+
+
+def _played(block: Block, names: dict[str, object]) -> str:
+    if block.how.startswith("file="):
+        Path(block.how.removeprefix("file=")).write_text(block.code)
+        return ""
+    if block.language == "sh":
+        return "".join(map(run, block.commands))
+    out = io.StringIO()
+    with redirect_stdout(out):
+        exec(compile(block.code, str(names["__name__"]), "exec"), names)
+    return out.getvalue()
 
 
 def run(command: str) -> str:
-    """Run a command of a page in this process and return what it prints on standard output.
-
-    `inceptory ...` is called, `python FILE ...` and others are started; a failure raises.
-    """
+    """Run a command of a page and return what it prints on standard output; `inceptory` is called in this process."""
     words = shlex.split(command, comments=True)
     if words[0] == "inceptory":
         return inceptory(words[1:])
-    import subprocess
-
-    if words[0] == "python":
-        words[0] = sys.executable
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": _WIDTH}
+    words[0] = sys.executable if words[0] == "python" else words[0]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": str(_WIDTH)}
     done = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr}"
-    return done.stdout
+    return _trimmed(done.stdout)
 
 
 def inceptory(words: list[str]) -> str:
     """Call the command line in this process; return what it prints on standard output."""
-    from rich.console import Console
-
-    from inceptory import printing
-    from inceptory.app import app
-
     out, err, kept = io.StringIO(), io.StringIO(), printing.out
-    printing.out = Console(width=int(_WIDTH))
+    printing.out = Console(width=160)  # as where the output is no terminal
     try:
         with redirect_stdout(out), redirect_stderr(err):
             app(words, standalone_mode=False)
     finally:
         printing.out = kept
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return _trimmed(out.getvalue())
 
 
-def execute(notebook: Path, folder: Path) -> object:
+def _trimmed(text: str) -> str:
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def numberless(text: str) -> str:
+    """Return a text with its numbers and the widths of its columns made alike."""
+    return re.sub(r"[ -]+", " ", re.sub(r"\d[\d,.]*", "N", text))
+
+
+def execute(notebook: Path, folder: Path) -> nbformat.NotebookNode:
     """Execute a notebook in a folder, in a Python of its own, and return it with its outputs."""
-    import nbformat
-    from nbclient import NotebookClient
-
     found = nbformat.read(notebook, as_version=4)
     quiet = {"PYTHONWARNINGS": "ignore:IProgress not found"}  # tqdm's, where there are no ipywidgets; names a path
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | quiet
@@ -114,39 +138,18 @@ def execute(notebook: Path, folder: Path) -> object:
 def refresh(page: Path) -> None:
     """Write a page's outputs, or a notebook's, anew."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        prepare(folder)
         if page.suffix == ".ipynb":
-            import nbformat
-
-            found = execute(page.resolve(), folder)
+            found = execute(page, Path(name))
             for cell in found.cells:
                 cell.metadata.pop("execution", None)  # the times of the execution: different each time
             nbformat.write(found, page)
             return
-        text, found, back = page.read_text(), list(blocks(page)), Path.cwd()
-        outputs = []
-        os.chdir(folder)
-        try:
-            for block in found:
-                ran = "" if block.how == "no-run" else "".join(output_of(block))
-                outputs.append(ran)
-        finally:
-            os.chdir(back)
-        for block, output in reversed(list(zip(found, outputs, strict=True))):
-            if block.output is not None and block.how != "no-run":
-                text = text[: block.place[0]] + output + text[block.place[1] :]
-        page.write_text(text)
-
-
-def output_of(block: Block) -> list[str]:
-    """Run a block and return what each of its commands printed."""
-    if block.language == "sh":
-        return [run(command) for command in block.commands]
-    out = io.StringIO()
-    with redirect_stdout(out):
-        exec(compile(block.code, "page", "exec"), {"__name__": "page"})
-    return [out.getvalue()]
+        played = play(page.resolve(), Path(name))
+    text = page.read_text()
+    for block, output in reversed(played):
+        if block.output is not None:
+            text = text[: block.place[0]] + output + text[block.place[1] :]
+    page.write_text(text)
 
 
 if __name__ == "__main__":
