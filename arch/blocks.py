@@ -66,6 +66,12 @@ def inception_v1(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width) -> Node
 
 
 @BLOCKS.register
+def inception_naive(b1x1: Width, b3x3: Width, b5x5: Width) -> Node:
+    """Inception module without reductions or a projection: all input channels come out of the pool (figure 2a)."""
+    return concat(b1x1=conv(b1x1, 1), b3x3=conv(b3x3, 3), b5x5=conv(b5x5, 5), pool=max_pool(3))
+
+
+@BLOCKS.register
 def inception_v2(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width) -> Node:
     """Inception module, the 5x5 as two 3x3 (Szegedy et al. 2015, figure 5)."""
     return _double_3x3(b1x1, b3x3, b5x5, pool)

@@ -41,7 +41,9 @@ def from_validation(error: ValidationError, where: str, known: Iterable[str]) ->
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         names = sorted(known)
         known_names = ", ".join(names) or "none"
-        return SpecError(f"{where}: unknown key '{key}'.{near(key, names)} Known keys: {known_names}.")
+        return SpecError(
+            f"{where}: unknown key '{key}'.{near(str(detail['loc'][-1]), names)} Known keys: {known_names}."
+        )
     if detail["type"].startswith("missing"):
         return SpecError(f"{where}: '{key}' is missing; add it.")
     return SpecError(f"{where}: '{key}' is {detail['input']!r}, but it must satisfy: {detail['msg']}.")

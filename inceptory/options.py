@@ -51,6 +51,7 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as
 ProgressOption = Annotated[
     Progress, typer.Option("--progress", help="How progress is shown; auto: bars on a terminal, lines elsewhere.")
 ]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", help="How many seeds, or which, as 11,12,13.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is not at hand.")]
 
 
@@ -79,3 +80,11 @@ def overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[str
             )
         result[section][key] = parse_yaml(text, f"--set {setting}")
     return result
+
+
+def seeds_of(text: str) -> int | list[int]:
+    """Return what `--seeds` says: how many, or which."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdigit() for part in parts):
+        raise InputError(f"--seeds is '{text}', but it must be a number of seeds, as 6, or a list, as 11,12,13.")
+    return int(parts[0]) if "," not in text else [int(part) for part in parts]

@@ -12,7 +12,16 @@ import typer
 import arch
 from arch.errors import InputError
 from inceptory.app import app
-from inceptory.options import Format, FormatOption, Progress, ProgressOption, SetOption, ShowFormat, overrides
+from inceptory.options import (
+    Format,
+    FormatOption,
+    Progress,
+    ProgressOption,
+    SetOption,
+    ShowFormat,
+    overrides,
+    seeds_of,
+)
 from inceptory.printing import err, print_rows, print_tables, records, say, stopped
 
 
@@ -149,7 +158,7 @@ def confirm(
 
     others = [_other_trial(given) for given in with_ or []]
     changes = overrides(set, ("recipe",))["recipe"]
-    asked: dict[str, Any] = {"trials": trial or (), "others": others, "seeds": _seeds(seeds)}
+    asked: dict[str, Any] = {"trials": trial or (), "others": others, "seeds": seeds_of(seeds)}
     outcome = confirm_study(
         run, top=top, **asked, recipe=recipe, changes=changes, workers=workers, show=display(err, progress.value)
     )
@@ -165,10 +174,3 @@ def _other_trial(given: str) -> tuple[str, int]:
     if not colon or not folder or not number.isdigit():
         raise InputError(f"--with is '{given}', but it must be another study's run directory and a trial, as RUN2:5.")
     return folder, int(number)
-
-
-def _seeds(text: str) -> int | list[int]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdigit() for part in parts):
-        raise InputError(f"--seeds is '{text}', but it must be a number of seeds, as 6, or a list, as 11,12,13.")
-    return int(parts[0]) if "," not in text else [int(part) for part in parts]

@@ -13,7 +13,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.confirmation import confirmation_protocol, confirmed
+from reports.comparison import JUDGED, comparison_protocol, scored
 from reports.learnt import (
     HYPERVOLUME,
     aux_heads,
@@ -24,7 +24,7 @@ from reports.learnt import (
     same_cost,
     whose,
 )
-from reports.load import Confirmation, Run
+from reports.load import Comparison, Run
 from reports.protocol import label, protocol
 from reports.table import Table
 from search.record import BASE, replace_file
@@ -200,9 +200,9 @@ def aux_weights(run: Run) -> Figure:
     return figure
 
 
-def confirmation(found: Confirmation) -> Figure:
-    """Test accuracy of each network, seed by seed, and the differences to the base with their 95 % intervals."""
-    result = confirmed(found)
+def comparison(found: Comparison) -> Figure:
+    """Accuracy of each network, seed by seed, and the differences to the base with their 95 % intervals."""
+    result = scored(found)
     names = list(result.scores.index)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 1.4 + 0.45 * len(names)), layout="constrained")
@@ -220,7 +220,7 @@ def confirmation(found: Confirmation) -> Figure:
         right.axvline(0, color=BLUE, linestyle="--")
         left.set_yticks(list(places.values()), list(places))
         left.set_ylim(-0.6, len(names) - 0.4)
-        left.set_xlabel("test accuracy (%), a dot a seed, line: mean")
+        left.set_xlabel(f"{JUDGED[found.judged]} accuracy (%), a dot a seed,\nline: mean")
         right.set_xlabel("difference to the base (points),\nmean and 95 % interval")
     return figure
 
@@ -234,9 +234,8 @@ def footnote(notes: Sequence[str]) -> str:
 def figures_of(run: Run, tables: Sequence[Table]) -> Iterator[tuple[str, str, Figure]]:
     """Yield (name, caption, figure) for everything that a run with these tables has to show."""
     for name, caption, figure in _drawn(run, tables):
-        notes = (
-            confirmation_protocol(run.confirmation) if run.confirmation and name == "confirmation" else protocol(run)
-        )
+        compared = run.ablation or (run.confirmation if name == "confirmation" else None)
+        notes = comparison_protocol(compared) if compared else protocol(run)
         figure.supxlabel(footnote(notes), x=0.01, ha="left", fontsize=5.5, color=GREY)
         yield name, caption, figure
 
@@ -246,8 +245,10 @@ def _drawn(run: Run, tables: Sequence[Table]) -> Iterator[tuple[str, str, Figure
         yield (
             "confirmation",
             "The best networks and the base, trained again with fresh seeds.",
-            confirmation(run.confirmation),
+            comparison(run.confirmation),
         )
+    if run.ablation:
+        yield "ablation", "The base and its changes, trained with the same seeds.", comparison(run.ablation)
     if not run.epochs.empty and run.epochs["val_accuracy"].notna().any():
         yield "learning_curves", "Learning curves.", learning_curves(run)
     if run.kind == "study" and not run.ranked.empty:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import pandas as pd
 
 from arch.edit import searchable, split_of
 from arch.errors import InputError
-from arch.spec import Spec, to_yaml
+from arch.spec import Spec, from_mapping, to_yaml
 from arch.spec import load as load_spec
 from arch.strict import load_yaml
 from search.record import (
@@ -34,19 +34,27 @@ _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accu
 
 
 @dataclass(frozen=True)
-class Confirmation:
-    """Trainings with fresh seeds, judged on the test set.
+class Comparison:
+    """Networks beside a base, each trained with the same seeds: a confirmation, or an ablation.
 
     Attributes
     ----------
-    plan : seeds, recipe, networks with their scores in the search, how the plan grew.
-    runs : one row a planned training: `confirmed` the network, `seed`, `state` (`missing` where there is no result).
+    plan : seeds, recipe, networks in full, how the plan grew.
+    runs : one row a planned training: the network in the column `by`, `seed`, `state` (`missing` where there is no
+        result).
+    by : `confirmed` or `change`.
     """
 
     plan: dict[str, Any]
     environment: dict[str, Any]
     attempts: list[dict[str, Any]]
     runs: pd.DataFrame
+    by: str = "confirmed"
+
+    @property
+    def judged(self) -> str:
+        """The column that networks are compared by: on the test set, or on held-out images."""
+        return "test_accuracy" if self.plan.get("test", True) else "val_accuracy"
 
 
 @dataclass(frozen=True)
@@ -57,15 +65,16 @@ class Run:
     ----------
     trials : one row a training: what came out, what it cost (MACs, parameters), `searched.*` the
         sampler's values, `row.*` each searchable row's family and split. The base network's `trial`
-        is `base`; a single training's is `training`.
+        is `base`; a single training's is `training`, an ablation's `<change>/<seed>`.
     epochs : one row an epoch of a training.
     specs : the base and best networks, where there are any.
-    confirmation : where one was begun.
+    confirmation : of a study, where one was begun.
+    ablation : of an ablation.
     changes : what was changed while the study ran, and allowed by name.
     """
 
     folder: Path
-    kind: Literal["study", "training"]
+    kind: Literal["study", "ablation", "training"]
     name: str
     config: dict[str, Any]
     environment: dict[str, Any]
@@ -74,8 +83,9 @@ class Run:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     specs: dict[str, Spec]
-    confirmation: Confirmation | None = None
+    confirmation: Comparison | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
+    ablation: Comparison | None = None
 
     @property
     def objectives(self) -> Objectives:
@@ -134,7 +144,7 @@ class Run:
 def load(run: str | Path) -> Run:
     """Return a run directory as tidy frames; also while it is still running.
 
-    Takes a study, a single training, or a folder of exported results (`trials.csv`, `epochs.csv`).
+    Takes a study, an ablation, a single training, or a folder of exported results (`trials.csv`, `epochs.csv`).
 
     Raises
     ------
@@ -153,9 +163,13 @@ def load(run: str | Path) -> Run:
         return _exported(folder)
     if (folder / "study.yaml").exists():
         return _study(folder)
+    if (folder / "ablation.yaml").exists():
+        return _ablation(folder)
     if (folder / "spec.yaml").exists():
         return _training(folder)
-    raise InputError(f"{folder}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
+    raise InputError(
+        f"{folder}: no run is here; it would hold study.yaml (a study), ablation.yaml or spec.yaml (a training)."
+    )
 
 
 def _study(folder: Path) -> Run:
@@ -175,7 +189,7 @@ def _study(folder: Path) -> Run:
         trials,
         epochs,
         {},
-        _confirmation(folder / "confirm"),
+        _comparison(folder / "confirm", "confirmed"),
         read_lines(folder / "changes.jsonl"),
     )
     specs = {"base": load_spec(folder / "base.yaml")} if (folder / "base.yaml").exists() else {}
@@ -185,26 +199,60 @@ def _study(folder: Path) -> Run:
     return run
 
 
-def _confirmation(folder: Path) -> Confirmation | None:
+def _comparison(folder: Path, by: str) -> Comparison | None:
     if not (folder / "plan.json").exists():
         return None
     plan = read_json(folder / "plan.json")
     rows = []
     for name in plan["networks"]:
         for seed in plan["seeds"]:
-            place, planned = folder / name / str(seed), {"confirmed": name, "seed": seed}
+            place, planned = folder / name / str(seed), {by: name, "seed": seed}
             found = _trial_row(name, place) if (place / "result.json").exists() else {"state": "missing"}
             rows.append(planned | {key: value for key, value in found.items() if key not in ("trial", "duplicate_of")})
     about = _optional(folder / "environment.json")
-    return Confirmation(plan, about, read_lines(folder / "attempts.jsonl"), pd.DataFrame(rows))
+    return Comparison(plan, about, read_lines(folder / "attempts.jsonl"), pd.DataFrame(rows), by)
 
 
-def _exported_confirmation(folder: Path) -> Confirmation | None:
-    if not (folder / "confirm.json").exists():
+def _exported_comparison(folder: Path, name: str, by: str) -> Comparison | None:
+    if not (folder / f"{name}.json").exists():
         return None
-    about = read_json(folder / "confirm.json")
-    runs = pd.read_csv(folder / "confirm.csv", dtype={"confirmed": str})
-    return Confirmation(about["plan"], about["environment"], about["attempts"], runs)
+    about = read_json(folder / f"{name}.json")
+    runs = pd.read_csv(folder / f"{name}.csv", dtype={by: str})
+    return Comparison(about["plan"], about["environment"], about["attempts"], runs, by)
+
+
+def _ablation(folder: Path) -> Run:
+    config, found = load_yaml(folder / "ablation.yaml"), _comparison(folder, "change")
+    if found is None:
+        raise InputError(f"{folder}: has no plan.json yet; start `inceptory ablate` again.")
+    runs = found.runs
+    trials = _trial_frame([{str(key): row[key] for key in row} | {"trial": _trial_name(row)} for row in _rows(runs)])
+    epochs = [
+        {**row, "change": planned["change"], "seed": planned["seed"]}
+        for planned in _rows(runs)
+        for row in _epoch_rows(_trial_name(planned), folder / _trial_name(planned))
+    ]
+    return Run(
+        folder,
+        "ablation",
+        config["name"],
+        config,
+        found.environment,
+        found.attempts,
+        {},
+        trials,
+        pd.DataFrame(epochs),
+        {"base": from_mapping(found.plan["networks"][BASE]["spec"], str(folder / "plan.json"))},
+        ablation=found,
+    )
+
+
+def _trial_name(planned: Mapping[Any, Any]) -> str:
+    return f"{planned['change']}/{planned['seed']}"
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.to_dict("records")
 
 
 def _training(folder: Path) -> Run:
@@ -226,14 +274,15 @@ def _training(folder: Path) -> Run:
 
 
 def _exported(folder: Path) -> Run:
-    config = load_yaml(folder / "study.yaml")
+    ablation = _exported_comparison(folder, "ablation", "change")
+    config = load_yaml(folder / ("ablation.yaml" if ablation else "study.yaml"))
     specs = {
         name: load_spec(folder / f"{name}.yaml") for name in ("base", "best") if (folder / f"{name}.yaml").exists()
     }
     kept_as_text = {"trial": str, "duplicate_of": str}
     return Run(
         folder,
-        "study" if "space" in config else "training",
+        "ablation" if ablation else "study" if "space" in config else "training",
         str(config.get("name", folder.name)),
         config,
         read_json(folder / "environment.json"),
@@ -242,8 +291,9 @@ def _exported(folder: Path) -> Run:
         pd.read_csv(folder / "trials.csv", dtype=kept_as_text),
         pd.read_csv(folder / "epochs.csv", dtype=kept_as_text),
         specs,
-        _exported_confirmation(folder),
+        _exported_comparison(folder, "confirm", "confirmed"),
         read_lines(folder / "changes.jsonl"),
+        ablation,
     )
 
 
@@ -299,13 +349,14 @@ def _epoch_rows(name: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def export(run: Run, folder: Path) -> None:
-    """Write what the tables are made of: `trials.csv`, `epochs.csv`, `confirm.csv`, environment, attempts, specs.
+    """Write what the tables are made of: `trials.csv`, `epochs.csv`, the comparison, environment, attempts, specs.
 
+    A confirmation is in `confirm.csv` and `confirm.json`, an ablation in `ablation.csv` and `ablation.json`.
     `load` reads the folder back, and the same tables come out of it.
     """
     write_text(folder / "trials.csv", run.trials.to_csv(index=False))
     write_text(folder / "epochs.csv", run.epochs.to_csv(index=False))
-    write_yaml(folder / "study.yaml", run.config)
+    write_yaml(folder / ("ablation.yaml" if run.ablation else "study.yaml"), run.config)
     write_json(folder / "environment.json", run.environment)
     write_lines(folder / "attempts.jsonl", run.attempts)
     write_json(folder / "distributions.json", run.distributions)
@@ -313,7 +364,8 @@ def export(run: Run, folder: Path) -> None:
         write_lines(folder / "changes.jsonl", run.changes)
     for name, spec in run.specs.items():
         write_text(folder / f"{name}.yaml", to_yaml(spec))
-    if run.confirmation:
-        about = {key: getattr(run.confirmation, key) for key in ("plan", "environment", "attempts")}
-        write_text(folder / "confirm.csv", run.confirmation.runs.to_csv(index=False))
-        write_json(folder / "confirm.json", about)
+    for name, comparison in (("confirm", run.confirmation), ("ablation", run.ablation)):
+        if comparison:
+            about = {key: getattr(comparison, key) for key in ("plan", "environment", "attempts")}
+            write_text(folder / f"{name}.csv", comparison.runs.to_csv(index=False))
+            write_json(folder / f"{name}.json", about)

@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from reports.ablation import answer
 from reports.confirmation import verdicts
 from reports.figures import figures_of, svg
 from reports.figures import write as write_figure
@@ -57,6 +58,8 @@ def sentence(run: Run) -> str:
     """Return what was asked and what came out, in the reader's words."""
     if run.kind == "training":
         return f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
+    if run.kind == "ablation":
+        return answer(run)
     if run.ranked.empty:
         return f"No trial of {run.name} has come to its end yet."
     best, base, found = run.ranked.iloc[0], run.base, verdicts(run)

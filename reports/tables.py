@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from arch.cost import cost
+from reports.ablation import ablation_tables
 from reports.confirmation import confirmation_tables
 from reports.learnt import learnt_tables
 from reports.load import Run, splits
@@ -148,5 +149,7 @@ def tables_of(run: Run) -> list[Table]:
     """Return the tables that a run has something for."""
     if run.kind == "training":
         return [summary(run), epochs(run)]
+    if run.kind == "ablation":
+        return ablation_tables(run)
     beside = best_beside_base(run)
     return [summary(run), *confirmation_tables(run), trials(run), *([beside] if beside else []), *learnt_tables(run)]

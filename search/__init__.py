@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.ablation import Ablation, load_ablation, run_ablation
     from search.confirm import confirm_study
     from search.data import Data, DataConfig, load_data
     from search.recipe import Recipe, load_recipe
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from search.training import Epoch, fit
 
 __all__ = [
+    "Ablation",
     "Candidate",
     "Data",
     "DataConfig",
@@ -28,9 +30,11 @@ __all__ = [
     "confirm_study",
     "decode",
     "fit",
+    "load_ablation",
     "load_data",
     "load_recipe",
     "load_study",
+    "run_ablation",
     "run_study",
 ]
 
@@ -48,6 +52,9 @@ _HOME = {
     "load_study": "study",
     "run_study": "study",
     "confirm_study": "confirm",
+    "Ablation": "ablation",
+    "load_ablation": "ablation",
+    "run_ablation": "ablation",
     "Epoch": "training",
     "fit": "training",
 }

@@ -1,18 +1,10 @@
 """Confirmation: a study's best networks and its base, trained from scratch with fresh seeds, judged on the test set.
 
-runs/<study>/confirm/
-  plan.json           recipe, seeds, networks with their scores in the search; how the plan grew
-  environment.json    versions, device, threads, commit
-  attempts.jsonl      one line for each start and end
-  base/<seed>/        the folder of a training, as in trials/; test_openings.jsonl among its files
-  trial-5/<seed>/
+runs/<study>/confirm/ is a comparison of `base` and `trial-5`, ...; the plan holds their scores in the search.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
@@ -20,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from arch.errors import InputError
-from arch.spec import load, to_mapping
+from arch.spec import load
 from search.answers import ranked
-from search.batch import Outcome, run_tasks
-from search.data import Data, load_data
+from search.batch import Outcome
+from search.comparison import carry_out, grown, make_plan
+from search.data import load_data
 from search.events import check_events
 from search.hardware import cores
 from search.lock import locked
@@ -31,11 +24,10 @@ from search.objectives import Objectives
 from search.order import mix
 from search.progress import Silent
 from search.recipe import APART, Recipe, load_recipe
-from search.record import BASE, append_line, differing, environment, read_json, trial_folder, write_json
+from search.record import BASE, differing, read_json, trial_folder
 from search.space import Candidate
 from search.study import StudyConfig, load_study, resolved
 from search.training import check_fit
-from search.trial import Task, check_test
 
 _SEEDS_FROM = -1  # the stream of seeds that confirmations draw from, apart from those of a search
 
@@ -148,12 +140,11 @@ def confirm_study(
     for contender in contenders:
         check_fit(contender.candidate.spec, data, contender.candidate.recipe)
     folder = study.run / "confirm"
+    networks = {c.name: (c.candidate, {"searched": dict(c.searched)}) for c in contenders}
+    asked = make_plan(networks, drawn, common.model_dump(), data, config.data, config.engine)
     with locked(folder, "this confirmation"):
-        plan = _grown(folder, _plan(config, common, data, contenders, drawn))
-        tasks = _tasks(folder, config, plan)
-        check_test(next(iter(tasks.values())))
-        write_json(folder / "plan.json", plan)
-        return _run(folder, config, data, tasks, show or Silent())
+        plan = grown(folder, asked, "confirmation")
+        return carry_out(folder, f"{config.name}, confirmation", "confirmed", plan, config.engine, show or Silent())
 
 
 def _common_recipe(
@@ -227,89 +218,3 @@ def _with_workers(config: StudyConfig, workers: int) -> StudyConfig:
         threads = min(engine.threads, max(1, len(cores()) // workers))
         engine = engine.model_copy(update={"workers": workers, "threads": threads})
     return config.model_copy(update={"engine": engine})
-
-
-def _plan(
-    config: StudyConfig, common: Recipe, data: Data, contenders: Sequence[Contender], seeds: Sequence[int]
-) -> dict[str, Any]:
-    """Return all that a confirmation is: what must not change, the seeds, and each network in full."""
-    engine = config.engine.described()
-    return {
-        "study": config.name,
-        "fingerprint": {
-            "recipe": _values(common),
-            "data": data.fingerprint,
-            **{key: engine[key] for key in ("threads", "device", "execution")},
-        },
-        "data": config.data.model_dump(),
-        "recipe": common.model_dump(),
-        "train_images": len(data.everything),
-        "seeds": list(seeds),
-        "networks": {
-            c.name: {
-                "key": c.candidate.key,
-                "searched": dict(c.searched),
-                "spec": to_mapping(c.candidate.spec),
-                "recipe": c.candidate.recipe.model_dump(),
-            }
-            for c in contenders
-        },
-        "grown": [],
-    }
-
-
-def _grown(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the plan in force: what was asked before and what is asked now."""
-    if not (folder / "plan.json").exists():
-        return asked
-    known = read_json(folder / "plan.json")
-    both = [name for name in asked["networks"] if name in known["networks"]]
-    old, new = ({"networks": {name: plan["networks"][name]["key"] for name in both}} for plan in (known, asked))
-    differences = list(differing(known["fingerprint"], asked["fingerprint"])) or list(differing(old, new))
-    if differences:
-        raise InputError(
-            f"{folder}: holds another confirmation ({'; '.join(differences)}); undo the change or rename that folder."
-        )
-    seeds = list(dict.fromkeys([*known["seeds"], *asked["seeds"]]))
-    networks = known["networks"] | {k: v for k, v in asked["networks"].items() if k not in both}
-    if len(seeds) > len(known["seeds"]) or len(networks) > len(known["networks"]):
-        step = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "finished": sum(1 for _ in folder.glob("*/*/result.json")),
-            "from": {"seeds": len(known["seeds"]), "networks": len(known["networks"])},
-            "to": {"seeds": len(seeds), "networks": len(networks)},
-        }
-        known["grown"].append(step)
-    return {**known, "seeds": seeds, "networks": networks}
-
-
-def _tasks(folder: Path, config: StudyConfig, plan: Mapping[str, Any]) -> dict[str, Task]:
-    """Return a task for each network and seed, seed by seed, so that pairs are whole early."""
-    return {
-        f"{name} {seed}": Task(
-            folder=str(folder / name / str(seed)),
-            spec=network["spec"],
-            recipe=network["recipe"],
-            data=plan["data"],
-            seed=seed,
-            everything=True,
-            test=True,
-            device=config.engine.device,
-            execution=config.engine.execution,
-            about={"confirmed": name, "key": network["key"]},
-        )
-        for seed in plan["seeds"]
-        for name, network in plan["networks"].items()
-    }
-
-
-def _run(folder: Path, config: StudyConfig, data: Data, tasks: Mapping[str, Task], show: Silent) -> Outcome:
-    about = environment(**config.engine.described(), data=data.fingerprint)
-    write_json(folder / "environment.json", about)
-    started = {key: about[key] for key in ("time", "commit", "versions")} | {"pid": os.getpid(), "asked": len(tasks)}
-    append_line(folder / "attempts.jsonl", json.dumps(started))
-    outcome = run_tasks(f"{config.name}, confirmation", tasks, config.engine, show)
-    ended = "interrupted" if outcome.signal else "complete"
-    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    append_line(folder / "attempts.jsonl", json.dumps({"time": now, "ended": ended, "finished": len(outcome.results)}))
-    return outcome

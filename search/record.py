@@ -10,6 +10,8 @@
       confirm/            plan.json, and a folder a network with a folder a seed in it, of the same shape
       report/
 
+    runs/<ablation>/      ablation.yaml, and what is in confirm/: plan.json, <change>/<seed>/
+
 Everything is readable by a person and while the run goes on. Writes are atomic: a crash leaves the
 old file or the new one. Importing this module does not import torch.
 """
@@ -190,6 +192,19 @@ def status(run: Path) -> dict[str, Any]:
             f"best {objectives.judged}": best[0][0] if best else None,
             "changed": len(read_lines(run / "changes.jsonl")),
         }
+    if (run / "ablation.yaml").exists():
+        plan = read_json(run / "plan.json")
+        found = [read_json(path) for path in sorted(run.glob("*/*/result.json"))]
+        states = Counter(result["state"] for result in found)
+        return {
+            "run": load_yaml(run / "ablation.yaml")["name"],
+            "finished": len(found),
+            "of": len(plan["networks"]) * len(plan["seeds"]),
+            "complete": states["complete"],
+            "failed": states["failed"],
+            "changes": len(plan["networks"]) - 1,
+            "seeds": len(plan["seeds"]),
+        }
     if (run / "spec.yaml").exists():
         done = read_lines(run / "metrics.jsonl")
         last = done[-1] if done else {}
@@ -202,7 +217,9 @@ def status(run: Path) -> dict[str, Any]:
             "of": last.get("epochs"),
             "val_accuracy": last.get("val_accuracy"),
         }
-    raise InputError(f"{run}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
+    raise InputError(
+        f"{run}: no run is here; it would hold study.yaml (a study), ablation.yaml or spec.yaml (a training)."
+    )
 
 
 def environment(**more: Any) -> dict[str, Any]:

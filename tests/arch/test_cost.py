@@ -46,6 +46,23 @@ def test_a_block_counted_by_hand() -> None:
     assert (head.params, head.macs, head.activations) == (9 * 3 + 3, 27, 3)
 
 
+def test_the_naive_module_passes_its_input_on() -> None:
+    """Figure 2a on 5 channels of 4x4: 2 + 4 + 1 convolved and the 5 pooled ones come out."""
+    spec = arch.from_mapping(
+        {
+            "name": "hand",
+            "input": [5, 4, 4],
+            "classes": 3,
+            "rows": [{"name": "a", "block": "inception_naive", "b1x1": 2, "b3x3": 4, "b5x5": 1}],
+            "heads": {"final": {"head": "classifier"}},
+        }
+    )
+    row, head = cost(spec).rows
+    assert row.output == (2 + 4 + 1 + 5, 4, 4)
+    assert row.macs == 16 * 5 * (2 + 4 * 9 + 1 * 25)
+    assert head.macs == 12 * 3
+
+
 def test_auxiliary_heads_are_counted_apart() -> None:
     spec = arch.load("googlenet_cifar_small")
     total = cost(spec)

@@ -54,6 +54,7 @@ BLOCK_ARGUMENTS: dict[str, list[dict[str, Any]]] = {
         {"kernel": 2, "stride": 2},
     ],
     "inception_v1": [SPLIT],
+    "inception_naive": [{"b1x1": 3, "b3x3": 5, "b5x5": 2}],
     "inception_v2": [SPLIT],
     "inception_v3": [SPLIT | {"n": 3}, SPLIT | {"n": 7}],
     "inception_residual": [SPLIT, {"b1x1": 2, "b3x3": [2, 2], "b5x5": [1, 1], "pool": 1, "scale": 0.5}],

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 import reports
-from reports.confirmation import confirmation_tables, confirmed, verdicts
+from reports.comparison import scored
+from reports.confirmation import confirmation_tables, verdicts
 from reports.figures import figures_of
-from reports.load import Confirmation, Run
+from reports.load import Comparison, Run
 from reports.page import report, sentence
 from reports.tables import tables_of
 from search.confirm import confirm_study
@@ -28,7 +29,7 @@ def planned(name: str, score: float) -> dict[str, Any]:
     return {"key": name, "searched": searched}
 
 
-def confirmation(grown: list[dict[str, Any]] | None = None, **accuracies: list[float | str]) -> Confirmation:
+def confirmation(grown: list[dict[str, Any]] | None = None, **accuracies: list[float | str]) -> Comparison:
     """A confirmation whose test accuracies are these; a text is why a training failed, an empty one that it is missing."""
     rows = []
     for name, values in accuracies.items():
@@ -45,10 +46,10 @@ def confirmation(grown: list[dict[str, Any]] | None = None, **accuracies: list[f
         "train_images": 1000,
         "grown": grown or [],
     }
-    return Confirmation(plan, {"processor": "a processor", "cores": 2}, [{"commit": "abc"}], pd.DataFrame(rows))
+    return Comparison(plan, {"processor": "a processor", "cores": 2}, [{"commit": "abc"}], pd.DataFrame(rows))
 
 
-def run_with(found: Confirmation) -> Run:
+def run_with(found: Comparison) -> Run:
     return replace(reports.load(RESULTS / "splits_cifar10"), confirmation=found)
 
 
@@ -91,11 +92,11 @@ def test_verdicts_in_words() -> None:
 def test_one_candidate_that_is_better_alone_may_not_be_among_many() -> None:
     """A p of about 0.02 stands alone, and not among four."""
     edge = [value + d for value, d in zip(BASE, [0.02, 0.01, 0.005, 0.03, 0.012, -0.001], strict=True)]
-    alone = confirmed(confirmation(base=BASE, trial_1=edge)).compared["trial-1"]
+    alone = scored(confirmation(base=BASE, trial_1=edge)).compared["trial-1"]
     assert 0.0125 < alone.p < 0.05
     assert alone.verdict == "better"
     others = {f"trial_{k}": shifted(0.0) for k in (2, 3, 4)}
-    among = confirmed(confirmation(base=BASE, trial_1=edge, **others)).compared["trial-1"]
+    among = scored(confirmation(base=BASE, trial_1=edge, **others)).compared["trial-1"]
     assert (among.p, among.verdict) == (alone.p, "inconclusive")
 
 

@@ -208,7 +208,7 @@ def test_only_trainings_that_ask_for_it_open_the_test_set() -> None:
                 if "test" in given or len(node.args) > 6 or None in given:
                     makers.add(str(path.relative_to(ROOT)))
     assert callers == {"search/trial.py"}
-    assert makers == {"search/confirm.py", "inceptory/training.py"}
+    assert makers == {"search/comparison.py", "inceptory/training.py"}
 
 
 # Side by side, killed, stopped

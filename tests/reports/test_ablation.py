@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import arch
+from arch.spec import to_mapping
+from reports.ablation import ablation_tables, answer
+from reports.figures import figures_of
+from reports.load import Comparison, Run
+from tests.conftest import MICRO
+
+SEEDS = [1, 2, 3, 4, 5, 6]
+NOISE = [0.0, 0.01, -0.01, 0.005, -0.005, 0.002]
+
+
+def run_of(levels: dict[str, dict[str, str]], factors: dict[str, Any], **shifts: float | None) -> Run:
+    """An ablation whose changes shift the base's accuracies by so much, with a little noise; None: never finished."""
+    rows, spec = [], to_mapping(arch.load(MICRO))
+    for index, (name, shift) in enumerate({"base": 0.0, **shifts}.items()):
+        for seed, noise in zip(SEEDS, NOISE, strict=True):
+            row: dict[str, Any] = {"change": name, "seed": seed, "state": "missing"}
+            if shift is not None:
+                row |= {"state": "complete", "test_accuracy": 0.5 + noise + shift + 1e-4 * ((seed * (index + 3)) % 5)}
+            rows.append(row)
+    networks = {name: {"key": name, "about": "", "spec": spec} for name in ("base", *shifts)}
+    for name, given in levels.items():
+        networks[name]["levels"] = given
+    plan = {
+        "seeds": SEEDS,
+        "networks": networks,
+        "recipe": {"name": "default", "epochs": 1, "batch": 128},
+        "data": {"name": "digits"},
+        "train_images": 1000,
+        "test": True,
+        "grown": [],
+    }
+    found = Comparison(plan, {}, [], pd.DataFrame(rows), "change")
+    config = {"name": "made-up", "question": "Does it help?", "factors": factors}
+    return Run(MICRO.parent, "ablation", "made-up", config, {}, [], {}, found.runs, pd.DataFrame(), {}, ablation=found)
+
+
+def test_the_answer_opens_with_the_question_and_gives_verdicts() -> None:
+    run = run_of({}, {}, up=0.02, down=-0.02, same=0.0, gone=None)
+    differences = ablation_tables(run)[1].frame.set_index("change")["verdict"]
+    assert differences["up"] == "better"
+    assert differences["down"] == "worse"
+    assert differences["same"] == "inconclusive"
+    assert differences["gone"] == "no verdict: 6 of 6 pairs missing"
+    said = answer(run)
+    assert said.startswith("Does it help? Each of 4 changes and the base")
+    assert "(better)" in said
+    assert [name for name, _, _ in figures_of(run, [])] == ["ablation"]
+
+
+def test_the_effect_of_a_factor_is_the_mean_over_the_others() -> None:
+    factors = {"a": {"off": {}, "on": {"heads": []}}, "b": {"low": {}, "high": {"recipe": {"lr": 1.0}}}}
+    levels = {
+        "on": {"a": "on", "b": "low"},
+        "high": {"a": "off", "b": "high"},
+        "on+high": {"a": "on", "b": "high"},
+    }
+    table = ablation_tables(run_of(levels, factors, **{"on": 0.02, "high": 0.10, "on+high": 0.16}))[2]
+    effect = table.frame.set_index(["factor", "level"])["difference to the base (points)"]
+    assert effect["a", "on"] == pytest.approx((2 + 6) / 2, abs=0.05)  # beside off: 2 at low, 16 - 10 at high
+    assert effect["b", "high"] == pytest.approx((10 + 14) / 2, abs=0.05)
+    assert table.frame["beside"].tolist() == ["off", "low"]
+
+
+def test_a_factor_with_a_missing_cell_gets_no_verdict() -> None:
+    factors = {"a": {"off": {}, "on": {"heads": []}}, "b": {"low": {}, "high": {"recipe": {"lr": 1.0}}}}
+    levels = {
+        "on": {"a": "on", "b": "low"},
+        "high": {"a": "off", "b": "high"},
+        "on+high": {"a": "on", "b": "high"},
+    }
+    table = ablation_tables(run_of(levels, factors, **{"on": 0.02, "high": 0.1, "on+high": None}))[2]
+    assert all(verdict.startswith("no verdict") for verdict in table.frame["verdict"])
