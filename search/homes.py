@@ -21,7 +21,7 @@ def homes() -> list[str]:
     InputError
         A block was typed into a notebook or a prompt, where no other process can find it.
     """
-    found = {}
+    found: dict[str, None] = {}
     for definition in (*BLOCKS, *HEADS):
         module = definition.function.__module__
         if not module.startswith(_OURS):

@@ -35,7 +35,6 @@ from inceptory.app import app
 
 ROOT = Path(__file__).parent.parent
 _FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
-_WIDTH = 118  # columns that the pages' output is made for
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,11 @@ def _played(block: Block, names: dict[str, object]) -> str:
 def run(command: str) -> str:
     """Run a command of a page and return what it prints on standard output; `inceptory` is called in this process."""
     words = shlex.split(command, comments=True)
-    if words[0] == "inceptory":
+    if words[0] == "inceptory" and "|" not in words:
         return inceptory(words[1:])
-    words[0] = sys.executable if words[0] == "python" else words[0]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": str(_WIDTH)}
-    done = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ours = f'set -e -o pipefail; python() {{ {sys.executable} "$@"; }}; inceptory() {{ python -m inceptory "$@"; }}; '
+    done = subprocess.run(["bash", "-c", ours + command], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return _trimmed(done.stdout)
 
@@ -117,11 +116,6 @@ def inceptory(words: list[str]) -> str:
 
 def _trimmed(text: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-
-
-def numberless(text: str) -> str:
-    """Return a text with its numbers and the widths of its columns made alike."""
-    return re.sub(r"[ -]+", " ", re.sub(r"\d[\d,.]*", "N", text))
 
 
 def execute(notebook: Path, folder: Path) -> nbformat.NotebookNode:
