@@ -55,6 +55,8 @@ def by_class(told: dict[str, Any], records: pd.DataFrame) -> pd.DataFrame:
         {"class": name, "printed %": f"{value:.2f}", "ours %": f"{ours[name].mean():.2f} +- {ours[name].std():.2f}"}
         for name, value in told["test_class_accuracy"].items()
     ]
+    mean = sum(told["test_class_accuracy"].values()) / len(rows)
+    rows.append({"class": "mean", "printed %": f"{mean:.2f}", "ours %": f"{100 * records['test_accuracy'].mean():.2f}"})
     return pd.DataFrame(rows)
 
 

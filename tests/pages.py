@@ -58,7 +58,7 @@ def blocks(page: Path) -> Iterator[Block]:
     """Yield the blocks of a page, in order."""
     text = page.read_text()
     found = list(_FENCE.finditer(text))
-    for here, after in zip(found, [*found[1:], None], strict=True):
+    for here, after in zip(found, [*found[1:], None], strict=False):
         shows = after is not None and after[1] == "text" and not text[here.end() : after.start()].strip()
         output, place = (after[3], after.span(3)) if after and shows else (None, (0, 0))
         if here[1] != "text":

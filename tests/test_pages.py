@@ -16,7 +16,12 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS = typer.main.get_command(app)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+LONG = {"quickstart", "write_your_own_study"}  # half a minute each
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in LONG else []) for p in PAGES]
+)
 def test_what_a_page_says_can_be_done(page: Path, tmp_path: Path) -> None:
     for block, printed in play(page, tmp_path):
         if block.how == "varies":
