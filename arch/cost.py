@@ -59,6 +59,12 @@ class NetworkCost:
         """Multiply-adds per image of the auxiliary heads."""
         return sum(row.macs for row in self.aux)
 
+    def _repr_html_(self) -> str:
+        """Return the cost by row, for a notebook."""
+        from arch.html import cost_html
+
+        return cost_html(self)
+
 
 def cost(spec: Spec) -> NetworkCost:
     """Return what a network costs, row by row.

@@ -88,7 +88,7 @@ class Spec:
     heads: Mapping[str, Head]
     source: str = ""
     note: str = ""
-    where: str = field(default="", compare=False)
+    where: str = field(default="", compare=False, repr=False)
 
     @property
     def aux_rows(self) -> tuple[str, ...]:
@@ -116,6 +116,12 @@ class Spec:
     def fingerprint(self) -> str:
         """Like `id`, with every block as its expanded nodes: changes when a definition changes."""
         return _digest(self._canonical(nodes=True))
+
+    def _repr_html_(self) -> str:
+        """Return the table of rows, for a notebook."""
+        from arch.html import spec_html
+
+        return spec_html(self)
 
     def _canonical(self, nodes: bool) -> dict[str, Any]:
         position = {row.name: index for index, row in enumerate(self.rows)}

@@ -180,7 +180,7 @@ class Turns(Control):
         self.done, self.began, self.until = 0, 0.0, 0.0
         self.most = 0
 
-    def tick(self, epoch: int = 0, step: int = 0, steps: int = 0) -> bool:
+    def tick(self, done: int = 0, steps: int = 0) -> bool:
         """Take note of a step; wait once the turn is over."""
         self.done += 1
         if self.most:

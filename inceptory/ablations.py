@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from inceptory.app import app
-from inceptory.options import Format, FormatOption, SeedsOption, SetOption, overrides, seeds_of
+from inceptory.options import (
+    Format,
+    FormatOption,
+    Progress,
+    ProgressOption,
+    SeedsOption,
+    SetOption,
+    overrides,
+    seeds_of,
+)
 from inceptory.printing import err, print_tables, stopped
 
 
@@ -19,6 +28,7 @@ def ablate(
     seeds: SeedsOption = None,
     set: SetOption = None,
     format: FormatOption = Format.table,
+    progress: ProgressOption = Progress.auto,
 ) -> None:
     """Train a base and named changes of it with the same seeds, and say which differences are ones.
 
@@ -40,7 +50,7 @@ def ablate(
         values["seeds"] = seeds_of(seeds)
     config = load_ablation(values)
     folder = run or Path("runs") / config.name
-    outcome = run_ablation(config, folder, show=display(err))
+    outcome = run_ablation(config, folder, show=display(err, progress.value))
     if outcome.signal:
         stopped(outcome.signal)
     tables = ablation_tables(reports.load(folder))

@@ -23,6 +23,16 @@ class Format(StrEnum):
     latex = "latex"
 
 
+class Progress(StrEnum):
+    """How progress is shown."""
+
+    auto = "auto"
+    bars = "bars"
+    lines = "lines"
+    json = "json"
+    quiet = "quiet"
+
+
 class ShowFormat(StrEnum):
     """How a network is shown."""
 
@@ -38,6 +48,9 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How the table is
 InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
 ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, help="Another number of classes.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as recipe.lr=0.05; may be repeated.")]
+ProgressOption = Annotated[
+    Progress, typer.Option("--progress", help="How progress is shown; auto: bars on a terminal, lines elsewhere.")
+]
 SeedsOption = Annotated[str | None, typer.Option("--seeds", help="How many seeds, or which, as 11,12,13.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is not at hand.")]
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from inceptory.app import app
+from inceptory.options import Progress, ProgressOption
 from inceptory.printing import err, say, stopped
 from inceptory.studies import accuracies, best
 
@@ -99,6 +100,7 @@ def dashboard(
 @app.command()
 def demo(
     run: Annotated[Path, typer.Option(help="the run directory")] = Path("runs/demo"),
+    progress: ProgressOption = Progress.auto,
 ) -> None:
     """Run a small study on the embedded digits, and report it: the whole project in minutes."""
     import reports
@@ -106,7 +108,7 @@ def demo(
     from search.progress import display
     from search.study import DEMO, run_study
 
-    outcome = run_study(DEMO, run, show=display(err))
+    outcome = run_study(DEMO, run, show=display(err, progress.value))
     if outcome.ended == "interrupted":
         stopped(outcome.signal)
     page = write_report(run)

@@ -105,6 +105,8 @@ def records(frame: Any) -> list[dict[str, Any]]:
 
 def stopped(number: int) -> None:
     """Say how to go on, and leave with the code that a shell gives to that signal."""
-    command = shlex.join(["inceptory", *sys.argv[1:]])
+    program = sys.argv[0]
+    own = Path(program).suffix == ".py" and Path(program).name != "__main__.py"  # a script that calls inceptory.main()
+    command = shlex.join([*(["python", program] if own else ["inceptory"]), *sys.argv[1:]])
     err.print(f"stopped by {signal.Signals(number).name}; a checkpoint is written. To go on: {command}", markup=False)
     raise typer.Exit(128 + number)

@@ -12,7 +12,16 @@ import typer
 import arch
 from arch.errors import InputError
 from inceptory.app import app
-from inceptory.options import Format, FormatOption, SetOption, ShowFormat, overrides, seeds_of
+from inceptory.options import (
+    Format,
+    FormatOption,
+    Progress,
+    ProgressOption,
+    SetOption,
+    ShowFormat,
+    overrides,
+    seeds_of,
+)
 from inceptory.printing import err, print_rows, print_tables, records, say, stopped
 
 
@@ -30,6 +39,7 @@ def search(
         list[str] | None,
         typer.Option("--allow-change", help="A key that may have changed since the last start; may be repeated."),
     ] = None,
+    progress: ProgressOption = Progress.auto,
 ) -> None:
     """Run a study, or go on with it, until it has its total number of trials."""
     from search.progress import display
@@ -48,7 +58,9 @@ def search(
                 f"--set {section}.KEY=VALUE goes with a mapping, but study.{section} is {values[section]!r}."
             )
         values[section] = values[section] | change if change else values[section]
-    outcome = run_study(load_study(values), run, trials=trials, allow=allow_change or (), show=display(err))
+    outcome = run_study(
+        load_study(values), run, trials=trials, allow=allow_change or (), show=display(err, progress.value)
+    )
     if outcome.ended == "interrupted":
         stopped(outcome.signal)
     done = f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished"
@@ -133,6 +145,7 @@ def confirm(
     set: SetOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Trainings side by side; 0: as in the study.")] = 0,
     format: FormatOption = Format.table,
+    progress: ProgressOption = Progress.auto,
 ) -> None:
     """Train a study's best networks and its base anew with fresh seeds, and open the test set once for each.
 
@@ -146,7 +159,9 @@ def confirm(
     others = [_other_trial(given) for given in with_ or []]
     changes = overrides(set, ("recipe",))["recipe"]
     asked: dict[str, Any] = {"trials": trial or (), "others": others, "seeds": seeds_of(seeds)}
-    outcome = confirm_study(run, top=top, **asked, recipe=recipe, changes=changes, workers=workers, show=display(err))
+    outcome = confirm_study(
+        run, top=top, **asked, recipe=recipe, changes=changes, workers=workers, show=display(err, progress.value)
+    )
     if outcome.signal:
         stopped(outcome.signal)
     print_tables(confirmation_tables(reports.load(run)), format)

@@ -9,7 +9,16 @@ import typer
 
 import arch
 from inceptory.app import app
-from inceptory.options import ClassesOption, DownloadOption, InputOption, SetOption, network_of, overrides
+from inceptory.options import (
+    ClassesOption,
+    DownloadOption,
+    InputOption,
+    Progress,
+    ProgressOption,
+    SetOption,
+    network_of,
+    overrides,
+)
 from inceptory.printing import err, say, stopped
 
 
@@ -37,6 +46,7 @@ def train(
     ] = "auto",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes torch's default")] = 0,
     download: DownloadOption = False,
+    progress: ProgressOption = Progress.auto,
 ) -> None:
     """Train one network; the same command goes on where it was stopped."""
     import torch
@@ -75,7 +85,7 @@ def train(
         execution,
         init=str(init) if init else "",
     )
-    result, caught = train_task(task, display(err))
+    result, caught = train_task(task, display(err, progress.value))
     if caught:
         stopped(caught)
     if result["state"] != "complete":

@@ -131,7 +131,7 @@ def _confirmed(run: Run) -> Outcome | None:
 
 def _compared(found: Scored, candidates: Iterable[str]) -> Outcome | None:
     """Return the means of the base and of the best of the candidates; None before there are both."""
-    base, *reached = (found.scores.loc[name].dropna().tolist() for name in (BASE, *candidates))
+    base, *reached = [list(found.scores.loc[name].dropna()) for name in (BASE, *candidates)]
     best: list[float] = max(filter(None, reached), key=fmean, default=[])
     if not base or not best:
         return None

@@ -132,3 +132,12 @@ class Run:
         found = self.trials[(self.trials["trial"] == BASE) & (self.trials["state"] == "complete")]
         found = found[found[self.objective].notna()] if self.objective in found else found.iloc[:0]
         return None if found.empty else dict(found.iloc[0])
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, a {self.kind} of {len(self.trials)} trainings in {str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return how far the run is and its best trainings, for a notebook."""
+        from reports.notebook import run_html
+
+        return run_html(self)

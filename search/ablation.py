@@ -24,6 +24,7 @@ from search.comparison import carry_out, grown, make_plan
 from search.confirm import fresh_seeds
 from search.data import DataConfig, load_data
 from search.engine import EngineConfig
+from search.events import check_events
 from search.iso import solve
 from search.lock import locked
 from search.progress import Silent
@@ -185,6 +186,7 @@ def run_ablation(
     data = load_data(config.data)
     for candidate, _ in networks.values():
         check_fit(candidate.spec, data, candidate.recipe)
+        check_events(candidate.recipe)
     folder = Path(run) if run else Path("runs") / config.name
     recipe = networks[BASE][0].recipe
     engine = config.engine.settled()

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from arch.errors import InputError
+from arch.html import table
 from search.engine import EngineConfig, Event, make_engine
 from search.interrupt import caught
 from search.progress import Silent
 from search.record import read_json, write_json
-from search.trial import Task, answered, identity
+from search.trial import Task, answered, identity, in_words
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Outcome:
     results: dict[str, dict[str, Any]]
     total: int
     signal: int = 0
+
+    def _repr_html_(self) -> str:
+        """Return how each training ended, for a notebook."""
+        rows = [{"training": name, "outcome": in_words(result)} for name, result in self.results.items()]
+        return table(f"{self.complete} of {self.total} trainings complete", rows)
 
     @property
     def complete(self) -> int:
@@ -87,7 +93,7 @@ class _Batch:
     def _start(self, name: str) -> None:
         task = self.tasks[name]
         self.attempts[name] = 1
-        self.show.started(name, int(task.recipe["epochs"]))
+        self.show.started(name, task.recipe)
         self.engine.start(name, task)
 
     def _handle(self, event: Event) -> None:
@@ -123,12 +129,4 @@ class _Batch:
 
     def _ended(self, name: str) -> None:
         self.results[name] = read_json(Path(self.tasks[name].folder) / "result.json")
-        self.show.finished(name, _words(self.results[name]), len(self.results))
-
-
-def _words(result: Mapping[str, Any]) -> str:
-    """Return in a few words how a training ended."""
-    figures = ((key.replace("_", " "), result.get(key)) for key in ("val_accuracy", "test_accuracy"))
-    told = "".join(f", {name} {value:.4f}" for name, value in figures if value is not None)
-    reason = f": {result['reason']}" if result.get("reason") else ""
-    return f"{result['state']}{told}{reason}"
+        self.show.finished(name, in_words(self.results[name]), len(self.results), self.results[name])

@@ -11,7 +11,7 @@ from arch.errors import InputError, near
 from arch.registry import BLOCKS
 from arch.spec import Spec
 from search.axes import Range, Space, Splits, named
-from search.recipe import Recipe, load_recipe
+from search.recipe import APART, Recipe, load_recipe
 
 _WIDEST = 16  # the largest factor for widths
 
@@ -156,7 +156,7 @@ def _variants(space: Space, base: Spec) -> Iterator[Spec]:
 
 
 def _check_recipe(recipe: Recipe, key: str, values: Range, where: str) -> None:
-    if key not in Recipe.model_fields or key in ("name", "source", "aux_weight"):
+    if key not in Recipe.model_fields or key in (*APART, "aux_weight"):
         raise InputError(f"{where}: '{key}' cannot be searched.{near(key, Recipe.model_fields)}")
     if not values.choices and Recipe.model_fields[key].annotation is not float:
         raise InputError(f"{where}.{key}: only choices can be searched here, such as choices: [64, 128].")

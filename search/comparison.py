@@ -24,6 +24,7 @@ from search.batch import Outcome, run_tasks
 from search.data import Data, DataConfig
 from search.engine import EngineConfig
 from search.progress import Silent
+from search.recipe import APART
 from search.record import append_line, differing, environment, read_json, write_json
 from search.space import Candidate
 from search.trial import Task, check_test
@@ -50,7 +51,7 @@ def make_plan(
     where = engine.described()
     return {
         "fingerprint": {
-            "recipe": {key: value for key, value in recipe.items() if key not in ("name", "source")},
+            "recipe": {key: value for key, value in recipe.items() if key not in APART},
             "data": data.fingerprint,
             **{key: where[key] for key in ("threads", "device", "execution")},
             **({} if test else {"test": False}),

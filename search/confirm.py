@@ -17,12 +17,13 @@ from search.answers import ranked
 from search.batch import Outcome
 from search.comparison import carry_out, grown, make_plan
 from search.data import load_data
+from search.events import check_events
 from search.hardware import cores
 from search.lock import locked
 from search.objectives import Objectives
 from search.order import mix
 from search.progress import Silent
-from search.recipe import Recipe, load_recipe
+from search.recipe import APART, Recipe, load_recipe
 from search.record import BASE, differing, read_json, trial_folder
 from search.space import Candidate
 from search.study import StudyConfig, load_study, resolved
@@ -76,7 +77,7 @@ class _Study:
     def _searched_values(self, folder: Path) -> dict[str, Any]:
         """Return in what a trial's recipe differs from its study's."""
         base, own = self.recipe.model_dump(), load_recipe(folder / "recipe.yaml").model_dump()
-        return {key: value for key, value in own.items() if key not in ("name", "source") and value != base[key]}
+        return {key: value for key, value in own.items() if key not in APART and value != base[key]}
 
     def ranked(self) -> list[int]:
         """Return the trials that were trained to their end, best first; duplicates are left out."""
@@ -135,6 +136,7 @@ def confirm_study(
     drawn = _seeds(seeds, [study.config.seed, *(rival.config.seed for rival, _ in rivals)])
     config = resolved(_with_workers(study.config, workers), study.recipe)
     data = load_data(config.data)
+    check_events(common)
     for contender in contenders:
         check_fit(contender.candidate.spec, data, contender.candidate.recipe)
     folder = study.run / "confirm"
@@ -171,7 +173,7 @@ def _common_recipe(
 
 
 def _values(recipe: Recipe) -> dict[str, Any]:
-    return recipe.model_dump(exclude={"name", "source"})
+    return recipe.model_dump(exclude=set(APART))
 
 
 def _contenders(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from arch.errors import InputError
+from arch.html import table
 from search.engine import Engine, Event, make_engine
 from search.interrupt import caught
 from search.lock import locked
@@ -28,6 +29,11 @@ class Outcome:
     total: int
     ended: Literal["complete", "space exhausted", "nothing feasible", "interrupted"]
     signal: int = 0
+
+    def _repr_html_(self) -> str:
+        """Return how far it came, for a notebook."""
+        lines = [f"{self.finished} of {self.total} trials finished", f"reports.load({str(self.run)!r}) reads it"]
+        return table(f"{self.run.name}: {self.ended}", [], lines)
 
 
 class Driver:
@@ -100,7 +106,7 @@ class Driver:
         begun, queue = self.trials.begun, self.trials.queue
         while queue and not self.caught and len(begun) - len(queue) < self.engine.slots:
             key = queue.popleft()
-            self.show.started(key, int(begun[key].task.recipe["epochs"]))
+            self.show.started(key, begun[key].task.recipe)
             self.engine.start(key, begun[key].task)
         for event in self.engine.events(0.5):
             self._handle(event)

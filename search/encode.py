@@ -14,7 +14,7 @@ from arch.errors import InputError, near
 from arch.registry import Reduced
 from arch.spec import Spec
 from search.compositions import reduction_bounds
-from search.recipe import Recipe
+from search.recipe import APART, Recipe
 from search.space import Candidate, Sampled, Space, Splits, decode
 
 
@@ -201,7 +201,7 @@ def _check_same(found: Candidate, asked: Candidate, where: str) -> None:
     weights = asked.recipe.head_weights(asked.spec.aux_rows)
     mine, yours = found.recipe.model_dump(), asked.recipe.model_dump()
     for key in yours:
-        if key not in ("name", "source", "aux_weight") and mine[key] != yours[key]:
+        if key not in (*APART, "aux_weight") and mine[key] != yours[key]:
             raise InputError(f"{where}, recipe: {key} is {yours[key]!r}, and the study's is {mine[key]!r}; vary it.")
     if found.spec.aux_rows != asked.spec.aux_rows:
         raise InputError(

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from arch.errors import InputError
 from arch.fuse import runs_as
 from search.hardware import cores, pick_device, pick_execution
+from search.homes import homes
 from search.training import Control, Epoch, Stopped
 from search.trial import Task, run
 
@@ -89,7 +90,7 @@ class EngineConfig(BaseModel):
 class Event:
     """Something that happened to the training called `key`.
 
-    `epoch` carries an epoch's metrics, `step` (epoch, step, steps), `refused` what is wrong with the
+    `epoch` carries an epoch's metrics, `step` (steps done, all steps), `refused` what is wrong with the
     task, `lost` how its process ended, `again` the same where the engine has started it anew by itself.
     """
 
@@ -136,8 +137,8 @@ class _Noted(Control):
         super().__init__()
         self.note, self.key = note, ""
 
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
-        self.note(Event(self.key, "step", (epoch, step, steps)))
+    def tick(self, done: int, steps: int) -> bool:
+        self.note(Event(self.key, "step", (done, steps)))
         return not self.stop
 
 
@@ -163,7 +164,7 @@ class InProcess:
             return []
         key, epochs = self._running
         try:
-            return [Event(key, "epoch", next(epochs).metrics())]
+            return [Event(key, "epoch", next(epochs).told())]
         except StopIteration:
             self._running = None
             return [Event(key, "done")]
@@ -197,9 +198,13 @@ def make_engine(config: EngineConfig, run: Path, note: Callable[[Event], None]) 
     Raises
     ------
     InputError
-        Ray is not installed, or no cluster answers.
+        Ray is not installed, or no cluster answers; or it would have to train blocks of a user's own.
     """
     if config.name == "ray":
+        if own := homes():
+            raise InputError(
+                f"engine ray: the nodes of a cluster do not know the blocks of {', '.join(own)}; use engine local."
+            )
         from search.cluster import Cluster  # ray is an extra, and slow to import
 
         return Cluster(config, run)

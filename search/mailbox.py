@@ -32,7 +32,7 @@ class Mailbox:
         self._post(key, self.attempts[key], "begun", node)
         return self.attempts[key]
 
-    async def step(self, key: str, attempt: int, payload: tuple[int, int, int]) -> bool:
+    async def step(self, key: str, attempt: int, payload: tuple[int, int]) -> bool:
         """Take note of a step; return whether the training goes on."""
         current = self.attempts[key] == attempt
         if current:

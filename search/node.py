@@ -68,7 +68,7 @@ class _Reins(Control):
         self.asked: Any = None
         self.said = 0.0
 
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
+    def tick(self, done: int, steps: int) -> bool:
         now = time.monotonic()
         try:
             if self.asked is not None and ray.wait([self.asked], timeout=0)[0]:
@@ -76,7 +76,7 @@ class _Reins(Control):
                 self.asked = None
             if self.asked is None and now - self.said > _SAY_EVERY:
                 self.said = now
-                self.asked = self.mailbox.step.remote(self.key, self.attempt, (epoch, step, steps))
+                self.asked = self.mailbox.step.remote(self.key, self.attempt, (done, steps))
         except ray.exceptions.RayError:  # raised here it would be taken for the training's own failure
             self.stop = True
         return not self.stop

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 
 from search.engine import STOP_WITHIN, Event
 from search.hardware import cores
+from search.homes import homes
 from search.memory import free_memory, peak, resident
 from search.trial import Task
 
@@ -92,7 +93,7 @@ class LocalPool:
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "OMP_NUM_THREADS": str(self.threads),
         }
-        command = [sys.executable, "-m", "search.worker", str(theirs.fileno()), ",".join(map(str, pinned))]
+        command = [sys.executable, "-m", "search.worker", str(theirs.fileno()), ",".join(map(str, pinned)), *homes()]
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=env, start_new_session=True)
         theirs.close()
         worker = _Worker(process, Connection(ours.detach()), slot)

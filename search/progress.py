@@ -1,21 +1,18 @@
-"""Live progress: one line for each running training and one for the study; plain lines without a terminal."""
+"""Live progress: bars on a terminal, plain lines, JSON lines for batch jobs, or nothing."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+Kind = Literal["auto", "bars", "lines", "json", "quiet"]
+_FIGURES = ("val_accuracy", "test_accuracy", "seconds", "reason")  # of a result, in a line of JSON
 
 
 class Silent:
@@ -24,16 +21,16 @@ class Silent:
     def begin(self, title: str, total: int, done: int) -> None:
         """A study (or a single training) begins, with so many trials done already."""
 
-    def started(self, key: str, epochs: int) -> None:
+    def started(self, key: str, recipe: Mapping[str, Any]) -> None:
         """A training begins or goes on."""
 
-    def step(self, key: str, epoch: int, step: int, steps: int) -> None:
-        """A training has done a step of an epoch."""
+    def step(self, key: str, done: int, steps: int) -> None:
+        """A training has done so many of all its steps."""
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
-        """A training has done an epoch."""
+        """A training has done an epoch, or has read it back from its checkpoint (`restored`)."""
 
-    def finished(self, key: str, text: str, done: int) -> None:
+    def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
         """A training has ended; `done` trials are now finished."""
 
     def rejected(self, key: str, reason: str) -> None:
@@ -46,11 +43,66 @@ class Silent:
         """Nothing more comes."""
 
 
-class Plain(Silent):
+@dataclass
+class Pace:
+    """How fast something goes, seen from here: what was done before, a checkpoint's steps, counts as no work.
+
+    `batch` is how many images a step has; 1 where trials are counted.
+    """
+
+    batch: int = 1
+    first: int | None = None
+    begun: float = 0.0
+    done: int = 0
+    total: int = 0
+    now: float = 0.0
+
+    def note(self, done: int, total: int) -> None:
+        """Take note of how far it is."""
+        self.now, self.total = time.monotonic(), total
+        if self.first is None or done < self.done:  # the first news, or an attempt that began again
+            self.first, self.begun = done, self.now
+        self.done = done
+
+    @property
+    def speed(self) -> float | None:
+        """Images (or trials) a second, evaluation and waiting included; None until there is something to tell from."""
+        if self.first is None or self.done <= self.first or self.now <= self.begun:
+            return None
+        return (self.done - self.first) * self.batch / (self.now - self.begun)
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds to the end at that speed."""
+        return (self.total - self.done) * self.batch / self.speed if self.speed else None
+
+
+class _Paced(Silent):
+    """What the displays have in common: the pace of each training."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.total = console, 0
+        self.paces: dict[str, Pace] = {}
+
+    def started(self, key: str, recipe: Mapping[str, Any]) -> None:
+        """Begin to take a training's pace."""
+        self.paces[key] = Pace(int(recipe["batch"]))
+
+    def step(self, key: str, done: int, steps: int) -> None:
+        """Take a training's pace."""
+        self.paces[key].note(done, steps)
+
+    def remaining(self, key: str) -> float | None:
+        """Return the seconds that a training will still take, as far as can be told."""
+        return self.paces[key].remaining if key in self.paces else None
+
+
+class Plain(_Paced):
     """One line an event, for log files."""
 
     def __init__(self, console: Console) -> None:
-        self.console, self.total, self.start = console, 0, time.monotonic()
+        super().__init__(console)
+        self.start = time.monotonic()
 
     def begin(self, title: str, total: int, done: int) -> None:
         """Say what begins."""
@@ -59,9 +111,9 @@ class Plain(Silent):
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
         """Say how the epoch went."""
-        self._say(f"{key} {describe(metrics)}")
+        self._say(f"{key} {describe(metrics, self.remaining(key))}")
 
-    def finished(self, key: str, text: str, done: int) -> None:
+    def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
         """Say how the training ended."""
         self._say(f"{key} {text} ({done} of {self.total})")
 
@@ -75,51 +127,101 @@ class Plain(Silent):
         )
 
 
-class Live(Silent):
+class Lines(_Paced):
+    """One JSON object an event, a line each; the keys of each event are those of `docs/batch_jobs.md`."""
+
+    def begin(self, title: str, total: int, done: int) -> None:
+        """Say what begins."""
+        self.total = total
+        self._say("begin", run=title, done=done, total=total)
+
+    def started(self, key: str, recipe: Mapping[str, Any]) -> None:
+        """Say that a training begins or goes on."""
+        super().started(key, recipe)
+        self._say("started", training=key, epochs=recipe["epochs"], batch=recipe["batch"])
+
+    def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
+        """Say how the epoch went."""
+        left = self.remaining(key)
+        told = {"restored": False, **metrics, "remaining_seconds": None if left is None else round(left, 1)}
+        self._say("epoch", training=key, **told)
+
+    def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
+        """Say how the training ended."""
+        figures = {name: result.get(name) for name in _FIGURES}
+        self._say("finished", training=key, state=result["state"], **figures, done=done, total=self.total)
+
+    def rejected(self, key: str, reason: str) -> None:
+        """Say which candidate is not trained, and why."""
+        self._say("rejected", training=key, reason=reason)
+
+    def note(self, text: str) -> None:
+        """Say it."""
+        self._say("note", text=text)
+
+    def close(self) -> None:
+        """Say that nothing more comes."""
+        self._say("end")
+
+    def _say(self, event: str, **what: Any) -> None:
+        line = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **what}
+        print(json.dumps(line), file=self.console.file, flush=True)
+
+
+class Live(_Paced):
     """Bars that move, on a terminal."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", justify="right"),
             TextColumn("{task.fields[text]}"),
             console=console,
         )
         self.study: TaskID | None = None
+        self.pace = Pace()
         self.over = 0
         self.tasks: dict[str, TaskID] = {}
-        self.epochs: dict[str, int] = {}
+        self.said: dict[str, str] = {}
 
     def begin(self, title: str, total: int, done: int) -> None:
         """Open the study's bar."""
         self.bars.start()
-        self.study = self.bars.add_task(title, total=total, completed=done, text="")
+        self.study = self.bars.add_task(title, total=total, completed=done, left="", text="")
+        self.total = total
+        self.pace.note(done, total)
 
-    def started(self, key: str, epochs: int) -> None:
+    def started(self, key: str, recipe: Mapping[str, Any]) -> None:
         """Open a training's bar."""
-        self.epochs[key] = epochs
-        self.tasks[key] = self.bars.add_task(f"  {key}", total=None, text="starting")
+        super().started(key, recipe)
+        self.tasks[key] = self.bars.add_task(f"  {key}", total=None, left="", text="starting")
 
-    def step(self, key: str, epoch: int, step: int, steps: int) -> None:
+    def step(self, key: str, done: int, steps: int) -> None:
         """Move a training's bar."""
-        done = (epoch - 1) * steps + step
-        self.bars.update(self.tasks[key], total=self.epochs[key] * steps, completed=done)
+        super().step(key, done, steps)
+        pace = self.paces[key]
+        speed = f"{pace.speed:.0f} img/s" if pace.speed else ""
+        text = ", ".join(filter(None, (self.said.get(key), speed)))
+        self.bars.update(self.tasks[key], total=steps, completed=done, left=left(pace.remaining), text=text)
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
-        """Write the accuracy beside a training's bar."""
+        """Write loss and accuracy beside a training's bar."""
+        self.said[key] = _judged(metrics)
         self.bars.update(self.tasks[key], text=describe(metrics))
 
-    def finished(self, key: str, text: str, done: int) -> None:
+    def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
         """Close a training's bar and move the study's."""
         task = self.tasks.pop(key, None)
         if task is not None:
             self.bars.remove_task(task)
         self.bars.console.print(f"{key} {text}", markup=False, highlight=False)
         if self.study is not None:
-            self.bars.update(self.study, completed=done)
+            self.pace.note(done, self.total)
+            self.bars.update(self.study, completed=done, left=left(self.pace.remaining))
 
     def rejected(self, key: str, reason: str) -> None:
         """Count it beside the study's bar."""
@@ -136,20 +238,34 @@ class Live(Silent):
         self.bars.stop()
 
 
-def describe(metrics: Mapping[str, Any]) -> str:
+def left(seconds: float | None) -> str:
+    """Return a remaining time as `1:02:03 left`; nothing where it is not known."""
+    if seconds is None:
+        return ""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d} left"
+
+
+def describe(metrics: Mapping[str, Any], remaining: float | None = None) -> str:
     """Return an epoch in a few words."""
+    parts = [_judged(metrics), f"{metrics['images_per_second']:.0f} img/s"]
+    parts += ["restored" if metrics.get("restored") else left(remaining)]
+    return ", ".join(filter(None, parts))
+
+
+def _judged(metrics: Mapping[str, Any]) -> str:
     judged = metrics.get("val_accuracy")
     accuracy = (
         f"held-out accuracy {judged:.2%}"
         if judged is not None
         else f"training accuracy {metrics['train_accuracy']:.2%}"
     )
-    return (
-        f"epoch {metrics['epoch']}/{metrics['epochs']}: loss {metrics['train_loss']:.4f}, {accuracy}, "
-        f"{metrics['images_per_second']:.0f} img/s"
-    )
+    return f"epoch {metrics['epoch']}/{metrics['epochs']}: loss {metrics['train_loss']:.4f}, {accuracy}"
 
 
-def display(console: Console) -> Silent:
-    """Return bars on a terminal, plain lines elsewhere."""
-    return Live(console) if console.is_terminal else Plain(console)
+def display(console: Console, kind: Kind = "auto") -> Silent:
+    """Return what shows progress on a console; `auto` is bars on a terminal, plain lines elsewhere."""
+    if kind == "auto":
+        kind = "bars" if console.is_terminal else "lines"
+    kinds: dict[str, Any] = {"bars": Live, "lines": Plain, "json": Lines}
+    return kinds[kind](console) if kind in kinds else Silent()

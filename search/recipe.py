@@ -17,6 +17,7 @@ from arch.strict import load_yaml
 
 RECIPES = Path(__file__).parent / "recipes"
 Weight = Annotated[float, Field(ge=0, le=10)]
+APART = ("name", "source", "tensorboard")  # keys that decide nothing about what a training computes
 
 
 class Recipe(BaseModel):
@@ -40,6 +41,8 @@ class Recipe(BaseModel):
     precision : `auto` takes bf16 where the hardware multiplies it, else fp32.
     max_steps : stops after so many steps, 0: never; the schedule ends there.
     init : overrides the network's initialisation; empty: the network's own.
+    tensorboard : writes TensorBoard's event files into the folder of each training (extra `tensorboard`); it
+        changes nothing in the training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,11 +76,12 @@ class Recipe(BaseModel):
     epochs: int = Field(8, ge=1, le=100_000)
     max_steps: int = Field(0, ge=0)
     init: Literal["", "torch", "kaiming", "glorot", "truncated"] = ""
+    tensorboard: bool = False
 
     @property
     def id(self) -> str:
-        """Sixteen hex digits of all values that are not at their default; name and source are left out."""
-        values = self.model_dump(exclude={"name", "source"}, exclude_defaults=True)
+        """Sixteen hex digits of all values that are not at their default; those `APART` are left out."""
+        values = self.model_dump(exclude=set(APART), exclude_defaults=True)
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

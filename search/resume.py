@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from arch.errors import InputError
 from arch.spec import Spec
 from search.data import Data
-from search.recipe import Recipe
+from search.recipe import APART, Recipe
 from search.record import append_line, changes, read_json, read_lines, set_aside, write_json
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def fingerprint(config: StudyConfig, base: Spec, recipe: Recipe, data: Data) -> 
     found = kept | {
         "threads": config.engine.threads,
         "network": base.fingerprint,
-        "recipe": recipe.model_dump(exclude={"name", "source"}),
+        "recipe": recipe.model_dump(exclude=set(APART)),
         "data": data.fingerprint,
         "split": data.split,
     }

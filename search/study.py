@@ -14,6 +14,7 @@ from arch.strict import load_yaml
 from search.data import DataConfig, load_data
 from search.driver import Driver, Outcome
 from search.engine import EngineConfig
+from search.events import check_events
 from search.objectives import JUDGED, Objective, Objectives
 from search.progress import Silent
 from search.proposing import parameters, points
@@ -148,6 +149,7 @@ def run_study(
     known = starts(config.start, config.space, base, recipe)
     data = load_data(config.data)
     check_fit(base, data, recipe)
+    check_events(recipe)
     folder = Path(run) if run else Path("runs") / config.name
     plan = Plan(resolved(config, recipe), base, recipe, data, known)
     return Driver(plan, folder, allow, show or Silent()).drive()

@@ -46,8 +46,8 @@ class Control:
         self.stop = False
         self.prune = False  # a training left early is over, not interrupted
 
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
-        """Take note of a step done (from 1); return False to stop the training there."""
+    def tick(self, done: int, steps: int) -> bool:
+        """Take note of how many of all its steps a training has done; return False to stop it there."""
         return not self.stop
 
 
@@ -78,6 +78,10 @@ class Epoch:
         """Return the record as plain values, for a line of JSON."""
         names = [f.name for f in dataclasses.fields(self) if f.name not in ("restored", "network")]
         return {name: getattr(self, name) for name in names}
+
+    def told(self) -> dict[str, Any]:
+        """Return the record as those hear of it who wait for news: with `restored` where it is none."""
+        return self.metrics() | ({"restored": True} if self.restored else {})
 
 
 @dataclass(frozen=True)
@@ -282,7 +286,7 @@ class _Trainer:
                 # a look at the loss waits for the GPU, so that there it is taken once an epoch
                 if self.step == len(batches) or (self.device.type == "cpu" and self.step % _WATCH_EVERY == 0):
                     self._watch(epoch)
-                if not self.control.tick(epoch + 1, self.step, len(batches)):
+                if not self.control.tick(epoch * self.steps_an_epoch + self.step, self.steps):
                     self.seconds = time.perf_counter() - start
                     self._save()
                     raise Stopped(f"stopped in epoch {epoch + 1} after step {self.step} of {len(batches)}")

@@ -18,6 +18,7 @@ from arch.fuse import runs_as
 from arch.modules import Execution, Network
 from arch.spec import from_mapping, to_yaml
 from search.data import Data, data_config, data_root, load_data
+from search.events import check_events, event_files
 from search.folder import find_folder
 from search.hardware import pick_device, pick_execution, pick_precision
 from search.initial import checksum
@@ -83,6 +84,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     control = control or Control()
     folder = Path(task.folder)
     spec, recipe = from_mapping(task.spec, "spec of the trial"), load_recipe(task.recipe)
+    check_events(recipe)
     data = _loaded(data_config(task.data))
     on: Literal["train", "everything"] = "everything" if task.everything else "train"
     checkpoint = folder / "checkpoint.pt"
@@ -111,10 +113,12 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     rows: list[dict[str, Any]] = []
     last: Epoch | None = None
     try:
-        for last in epochs:
-            rows.append(last.metrics())
-            write_lines(folder / "metrics.jsonl", rows)
-            yield last
+        with event_files(folder, recipe) as note:
+            for last in epochs:
+                rows.append(last.metrics())
+                write_lines(folder / "metrics.jsonl", rows)
+                note(rows[-1])
+                yield last
         result["state"] = "complete"
     except GeneratorExit:
         if not control.prune:  # the loop was left by an accident: what is recorded waits for the next start
@@ -202,16 +206,26 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     if known and known["state"] == "complete":
         return _with_test(folder, task, known), 0
     show.begin(folder.name, 1, 0)
-    show.started(reins.key, int(task.recipe["epochs"]))
+    show.started(reins.key, task.recipe)
     try:
         with caught(reins.catch):
             for epoch in run(task, reins):
-                show.epoch(reins.key, epoch.metrics())
+                show.epoch(reins.key, epoch.told())
+        result = read_json(folder / "result.json")
+        show.finished(reins.key, in_words(result), 1, result)
     except Stopped:
         return {"state": "stopped"}, reins.signal
     finally:
         show.close()
-    return read_json(folder / "result.json"), 0
+    return result, 0
+
+
+def in_words(result: Mapping[str, Any]) -> str:
+    """Return in a few words how a training ended."""
+    figures = ((key.replace("_", " "), result.get(key)) for key in ("val_accuracy", "test_accuracy"))
+    told = "".join(f", {name} {value:.4f}" for name, value in figures if value is not None)
+    reason = f": {result['reason']}" if result.get("reason") else ""
+    return f"{result['state']}{told}{reason}"
 
 
 def answered(task: Task) -> dict[str, Any] | None:
@@ -260,8 +274,8 @@ class _Shown(Control):
     def catch(self, number: int) -> None:
         self.signal, self.stop = number, True
 
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
-        self.show.step(self.key, epoch, step, steps)
+    def tick(self, done: int, steps: int) -> bool:
+        self.show.step(self.key, done, steps)
         return not self.stop
 
 

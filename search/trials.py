@@ -241,7 +241,7 @@ class Trials:
         if training.trial:
             self._tell(training.trial, result)
         else:
-            self.show.finished(key, words(result, self.objectives), self.finished)
+            self.show.finished(key, words(result, self.objectives), self.finished, result)
         for duplicate in self._waiting.pop(key, []):
             self._consider(duplicate)
 
@@ -264,7 +264,7 @@ class Trials:
             self.show.rejected(key_of(trial.number), result["reason"])
         else:
             self.finished += 1
-            self.show.finished(key_of(trial.number), words(result, self.objectives), self.finished)
+            self.show.finished(key_of(trial.number), words(result, self.objectives), self.finished, result)
 
 
 def _counts(trial: FrozenTrial) -> bool:

@@ -1,4 +1,7 @@
-"""A worker process of the local pool: `python -m search.worker FD CPUS`. It ends when its driver does."""
+"""A worker process of the local pool: `python -m search.worker FD CPUS [HOME ...]`. It ends when its driver does.
+
+A home is a module or script that defines blocks of a user's own, as `search.homes` names them.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import Any
 import torch
 
 from arch.errors import InputError
+from search.homes import know
 from search.training import Control, Stopped
 from search.trial import Task, run
 
@@ -27,7 +31,7 @@ def train(task: Task, reins: Control, goes_on: Callable[[Mapping[str, Any]], boo
     try:
         epochs = run(task, reins)
         for epoch in epochs:
-            if not goes_on(epoch.metrics()):
+            if not goes_on(epoch.told()):
                 reins.prune = True
                 epochs.close()  # type: ignore[attr-defined]
     except Stopped:
@@ -44,12 +48,12 @@ class _Reins(Control):
         super().__init__()
         self.pipe, self.key, self.said = pipe, key, 0.0
 
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
+    def tick(self, done: int, steps: int) -> bool:
         now = time.monotonic()
         if now - self.said > _SAY_EVERY:
             self.said = now
             try:
-                self.pipe.send((self.key, "step", (epoch, step, steps)))
+                self.pipe.send((self.key, "step", (done, steps)))
             except OSError:  # raised here it would be taken for the training's own failure
                 self.stop = True
         return not self.stop
@@ -90,6 +94,8 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
     torch.set_num_threads(len(cpus))
+    for home in sys.argv[3:]:
+        know(home)
     try:
         work(Connection(int(sys.argv[1])))
     except (EOFError, BrokenPipeError, ConnectionResetError):

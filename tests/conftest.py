@@ -32,6 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # What some tests need beyond the Python packages of the extra `test`, and how to find out whether it is here.
 PARTS = {
     "ray": lambda: importlib.util.find_spec("ray"),
+    "tensorboard": lambda: importlib.util.find_spec("tensorboard"),
     "postgres": lambda: importlib.util.find_spec("psycopg") and postgres_programs(),
     "chromium": lambda: importlib.util.find_spec("playwright") and shutil.which("chromium"),
 }

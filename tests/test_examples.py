@@ -1,10 +1,9 @@
-"""The examples in the docstrings of public functions and in the pages, run as they stand."""
+"""The examples in the docstrings of public functions run as they stand; those in the pages: test_pages.py."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
-import re
 from pathlib import Path
 
 import pytest
@@ -29,13 +28,3 @@ def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     done = doctest.testmod(importlib.import_module(name), extraglobs={"tmp": tmp_path / "run"})
     assert done.attempted > 0
     assert done.failed == 0
-
-
-@pytest.mark.parametrize("page", ["studies.md"])
-def test_the_python_of_a_page_runs(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Path(__file__).parent.parent
-    monkeypatch.chdir(root)
-    found = re.findall(r"```python\n(.*?)```", (root / "docs" / page).read_text(), re.DOTALL)
-    assert found
-    for code in found:
-        exec(compile(code, page, "exec"), {"__name__": page})

@@ -35,7 +35,7 @@ class StopAt(Control):
         super().__init__()
         self.left = steps
 
-    def tick(self, epoch: int, step: int, steps: int) -> bool:
+    def tick(self, done: int, steps: int) -> bool:
         self.left -= 1
         return self.left > 0
 

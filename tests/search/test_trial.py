@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 import arch
 from arch.fuse import runs_as
 from search.cache import Pixels, cached
 from search.data import Memory
-from search.progress import Silent, display
+from search.progress import Silent
 from search.record import read_json, read_lines, write_lines
 from search.training import Control
 from search.trial import Task, run, train
@@ -110,24 +108,6 @@ def test_only_leftovers_of_our_own_are_cleared(micro: arch.Spec, tmp_path: Path)
     list(run(task(tmp_path, micro)))
     assert (tmp_path / ".bashrc.local").read_text() == "mine"
     assert not (tmp_path / ".checkpoint.pt.abc.inceptory-part").exists()
-
-
-def test_progress_on_a_terminal_and_in_a_log() -> None:
-    metrics = {"epoch": 1, "epochs": 2, "train_loss": 1.5, "val_accuracy": 0.25, "images_per_second": 99.6}
-    for terminal, expected in ((True, ["study", "trial 3", "96/128"]), (False, ["study: 1 of 4 done", "(2 of 4)"])):
-        text = io.StringIO()
-        shown = display(Console(file=text, force_terminal=terminal, width=160))
-        shown.begin("study", 4, 1)
-        shown.started("trial 3", 2)
-        shown.step("trial 3", 2, 32, 64)
-        shown.epoch("trial 3", metrics)
-        if terminal:
-            shown.bars.refresh()
-        shown.rejected("trial 4", "too large")
-        shown.finished("trial 3", "complete", 2)
-        shown.close()
-        for part in [*expected, "epoch 1/2: loss 1.5000, held-out accuracy 25.00%, 100 img/s", "trial 3 complete"]:
-            assert part in text.getvalue()
 
 
 def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
