@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -179,7 +180,9 @@ def _exported(folder: Path) -> Run:
     specs = {
         name: load_spec(folder / f"{name}.yaml") for name in ("base", "best") if (folder / f"{name}.yaml").exists()
     }
-    kept_as_text = {"trial": str, "duplicate_of": str, "change": str}
+    distributions = _optional(folder / "distributions.json")
+    by_name = [name for name, kind in distributions.items() if json.loads(kind)["name"] == "CategoricalDistribution"]
+    kept_as_text = {"trial": str, "duplicate_of": str, "change": str} | {f"searched.{name}": str for name in by_name}
     return Run(
         folder,
         "ablation" if ablation else "study" if "space" in config else "training",
@@ -187,7 +190,7 @@ def _exported(folder: Path) -> Run:
         config,
         read_json(folder / "environment.json"),
         read_lines(folder / "attempts.jsonl"),
-        _optional(folder / "distributions.json"),
+        distributions,
         pd.read_csv(folder / "trials.csv", dtype=kept_as_text),
         pd.read_csv(folder / "epochs.csv", dtype=kept_as_text),
         specs,

@@ -121,3 +121,8 @@ def _check_storage(study: optuna.Study, run: Path, old: Mapping[str, Any], new: 
         raise InputError(
             f"the storage holds another study called {study.study_name} ({'; '.join(differences)}); choose another name."
         )
+    if trials and not (run / "fingerprint.json").exists():
+        raise InputError(
+            f"{run}: is new, but the storage holds {len(trials)} trials of a study called {study.study_name}; go on in its "
+            "own run directory with --run, or choose another name."
+        )

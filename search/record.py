@@ -191,14 +191,13 @@ def status(run: Path) -> dict[str, Any]:
             **({"on the front": len(best)} if len(objectives) > 1 else {}),
             f"best {objectives.judged}": best[0][0] if best else None,
             "changed": len(read_lines(run / "changes.jsonl")),
+            **_confirmed(run / "confirm"),
         }
     if (run / "ablation.yaml").exists():
-        plan = read_json(run / "plan.json")
-        found = [read_json(path) for path in sorted(run.glob("*/*/result.json"))]
-        states = Counter(result["state"] for result in found)
+        plan, states = read_json(run / "plan.json"), _states(run)
         return {
             "run": load_yaml(run / "ablation.yaml")["name"],
-            "finished": len(found),
+            "finished": states.total(),
             "of": len(plan["networks"]) * len(plan["seeds"]),
             "complete": states["complete"],
             "failed": states["failed"],
@@ -220,6 +219,19 @@ def status(run: Path) -> dict[str, Any]:
     raise InputError(
         f"{run}: no run is here; it would hold study.yaml (a study), ablation.yaml or spec.yaml (a training)."
     )
+
+
+def _states(comparison: Path) -> Counter[str]:
+    """Return how many trainings of a comparison ended how."""
+    return Counter(read_json(path)["state"] for path in comparison.glob("*/*/result.json"))
+
+
+def _confirmed(folder: Path) -> dict[str, str]:
+    """Return how far a confirmation is, where one was begun."""
+    if not (folder / "plan.json").exists():
+        return {}
+    plan = read_json(folder / "plan.json")
+    return {"confirmed": f"{_states(folder).total()} of {len(plan['networks']) * len(plan['seeds'])}"}
 
 
 def environment(**more: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from search.confirm import fresh_seeds
 from search.data import Data
 from search.engine import EngineConfig, Event
 from search.progress import Silent
-from search.record import read_json, read_lines
+from search.record import read_json, read_lines, status
 from search.trial import Task
 from tests.conftest import study
 
@@ -73,6 +73,7 @@ def test_the_best_and_the_base_with_the_same_fresh_seeds_on_everything(run: Path
             assert arch.load(folder / "spec.yaml").id == arch.load(source / "spec.yaml").id
             own = search.load_recipe(source / "recipe.yaml")
             assert search.load_recipe(folder / "recipe.yaml").aux_weight == own.aux_weight
+    assert status(run)["confirmed"] == "6 of 6"
     before = stamps(run)
     again = search.confirm_study(run, top=2, seeds=2)
     assert again.results == outcome.results

@@ -132,3 +132,15 @@ def test_parameters_of_a_space() -> None:
     found, sometimes = parameters(Space.model_validate(SOMETIMES), *_base())
     assert set(found) - set(sometimes) == {"family.3a", "family.4a"}
     assert set(sometimes) == {"kernel.3a", "kernel.4a"}
+
+
+def test_tpe_in_groups_draws_what_is_only_sometimes_there(tmp_path: Path) -> None:
+    """Beyond its random start, with parameters that exist for one choice of another one."""
+    sampler = {"name": "tpe", "multivariate": True, "group": True, "n_startup_trials": 4}
+    run_study(study(sampler=sampler, space=SOMETIMES, trials=12), tmp_path)
+    found = [result["searched"] for result in results(tmp_path)]
+    assert len(found) >= 12
+    for searched in found:
+        for name, family in searched.items():
+            if name.startswith("family."):
+                assert (name.replace("family", "kernel") in searched) == (family == "inception_v3")

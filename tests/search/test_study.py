@@ -290,6 +290,8 @@ def test_a_storage_that_was_lost_or_is_anothers_is_refused(tmp_path: Path) -> No
     run_study(study(trials=1, storage=url), tmp_path / "one")
     with pytest.raises(arch.InputError, match=r"another study called micro .*seed was 0 and is 1"):
         run_study(study(trials=1, storage=url, seed=1), tmp_path / "two")
+    with pytest.raises(arch.InputError, match=r"is new, but the storage holds 1 trials of a study called micro"):
+        run_study(study(trials=2, storage=url), tmp_path / "three")
     (tmp_path / "shared.db").unlink()
     with pytest.raises(arch.InputError, match="holds 1 trials, but the storage knows 0"):
         run_study(study(trials=2, storage=url), tmp_path / "one")
