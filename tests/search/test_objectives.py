@@ -82,13 +82,13 @@ def test_best_prints_the_front_and_the_report_shows_it(tmp_path: Path) -> None:
     accuracies = [row["held-out accuracy (%)"] for row in rows[:-1]]
     assert rows[-1]["trial"] == "base"
     assert accuracies == sorted(accuracies, reverse=True)
-    macs = [row["MACs"] for row in rows[:-1]]
+    macs = [row["MACs (M)"] for row in rows[:-1]]
     assert macs == sorted(macs, reverse=True)
     assert "held-out accuracy" in runner.invoke(app, ["best", str(tmp_path / "run")]).stdout
     number = rows[1]["trial"]
     text = runner.invoke(app, ["best", str(tmp_path / "run"), "--format", "yaml", "--trial", number]).stdout
     (tmp_path / "one.yaml").write_text(text)
-    assert arch.cost(arch.load(tmp_path / "one.yaml")).macs == rows[1]["MACs"]
+    assert arch.cost(arch.load(tmp_path / "one.yaml")).macs == round(1e6 * rows[1]["MACs (M)"])
     assert "the front of" in report(tmp_path / "run").read_text()
 
 
