@@ -6,6 +6,8 @@ storage. Both begin with so many finished trials in the storage, and the next `-
 
     python -m benchmarks.search --to docs/results/performance/search.json
     python -m benchmarks.search --status 10000     # how long `status` takes on a study of so many trials
+    taskset -c 0,1 python -m benchmarks.search --pool 8 --to docs/results/performance/pool.json
+                                                   # trials an hour, side by side and one at a time, on CIFAR-10
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ from unittest import mock
 
 import numpy as np
 import optuna
+import pandas as pd
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState, create_trial
 
 import arch
 import search.driver
 from search.engine import Event
+from search.hardware import cores
 from search.record import environment, status, trial_folder, write_json, write_text
 from search.samplers import make_sampler
 from search.storage import open_storage
@@ -165,6 +169,40 @@ def time_status(trials: int, folder: Path) -> float:
     return time.perf_counter() - start
 
 
+def trials_an_hour(trials: int, steps: int, folder: Path) -> list[dict[str, Any]]:
+    """Return what a study gets through in an hour: one training at a time on all cores, and one a core.
+
+    The clock runs from the driver's start to its end, the start of worker processes and the base network's training
+    in it, as a user waits for them.
+    """
+    recipe, found = {"base": "muon", "epochs": 1, "max_steps": steps}, []
+    everywhere = {
+        "one at a time": {"workers": 1, "threads": len(cores())},
+        "one a core": {"workers": len(cores()), "threads": 1},
+    }
+    for way, engine in everywhere.items():
+        config = STUDY | {
+            "data": "cifar10",
+            "recipe": recipe,
+            "sampler": {"name": "random"},
+            "engine": engine,
+            "max_macs": 0,
+        }
+        start = time.perf_counter()
+        run_study(config | {"trials": trials}, folder / way)
+        seconds = time.perf_counter() - start
+        found.append(
+            {
+                "way": way,
+                **engine,
+                "trials": trials + 1,
+                "seconds": seconds,
+                "trials an hour": 3600 * (trials + 1) / seconds,
+            }
+        )
+    return found
+
+
 def main() -> None:
     """Compare, print, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -173,12 +211,23 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--postgres", default="", help="URL of an empty database, to be timed too")
     parser.add_argument("--status", type=int, default=0)
+    parser.add_argument("--pool", type=int, default=0, help="so many trials, side by side and one at a time")
+    parser.add_argument("--steps", type=int, default=150, help="of each of these trials")
     parser.add_argument("--to", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.status:
             print(f"status of {options.status} trials: {time_status(options.status, folder / 'many'):.2f} s")
+            return
+        if options.pool:
+            found = trials_an_hour(options.pool, options.steps, folder)
+            ratio = found[1]["trials an hour"] / found[0]["trials an hour"]
+            print(pd.DataFrame(found).to_string(index=False), f"\nratio {ratio:.2f}")
+            if options.to:
+                write_json(
+                    options.to, {"rows": found, "ratio": ratio, "steps": options.steps, "environment": environment()}
+                )
             return
         rows = []
         for kind, url in storages(folder, options.postgres).items():
