@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 from urllib.parse import quote
 
 from reports.comparison import JUDGED, Scored, scored
@@ -131,7 +132,8 @@ def _confirmed(run: Run) -> Outcome | None:
 
 def _compared(found: Scored, candidates: Iterable[str]) -> Outcome | None:
     """Return the means of the base and of the best of the candidates; None before there are both."""
-    base, *reached = [list(found.scores.loc[name].dropna()) for name in (BASE, *candidates)]
+    scores: Any = found.scores
+    base, *reached = (scores.loc[name].dropna().tolist() for name in (BASE, *candidates))
     best: list[float] = max(filter(None, reached), key=fmean, default=[])
     if not base or not best:
         return None

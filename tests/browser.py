@@ -60,7 +60,7 @@ class Chromium:
         """Open an address, and close it again."""
         look = "dark" if dark else "light"
         context = self._browser.new_context(viewport={"width": width, "height": 800}, color_scheme=look)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)  # on a busy machine
         tab = Tab(context.new_page(), url)
         tab.watch()
         tab.page.goto(url)

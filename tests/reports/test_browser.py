@@ -245,12 +245,16 @@ def test_a_folder_of_runs_links_to_their_reports(chromium: Chromium, runs: Path)
 
 
 def test_a_watched_page_reloads_until_it_is_paused(chromium: Chromium, runs: Path, tmp_path: Path) -> None:
-    page = write(runs / "training", tmp_path, static=True, reload=0.6)
+    page = write(runs / "training", tmp_path, static=True, reload=3600)
     with chromium.open(page.as_uri()) as tab:
+        tab.page.clock.install()  # from the next load on, the page's time is ours
+        tab.page.reload()
         with tab.page.expect_navigation():
-            pass
+            tab.page.clock.fast_forward(3601_000)
+        assert tab.loads == 3
         tab.page.click(".watch button")
-        loads = tab.loads
-        tab.page.wait_for_timeout(1000)
-        assert tab.loads == loads >= 2
+        assert tab.page.get_attribute(".watch button", "aria-pressed") == "true"
+        tab.page.clock.fast_forward(9000_000)
+        assert tab.texts("h1") == ["training"]
+        assert tab.loads == 3
         assert tab.wrong == []
