@@ -79,6 +79,8 @@ def confirmation_curves(run: Run) -> pd.DataFrame:
 
 
 def _curves(epochs: pd.DataFrame, series: pd.Series, column: str) -> pd.DataFrame:
+    if epochs["epoch"].astype(int).max() < 2:  # a point is no curve
+        return _no_curves()
     found = epochs.reindex(columns=["trial", "epoch", column, "lr"]).astype({"epoch": int})
     found.insert(0, "series", series.astype(str))
     found[column] = 100 * pd.to_numeric(found[column])

@@ -17,6 +17,7 @@ MODULES = [
     "search.data",
     "search.training",
     "search.study",
+    "search.ablation",
     "reports.load",
     "reports.folder",
 ]
