@@ -8,10 +8,12 @@ import pytest
 
 import arch
 import reports
+from reports.comparison import scored
 from reports.figures import figures_of
 from reports.learnt import importance
 from reports.load import export
 from reports.page import report
+from reports.stats import mean_std
 from reports.summary import summarised
 from reports.table import percent
 from reports.tables import best_beside_base, summary, tables_of, trials
@@ -148,6 +150,19 @@ def test_the_figures_in_the_texts_are_those_of_the_records() -> None:
     for value in (run.ranked.iloc[0]["val_accuracy"], run.base["val_accuracy"]):
         assert f"{percent(value)} %" in results
     assert f"{run.trials['seconds'].sum() / 60:.1f} minutes of training" in results
+
+
+@pytest.mark.parametrize("name", ["iso_splits_tpe", "ablation_families"])
+def test_the_comparisons_in_the_texts_are_those_of_the_records(name: str) -> None:
+    results, run = (RESULTS / "README.md").read_text(), reports.load(RESULTS / name)
+    comparison = run.confirmation or run.ablation
+    assert comparison is not None
+    found = scored(comparison)
+    for network in found.scores.index:
+        mean, std = mean_std(found.scores.loc[network].tolist())
+        line = next(line for line in results.splitlines() if f"| {mean:.2f} ± {std:.2f} % |" in line)
+        if network in found.compared:
+            assert f"| {found.compared[network].mean:+.2f} | {found.compared[network].verdict} |" in line
 
 
 def test_a_single_training_is_reported_too(tmp_path: Path) -> None:
