@@ -12,6 +12,7 @@ import torch
 
 import arch
 import search
+from arch.registry import BLOCKS, HEADS
 from search.data import Data
 
 HERE = Path(__file__).parent
@@ -61,6 +62,14 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     os.environ["INCEPTORY_DATA"] = str(root)
     return root
+
+
+@pytest.fixture
+def only_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks and heads of arch alone, whatever other tests have registered in this process."""
+    for registry in (BLOCKS, HEADS):
+        ours = {d.name: d for d in registry if d.function.__module__.startswith("arch.")}
+        monkeypatch.setattr(registry, "_definitions", ours)
 
 
 @pytest.fixture

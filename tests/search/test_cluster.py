@@ -23,6 +23,7 @@ from search.study import run_study
 from tests.conftest import needs, study
 from tests.search.driving import start, wait_for
 
+pytestmark = pytest.mark.usefixtures("only_shipped")
 LONG = {"base": "default", "epochs": 12, "batch": 64, "precision": "fp32"}
 SMALL = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
 QUIET = {

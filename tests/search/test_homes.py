@@ -12,6 +12,8 @@ from arch.registry import BLOCKS, Definition, Width
 from search.engine import EngineConfig, make_engine
 from search.homes import homes, know
 
+pytestmark = pytest.mark.usefixtures("only_shipped")
+
 
 def mine(out: Width) -> Node:
     """A block of a test's own."""
