@@ -24,6 +24,7 @@ from search.record import (
     front,
     read_json,
     read_lines,
+    read_yaml,
     trial_folder,
     write_json,
     write_lines,
@@ -165,7 +166,7 @@ def load(run: str | Path) -> Run:
 
 
 def _study(folder: Path) -> Run:
-    config = load_yaml(folder / "study.yaml")
+    config = read_yaml(folder / "study.yaml", "name")
     folders = [(BASE, folder / BASE)] + [(str(int(p.name)), p) for p in sorted((folder / "trials").glob("[0-9]*"))]
     rows = [_trial_row(name, path) for name, path in folders if (path / "result.json").exists()]
     trials = _trial_frame(rows)
@@ -214,7 +215,7 @@ def _exported_comparison(folder: Path, name: str, by: str) -> Comparison | None:
 
 
 def _ablation(folder: Path) -> Run:
-    config, found = load_yaml(folder / "ablation.yaml"), _comparison(folder, "change")
+    config, found = read_yaml(folder / "ablation.yaml", "name"), _comparison(folder, "change")
     if found is None:
         raise InputError(f"{folder}: has no plan.json yet; start `inceptory ablate` again.")
     runs = found.runs

@@ -191,7 +191,7 @@ def run_ablation(
     asked = make_plan(networks, seeds, recipe.model_dump(), data, config.data, engine, test=config.test)
     with locked(folder, "this ablation"):
         plan = grown(folder, asked, "ablation")
-        write_yaml(folder / "ablation.yaml", _resolved(config, recipe, engine).model_dump())
+        write_yaml(folder / "ablation.yaml", _resolved(config, recipe, engine).model_dump(), sealed=True)
         return carry_out(folder, f"{config.name}, ablation", "change", plan, engine, show or Silent())
 
 

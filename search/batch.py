@@ -12,7 +12,7 @@ from arch.errors import InputError
 from search.engine import EngineConfig, Event, make_engine
 from search.interrupt import caught
 from search.progress import Silent
-from search.record import read_json, write_json
+from search.record import WriteError, read_json, write_result
 from search.trial import Task, answered, identity
 
 
@@ -107,6 +107,8 @@ class _Batch:
                 self._ended(name)
             elif event.kind == "refused":
                 raise InputError(f"{name}: {event.payload}")
+            elif event.kind == "unwritable":
+                raise WriteError(event.payload)
 
     def _lost(self, name: str, how: str) -> None:
         most = self.engine.attempts
@@ -117,7 +119,7 @@ class _Batch:
             return
         task = self.tasks[name]
         failed = {"state": "failed", "reason": f"{how}, {most} times" if most > 1 else how}
-        write_json(Path(task.folder) / "result.json", {**task.about, **identity(task), **failed})
+        write_result(Path(task.folder), {**task.about, **identity(task), **failed})
         del self.attempts[name]
         self._ended(name)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,16 @@ from search.batch import Outcome, run_tasks
 from search.data import Data, DataConfig
 from search.engine import EngineConfig
 from search.progress import Silent
-from search.record import append_line, differing, environment, read_json, write_json
+from search.record import (
+    Damaged,
+    append_line,
+    differing,
+    environment,
+    read_json,
+    set_aside,
+    write_json,
+    write_sealed,
+)
 from search.space import Candidate
 from search.trial import Task, check_test
 
@@ -83,7 +93,18 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
     """
     if not (folder / "plan.json").exists():
         return asked
-    known = read_json(folder / "plan.json")
+    try:
+        known = read_json(folder / "plan.json")
+        if missing := {"networks", "seeds", "fingerprint", "grown"} - set(known):
+            raise Damaged(f"it has no {', '.join(sorted(missing))}")
+    except Damaged as error:
+        aside = set_aside(folder / "plan.json", str(error))
+        warnings.warn(
+            f"{folder / 'plan.json'}: damaged, set aside as {aside.name}; planned anew as it is asked for now, so ask "
+            "for every network and seed that it held",
+            stacklevel=2,
+        )
+        return asked
     both = [name for name in asked["networks"] if name in known["networks"]]
     old, new = ({"networks": {name: plan["networks"][name]["key"] for name in both}} for plan in (known, asked))
     differences = list(differing(known["fingerprint"], asked["fingerprint"])) or list(differing(old, new))
@@ -116,7 +137,7 @@ def carry_out(
     """
     tasks = _tasks(folder, column, plan, engine)
     check_test(next(iter(tasks.values())))
-    write_json(folder / "plan.json", plan)
+    write_sealed(folder / "plan.json", plan)
     about = environment(**engine.described(), data=plan["fingerprint"]["data"])
     write_json(folder / "environment.json", about)
     started = {key: about[key] for key in ("time", "commit", "versions")} | {"pid": os.getpid(), "asked": len(tasks)}

@@ -23,7 +23,7 @@ from search.objectives import Objectives
 from search.order import mix
 from search.progress import Silent
 from search.recipe import Recipe, load_recipe
-from search.record import BASE, differing, read_json, trial_folder
+from search.record import BASE, differing, read_json, read_yaml, trial_folder
 from search.space import Candidate
 from search.study import StudyConfig, load_study, resolved
 from search.training import check_fit
@@ -52,7 +52,7 @@ class _Study:
     def at(cls, run: Path) -> _Study:
         if not (run / "study.yaml").exists() or not (run / "trials").is_dir():
             raise InputError(f"{run}: no study with trials is here; `inceptory search` makes one.")
-        config = load_study(run / "study.yaml")
+        config = load_study(read_yaml(run / "study.yaml", "name"))
         return cls(run, config, load_recipe(config.recipe))
 
     def contender(self, name: str, folder: Path, varied: Recipe) -> Contender:

@@ -13,7 +13,7 @@ from search.interrupt import caught
 from search.lock import locked
 from search.opening import note_end, note_start, open_study
 from search.progress import Silent
-from search.record import write_json
+from search.record import WriteError, write_result
 from search.trials import Plan, Training, Trials
 
 _MOST_INFEASIBLE = 500  # proposals that may not be trained in a row, before a study gives up
@@ -116,6 +116,8 @@ class Driver:
             del self.trials.begun[event.key]
         elif event.kind == "refused":
             raise InputError(f"{event.key}: {event.payload}")
+        elif event.kind == "unwritable":
+            raise WriteError(event.payload)
         elif event.kind == "again":
             self.show.note(f"{event.key}: {event.payload}")
         elif event.kind == "lost":
@@ -135,6 +137,6 @@ class Driver:
         else:
             reason = f"{event.payload}, {training.attempts} times" if training.attempts > 1 else event.payload
             result = {**training.task.about, "state": "failed", "reason": reason}
-            write_json(Path(training.task.folder) / "result.json", result)
+            write_result(Path(training.task.folder), result)
             del self.trials.begun[event.key]
             self.trials.ended(event.key, training)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,15 +25,19 @@ from search.folder import find_folder
 from search.hardware import pick_device, pick_execution, pick_precision
 from search.interrupt import caught
 from search.latency import latency
+from search.lock import locked
 from search.progress import Silent
 from search.recipe import load_recipe
 from search.record import (
+    WriteError,
     clear_leftovers,
     differing,
     environment,
+    mend,
     read_json,
     write_json,
     write_lines,
+    write_result,
     write_text,
     write_yaml,
 )
@@ -75,6 +80,8 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         Spec, data, recipe and checkpoint do not go together; nothing was written.
     Stopped
         `control` asked to stop; the checkpoint is written.
+    WriteError
+        There is no room; the last epoch that was recorded is whole.
     """
     control = control or Control()
     folder = Path(task.folder)
@@ -115,7 +122,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         if not control.prune:  # the loop was left by an accident: what is recorded waits for the next start
             return
         result["state"] = "pruned"
-    except (Stopped, InputError):
+    except (Stopped, InputError, WriteError):
         raise
     except Diverged as error:
         result |= {"state": "failed", "reason": f"diverged: {error}"}
@@ -135,7 +142,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     device = str(pick_device(task.device))
     about_machine = environment(threads=torch.get_num_threads(), device=device, execution=_execution(task))
     write_json(folder / "environment.json", about_machine)
-    write_json(folder / "result.json", result)
+    write_result(folder, result)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -181,11 +188,17 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     A folder that holds a finished training of the same task is answered from its record; one of
     another is refused.
     """
-    folder, reins = Path(task.folder), _Shown(show)
+    folder = Path(task.folder)
     check_test(task)
-    known = answered(task)
-    if known and known["state"] == "complete":
-        return _with_test(folder, task, known), 0
+    with locked(folder, "this training"):
+        known = answered(task)
+        if known and known["state"] == "complete":
+            return _with_test(folder, task, known), 0
+        return _train(folder, task, show)
+
+
+def _train(folder: Path, task: Task, show: Silent) -> tuple[dict[str, Any], int]:
+    reins = _Shown(show)
     show.begin(folder.name, 1, 0)
     show.started(reins.key, int(task.recipe["epochs"]))
     try:
@@ -202,12 +215,16 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
 def answered(task: Task) -> dict[str, Any] | None:
     """Return the result that a task's folder holds, or None where there is none yet.
 
+    Damaged files are set aside, and the result with them, so that the task is trained again.
+
     Raises
     ------
     InputError
         The folder holds another training; names the differences.
     """
     path = Path(task.folder) / "result.json"
+    for told in mend(path.parent):
+        warnings.warn(f"{told}; it is trained again", stacklevel=2)
     if not path.exists():
         return None
     known: dict[str, Any] = read_json(path)
@@ -229,7 +246,7 @@ def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any
     network = build(from_mapping(task.spec), how).to(device).to(memory_format=torch.channels_last)
     network.load_state_dict(load_file(folder / "weights.safetensors"))
     known |= _open_test(folder, task, _loaded(data_config(task.data)), network)
-    write_json(folder / "result.json", known)
+    write_result(folder, known)
     return known
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from arch.errors import InputError
+from search.record import WriteError
 from search.training import Control, Stopped
 from search.trial import Task, run
 
@@ -34,6 +35,8 @@ def train(task: Task, reins: Control, goes_on: Callable[[Mapping[str, Any]], boo
         return "stopped", None
     except InputError as error:
         return "refused", str(error)
+    except WriteError as error:
+        return "unwritable", str(error)
     return "done", None
 
 
