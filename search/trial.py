@@ -29,12 +29,14 @@ from search.lock import locked
 from search.progress import Silent
 from search.recipe import load_recipe
 from search.record import (
+    Damaged,
     WriteError,
     clear_leftovers,
     differing,
     environment,
     mend,
     read_json,
+    read_lines,
     write_json,
     write_lines,
     write_result,
@@ -111,11 +113,13 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         "val_images": 0 if task.everything else len(data.val),
     }
     rows: list[dict[str, Any]] = []
+    recorded = _epochs_in(folder)
     last: Epoch | None = None
     try:
         for last in epochs:
             rows.append(last.metrics())
-            write_lines(folder / "metrics.jsonl", rows)
+            if not last.restored or len(rows) > recorded:  # a record never shrinks, not even for a moment
+                write_lines(folder / "metrics.jsonl", rows)
             yield last
         result["state"] = "complete"
     except GeneratorExit:
@@ -144,6 +148,14 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     write_json(folder / "environment.json", about_machine)
     write_result(folder, result)
     checkpoint.unlink(missing_ok=True)
+
+
+def _epochs_in(folder: Path) -> int:
+    """Return how many epochs a training's record holds; of a damaged one none, as it is written anew."""
+    try:
+        return len(read_lines(folder / "metrics.jsonl"))
+    except Damaged:
+        return 0
 
 
 def identity(task: Task) -> dict[str, Any]:
