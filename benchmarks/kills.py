@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -310,10 +311,19 @@ def recorded(run: Path) -> dict[str, Any]:
         elif path.name == "metrics.jsonl":
             for row in read_lines(path):
                 found[f"{name}, epoch {row['epoch']}"] = _timeless(row)
-        elif path.name == "weights.safetensors" or path.suffix in (".csv", ".md", ".tex", ".svg", ".png", ".html"):
+        elif path.name == "weights.safetensors":
+            found[name] = _weights(path)
+        elif path.suffix in (".csv", ".md", ".tex", ".svg", ".png", ".html"):
             found[name] = checksum(path)
     found |= _told(run / "study.db")
     return found
+
+
+def _weights(path: Path) -> str:
+    """Return a digest of a safetensors file, which holds its metadata in no fixed order."""
+    raw = path.read_bytes()
+    end = 8 + int.from_bytes(raw[:8], "little")
+    return hashlib.sha256(json.dumps(json.loads(raw[8:end]), sort_keys=True).encode() + raw[end:]).hexdigest()
 
 
 def _told(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from arch.errors import InputError
-from inceptory.printing import err
+from inceptory.printing import again, err
 
 app = typer.Typer(
     help="Explore the Inception family: specs, exact costs, studies on CIFAR-10, reports.",
@@ -26,6 +26,7 @@ def main() -> None:
         err.print(f"inceptory: {error}", markup=False, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
+        err.print(f"stopped at once; what is recorded stays. To go on: {again()}", markup=False, soft_wrap=True)
         sys.exit(130)
     except (RuntimeError, OSError) as error:
         err.print(f"inceptory: {error}", markup=False, highlight=False)

@@ -51,6 +51,11 @@ def search(
     outcome = run_study(load_study(values), run, trials=trials, allow=allow_change or (), show=display(err))
     if outcome.ended == "interrupted":
         stopped(outcome.signal)
+    if outcome.ended == "failing":
+        raise RuntimeError(
+            f"stopped after {outcome.finished} of {outcome.total} trials: the last trainings failed alike, as said above; "
+            f"`inceptory report {outcome.run}` names the reasons."
+        )
     done = f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished"
     if not status_of(outcome.run)["complete"]:
         raise RuntimeError(f"{done}, and none came to its end; `inceptory report {outcome.run}` names the reasons.")

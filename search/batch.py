@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,19 @@ class Outcome:
         return {name: r.get("reason", "") for name, r in self.results.items() if r["state"] == "failed"}
 
 
-def run_tasks(title: str, tasks: Mapping[str, Task], engine: EngineConfig, show: Silent | None = None) -> Outcome:
+def run_tasks(
+    title: str,
+    tasks: Mapping[str, Task],
+    engine: EngineConfig,
+    show: Silent | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Run named tasks, as many side by side as the engine has room for, and return what came of them.
 
     A task whose folder holds its result is answered from there, a failed one too; one that was stopped goes on
     from its checkpoint. A training whose process dies is started anew from its checkpoint, three times in all, and
-    then recorded as failed. SIGINT and SIGTERM let every training write a checkpoint and stop.
+    then recorded as failed. SIGINT and SIGTERM let every training write a checkpoint and stop. `check` is called
+    after each epoch, and may raise.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def run_tasks(title: str, tasks: Mapping[str, Task], engine: EngineConfig, show:
         A folder holds another training than its task, or a task cannot be trained; names it.
     """
     known = {name: result for name, task in tasks.items() if (result := answered(task))}
-    return _Batch(title, tasks, known, engine.settled(), show or Silent()).run()
+    return _Batch(title, tasks, known, engine.settled(), show or Silent(), check).run()
 
 
 @dataclass
@@ -58,6 +65,7 @@ class _Batch:
     results: dict[str, dict[str, Any]]
     config: EngineConfig
     show: Silent
+    check: Callable[[], None]
     attempts: dict[str, int] = field(default_factory=dict)  # of the trainings under way
     caught: int = 0
 
@@ -95,6 +103,7 @@ class _Batch:
         if event.kind == "step":
             self.show.step(name, *event.payload)
         elif event.kind == "epoch":
+            self.check()
             self.show.epoch(name, event.payload)
             self.engine.answer(name, True)
         elif event.kind == "again":

@@ -24,6 +24,7 @@ from arch.spec import to_mapping
 from search.batch import Outcome, run_tasks
 from search.data import Data, DataConfig
 from search.engine import EngineConfig
+from search.lock import Held
 from search.progress import Silent
 from search.record import (
     Damaged,
@@ -94,9 +95,7 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
     if not (folder / "plan.json").exists():
         return asked
     try:
-        known = read_json(folder / "plan.json")
-        if missing := {"networks", "seeds", "fingerprint", "grown"} - set(known):
-            raise Damaged(f"it has no {', '.join(sorted(missing))}")
+        known = read_json(folder / "plan.json", "networks", "seeds", "fingerprint", "grown")
     except Damaged as error:
         aside = set_aside(folder / "plan.json", str(error))
         warnings.warn(
@@ -126,15 +125,16 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 def carry_out(
-    folder: Path, title: str, column: str, plan: Mapping[str, Any], engine: EngineConfig, show: Silent
+    held: Held, title: str, column: str, plan: Mapping[str, Any], engine: EngineConfig, show: Silent
 ) -> Outcome:
-    """Run every training of a plan that has not ended yet; each one's record names its network as `column`.
+    """Run every training of a plan that has not ended yet, in a folder that is held; `column` names networks in records.
 
     Raises
     ------
     InputError
         A network cannot be trained, or the test set that is to be opened is not there.
     """
+    folder = held.folder
     tasks = _tasks(folder, column, plan, engine)
     check_test(next(iter(tasks.values())))
     write_sealed(folder / "plan.json", plan)
@@ -142,11 +142,18 @@ def carry_out(
     write_json(folder / "environment.json", about)
     started = {key: about[key] for key in ("time", "commit", "versions")} | {"pid": os.getpid(), "asked": len(tasks)}
     append_line(folder / "attempts.jsonl", json.dumps(started))
-    outcome = run_tasks(title, tasks, engine, show)
-    ended = "interrupted" if outcome.signal else "complete"
-    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    append_line(folder / "attempts.jsonl", json.dumps({"time": now, "ended": ended, "finished": len(outcome.results)}))
+    try:
+        outcome = run_tasks(title, tasks, engine, show, held.check)
+    except KeyboardInterrupt:  # Ctrl-C twice: what is under way goes on from its last epoch
+        _note_end(folder, "interrupted")
+        raise
+    _note_end(folder, "interrupted" if outcome.signal else "complete")
     return outcome
+
+
+def _note_end(folder: Path, ended: str) -> None:
+    now, finished = time.strftime("%Y-%m-%dT%H:%M:%S%z"), sum(1 for _ in folder.glob("*/*/result.json"))
+    append_line(folder / "attempts.jsonl", json.dumps({"time": now, "ended": ended, "finished": finished}))
 
 
 def _tasks(folder: Path, column: str, plan: Mapping[str, Any], engine: EngineConfig) -> dict[str, Task]:

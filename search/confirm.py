@@ -140,9 +140,9 @@ def confirm_study(
     folder = study.run / "confirm"
     networks = {c.name: (c.candidate, {"searched": dict(c.searched)}) for c in contenders}
     asked = make_plan(networks, drawn, common.model_dump(), data, config.data, config.engine)
-    with locked(folder, "this confirmation"):
+    with locked(folder, "this confirmation") as held:
         plan = grown(folder, asked, "confirmation")
-        return carry_out(folder, f"{config.name}, confirmation", "confirmed", plan, config.engine, show or Silent())
+        return carry_out(held, f"{config.name}, confirmation", "confirmed", plan, config.engine, show or Silent())
 
 
 def _common_recipe(

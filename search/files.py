@@ -26,7 +26,11 @@ from arch.strict import parse_yaml
 _PART = ".inceptory-part"  # the ending of files that are still being written
 _SEAL = "seal"
 _YAML_SEAL = b"# sha256: "
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable"),
+    errno.EFBIG: "raise that limit",
+}
 
 
 class Damaged(InputError):
@@ -42,9 +46,9 @@ def unwritable(path: Path, error: OSError) -> WriteError:
     there = next((folder for folder in path.absolute().parents if folder.exists()), Path("/"))
     reason = error.strerror or str(error)
     room = f"{shutil.disk_usage(there).free / 2**20:,.1f} MiB are left in {there}"
-    do = "make room" if error.errno in _FULL else "make the folder writable"
+    do = _REMEDIES.get(error.errno or 0, "mend that")
     if error.errno == errno.EFBIG:
-        room, do = f"{room}, but a process may not write files this large (ulimit -f)", "raise that limit"
+        room = f"{room}, but a process may not write files this large (ulimit -f)"
     return WriteError(
         f"{path}: cannot be written ({reason}); {room}. What was recorded before is whole: {do}, and give the same "
         "command again."
@@ -120,9 +124,12 @@ def write_sealed(path: Path, value: Mapping[str, Any], files: Collection[str] = 
 def write_yaml(path: Path, value: Any, *, sealed: bool = False) -> None:
     """Write a YAML file atomically, keys in the order given."""
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
-    if sealed:
-        text += f"{_YAML_SEAL.decode()}{hashlib.sha256(text.encode()).hexdigest()}\n"
-    write_text(path, text)
+    write_text(path, sealed_yaml(text) if sealed else text)
+
+
+def sealed_yaml(text: str) -> str:
+    """Return a YAML text with its seal as a last comment."""
+    return f"{text}{_YAML_SEAL.decode()}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -171,17 +178,19 @@ def cut_torn(path: Path) -> None:
     os.truncate(path, len(content) - len(torn))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *needed: str) -> Any:
     """Return what a JSON file of a run holds, without its seal.
 
     Raises
     ------
     Damaged
-        It is not what was written; names it.
+        It is not what was written, or lacks one of the `needed` keys; names it.
     InputError
         The file is missing.
     """
-    return _unsealed(path)[0]
+    value = _unsealed(path)[0]
+    _check_keys(path, value, needed)
+    return value
 
 
 def sealed_files(path: Path) -> dict[str, str]:
@@ -227,9 +236,7 @@ def read_yaml(path: Path, *needed: str) -> dict[str, Any]:
         value = parse_yaml(raw, str(path))
     except InputError as error:
         raise _damaged(path, str(error).removeprefix(f"{path}: ")) from None
-    lacking = [key for key in needed if not isinstance(value, dict) or key not in value]
-    if lacking:
-        raise _damaged(path, f"it has no {', '.join(lacking)}")
+    _check_keys(path, value, needed)
     return dict(value)
 
 
@@ -255,6 +262,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         elif number <= len(lines):
             raise Damaged(f"{path}, line {number}: damaged; {_REMEDY}.")
     return rows
+
+
+def _check_keys(path: Path, value: Any, needed: Collection[str]) -> None:
+    lacking = [key for key in needed if not isinstance(value, dict) or key not in value]
+    if lacking:
+        raise _damaged(path, f"it has no {', '.join(lacking)}")
 
 
 _REMEDY = "give the command that wrote it again, which sets it aside and computes anew what can be"

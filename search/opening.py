@@ -28,7 +28,8 @@ from search.record import (
     environment,
     mend,
     read_json,
-    write_json,
+    sealed_yaml,
+    write_sealed,
     write_text,
     write_yaml,
 )
@@ -37,6 +38,7 @@ from search.samplers import make_pruner
 from search.storage import shown
 
 if TYPE_CHECKING:
+    from search.study import StudyConfig
     from search.trials import Plan
 
 
@@ -79,7 +81,7 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
     rungs = pruner if isinstance(pruner, Rungs) else None
 
     def opened() -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
-        url = config.storage or f"sqlite:///{run / 'study.db'}"
+        url = storage_of(config, run)
         name = next((c["optuna_study"] for c in reversed(resume.recorded(run))), config.name)
         return open_whole(url, run, name, objectives, config.max_macs, give_up)
 
@@ -97,8 +99,8 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
     study.set_user_attr("fingerprint", new)
     resume.keep(run, new)
     write_yaml(run / "study.yaml", config.model_dump(mode="json") | {"storage": shown(config.storage)}, sealed=True)
-    write_text(run / "base.yaml", to_yaml(base))
-    write_json(run / "environment.json", about)
+    write_text(run / "base.yaml", sealed_yaml(to_yaml(base)))
+    write_sealed(run / "environment.json", about)
     notes = (
         *mended,
         *rebuilt,
@@ -106,6 +108,11 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
         *contract.warnings,
     )
     return Opened(study, rungs, resume.comparable_since(run), notes)
+
+
+def storage_of(config: StudyConfig, run: Path) -> str:
+    """Return the URL of a study's storage: by default SQLite in its run directory."""
+    return config.storage or f"sqlite:///{run / 'study.db'}"
 
 
 def note_start(run: Path, finished: int, asked: int) -> None:

@@ -39,6 +39,7 @@ from search.files import read_lines as read_lines
 from search.files import read_yaml as read_yaml
 from search.files import replace_file as replace_file
 from search.files import sealed_files as sealed_files
+from search.files import sealed_yaml as sealed_yaml
 from search.files import set_aside as set_aside
 from search.files import write_json as write_json
 from search.files import write_lines as write_lines
@@ -88,8 +89,7 @@ def mend(folder: Path) -> list[str]:
 def _sealed_by(result: Path) -> dict[str, str]:
     if not result.exists():
         return {}
-    if "state" not in read_json(result):
-        raise Damaged(f"{result}: is no result of a training")
+    read_json(result, "state")
     return sealed_files(result)
 
 

@@ -188,13 +188,18 @@ def _if_there(read: Callable[[Path], object]) -> Callable[[Path], object]:
     return lambda path: read(path) if path.exists() else None
 
 
+def _ranges(path: Path) -> None:
+    if not all(isinstance(text, str) for text in read_json(path).values()):
+        raise Damaged(f"{path}: damaged: holds no ranges of parameters")
+
+
 # What is read here and there, and can be had anew; `changes.jsonl` is nowhere else, and is left to a person.
 _OWN: dict[str, Callable[[Path], object]] = {
-    FINGERPRINT: _if_there(lambda path: read_json(path)["network"]),
+    FINGERPRINT: _if_there(lambda path: read_json(path, "network", "space")),
     "study.yaml": _if_there(lambda path: read_yaml(path, "name", "objective")),
     "base.yaml": _if_there(lambda path: read_yaml(path, "rows")),
-    "environment.json": _if_there(read_json),
-    "distributions.json": _if_there(read_json),
+    "environment.json": _if_there(lambda path: read_json(path, "versions")),
+    "distributions.json": _if_there(_ranges),
     "attempts.jsonl": read_lines,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import functools
 import importlib.util
@@ -25,7 +26,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.orm import Session
 
 from arch.errors import InputError, near
-from search.files import cut_torn, unwritable
+from search.files import WriteError, cut_torn, unwritable
 
 PATIENCE = 600.0  # seconds that a lost server is waited for
 _SQLITE_BUSY = 60.0  # seconds that SQLite waits for another writer
@@ -84,6 +85,16 @@ def file_of(url: str) -> Path | None:
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         return None
     return Path(parsed.database)
+
+
+def unwritten(url: str, error: Exception) -> WriteError | None:
+    """Return what is told where a storage's file could not be written; None for a server, which says it by itself."""
+    path, cause = file_of(url), error if isinstance(error, SQLAlchemyError) else error.__cause__
+    if path is None or cause is None:
+        return None
+    reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+    number = errno.ENOSPC if "full" in reason else errno.EROFS if "readonly" in reason else errno.EIO
+    return unwritable(path, OSError(number, reason))
 
 
 def shown(url: str) -> str:

@@ -25,7 +25,7 @@ from search.folder import find_folder
 from search.hardware import pick_device, pick_execution, pick_precision
 from search.interrupt import caught
 from search.latency import latency
-from search.lock import locked
+from search.lock import Held, locked
 from search.progress import Silent
 from search.recipe import load_recipe
 from search.record import (
@@ -202,20 +202,21 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     """
     folder = Path(task.folder)
     check_test(task)
-    with locked(folder, "this training"):
+    with locked(folder, "this training") as held:
         known = answered(task)
         if known and known["state"] == "complete":
             return _with_test(folder, task, known), 0
-        return _train(folder, task, show)
+        return _train(held, task, show)
 
 
-def _train(folder: Path, task: Task, show: Silent) -> tuple[dict[str, Any], int]:
-    reins = _Shown(show)
+def _train(held: Held, task: Task, show: Silent) -> tuple[dict[str, Any], int]:
+    folder, reins = held.folder, _Shown(show)
     show.begin(folder.name, 1, 0)
     show.started(reins.key, int(task.recipe["epochs"]))
     try:
         with caught(reins.catch):
             for epoch in run(task, reins):
+                held.check()
                 show.epoch(reins.key, epoch.metrics())
     except Stopped:
         return {"state": "stopped"}, reins.signal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Trials:
     queue : trainings that wait for a slot.
     begun : trainings under way or in the queue.
     finished : how many trials count as finished, in all.
+    failures_in_a_row : how many of the last trainings failed for the same reason; `failure` is the last one's.
     """
 
     def __init__(self, plan: Plan, opened: Opened, run: Path, show: Silent) -> None:
@@ -84,6 +86,7 @@ class Trials:
         self.queue: deque[str] = deque()
         self.begun: dict[str, Training] = {}
         self.infeasible_in_a_row = 0
+        self.failures_in_a_row, self.failure = 0, ""
         self._waiting: dict[str, list[Trial | Repeated]] = {}  # duplicates of a candidate that is being trained
         self._open: set[int] = set()  # asked for and not told yet
         path = run / "distributions.json"
@@ -257,12 +260,18 @@ class Trials:
     def ended(self, key: str, training: Training) -> None:
         """Take note of a training's end, and of those that waited for it."""
         result = read_json(self.answers.folder(key) / "result.json")
+        self._count_failure(result.get("reason", "") if result["state"] == "failed" else "")
         if training.trial:
             self._tell(training.trial, result)
         else:
             self.show.finished(key, words(result, self.objectives), self.finished)
         for duplicate in self._waiting.pop(key, []):
             self._consider(duplicate)
+
+    def _count_failure(self, reason: str) -> None:
+        alike = reason and _kind(reason) == _kind(self.failure)
+        self.failures_in_a_row = self.failures_in_a_row + 1 if alike else int(bool(reason))
+        self.failure = reason
 
     def _tell(self, trial: Trial | Repeated, result: dict[str, Any]) -> None:
         """Tell Optuna how a trial ended; a pruned one keeps its epochs and last values, as far as it came."""
@@ -287,6 +296,11 @@ class Trials:
         else:
             self.finished += 1
             self.show.finished(key_of(trial.number), words(result, self.objectives), self.finished)
+
+
+def _kind(reason: str) -> str:
+    """Return what failures for the same reason have in common: it without its numbers, and every divergence is one."""
+    return "diverged" if reason.startswith("diverged") else re.sub(r"[-+.\d]*\d", "#", reason)
 
 
 def _counts(trial: FrozenTrial) -> bool:
