@@ -26,14 +26,15 @@ from tests.conftest import study
 from tests.search.test_resume import Notes
 
 RECIPE = {"base": "default", "epochs": 2, "batch": 256, "precision": "fp32"}
+MACS = 150_000
 FIGURES = ("state", "val_accuracy", "val_loss", "train_loss", "key", "searched", "epochs", "duplicate_of")
 
 
 def config(run_: Path, journal: bool = False) -> dict[str, object]:
-    """Four trials in a space so small that one answers another, and one too many multiply-adds."""
+    """Three trials, and some that have too many multiply-adds."""
     storage = {"storage": f"journal://{run_ / 'study.log'}"} if journal else {}
-    space = {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"choices": [0.1, 0.3]}}
-    return study(recipe=RECIPE, space=space, trials=3, max_macs=340_000, **storage)
+    space = {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"low": 0.0, "high": 0.6}}
+    return study(recipe=RECIPE, space=space, trials=3, max_macs=MACS, **storage)
 
 
 @pytest.fixture(scope="module")
