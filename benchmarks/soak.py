@@ -161,7 +161,7 @@ def inconsistent(run: Path) -> list[str]:
     """Return in what the storage, the records and the table that is made of them differ."""
     import optuna
 
-    broken = why_damaged("sqlite", run / "study.db")
+    broken = why_damaged("sqlite", run / "study.db", 1)
     found = {result["trial"]: result for result in results(run)}
     told = optuna.load_study(study_name="soak", storage=f"sqlite:///{run / 'study.db'}").trials
     wrong = [broken] if broken else []

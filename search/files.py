@@ -1,7 +1,7 @@
 """Files of a run: written at once or not at all, sealed with a checksum, set aside where they are damaged.
 
 A sealed JSON file has a last key `seal` with the SHA-256 of its content, and of other files of its folder that it
-speaks for; a sealed YAML file has it in a last comment. Readers never see either. Without a seal a file is read as
+speaks for; a sealed YAML file has it in a first comment. Readers never see either. Without a seal a file is read as
 it is, so that a person may write one.
 """
 
@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -26,6 +27,7 @@ from arch.strict import parse_yaml
 _PART = ".inceptory-part"  # the ending of files that are still being written
 _SEAL = "seal"
 _YAML_SEAL = b"# sha256: "
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as Rust's standard library tells of one
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable"),
@@ -80,8 +82,10 @@ def replace_file(path: Path, write: Callable[[str], object]) -> None:
             write(temporary)
         except OSError:
             raise
-        except Exception:
-            _probe(temporary)  # torch and safetensors have errors of their own for a disk that is full
+        except Exception as error:  # torch and safetensors have errors of their own for a disk that is full
+            if number := _OS_ERROR.search(str(error)):
+                raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+            _probe(temporary)
             raise
         os.chmod(temporary, 0o644)
         with open(temporary, "rb") as file:
@@ -128,8 +132,8 @@ def write_yaml(path: Path, value: Any, *, sealed: bool = False) -> None:
 
 
 def sealed_yaml(text: str) -> str:
-    """Return a YAML text with its seal as a last comment."""
-    return f"{text}{_YAML_SEAL.decode()}{hashlib.sha256(text.encode()).hexdigest()}\n"
+    """Return a YAML text after a comment with its seal; at the end, a cut would take it away."""
+    return f"{_YAML_SEAL.decode()}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -229,8 +233,8 @@ def read_yaml(path: Path, *needed: str) -> dict[str, Any]:
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); is this the folder of a run?") from None
-    text, found, seal = raw.rpartition(_YAML_SEAL)
-    if found and seal.strip() != hashlib.sha256(text).hexdigest().encode():
+    seal, _, text = raw.partition(b"\n")
+    if seal.startswith(_YAML_SEAL) and seal != _YAML_SEAL + hashlib.sha256(text).hexdigest().encode():
         raise _damaged(path, "its checksum does not match")
     try:
         value = parse_yaml(raw, str(path))

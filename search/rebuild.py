@@ -41,7 +41,7 @@ def open_whole(
         The storage is damaged or lost, and lies elsewhere or is a server; names what is wrong.
     """
     path = file_of(url)
-    broken = why_damaged(url, path) if path and path.exists() else ""
+    broken = why_damaged(url, path, begun(run)) if path and path.exists() else ""
     if not broken:
         storage = open_storage(url, give_up=give_up)
         study = _made(storage, name, objectives)
@@ -70,10 +70,15 @@ def _made(storage: RDBStorage | JournalStorage, name: str, objectives: Objective
     return optuna.create_study(storage=storage, study_name=name, directions=objectives.directions, load_if_exists=True)
 
 
-def why_damaged(url: str, path: Path) -> str:
-    """Return what is wrong with a storage's file, or nothing; one that is empty is a new one."""
+def begun(run: Path) -> int:
+    """Return how many trials of a run directory were begun."""
+    return sum(1 for _ in (run / "trials").glob("[0-9]*"))
+
+
+def why_damaged(url: str, path: Path, trials: int) -> str:
+    """Return what is wrong with the file of a storage that should know so many trials, or nothing."""
     if path.stat().st_size == 0:
-        return ""
+        return "it is empty" if trials else ""
     return _broken_line(path) if url.startswith("journal") else _broken_database(path)
 
 
@@ -109,9 +114,8 @@ def _disagreement(study: optuna.Study, run: Path, objectives: Objectives) -> str
         trials = study.get_trials(deepcopy=False)
     except Exception as error:  # a cell that was changed shows in as many ways as there are columns
         return f"its trials cannot be read ({type(error).__name__})"
-    begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))
-    if begun > len(trials):
-        return f"the run directory holds {begun} trials, but the storage knows {len(trials)}"
+    if begun(run) > len(trials):
+        return f"the run directory holds {begun(run)} trials, but the storage knows {len(trials)}"
     for result in results(run):
         trial = trials[result["trial"]]
         if "searched" in result and _as_read(trial.params) != result["searched"]:
@@ -143,8 +147,8 @@ def rebuild(study: optuna.Study, run: Path, objectives: Objectives, max_macs: in
     path = run / "distributions.json"
     known = {name: json_to_distribution(text) for name, text in (read_json(path) if path.exists() else {}).items()}
     ended = {result["trial"]: result for result in results(run)}
-    begun = [int(folder.name) for folder in (run / "trials").glob("[0-9]*")]
-    for number in range(max(begun, default=-1) + 1):
+    numbers = [int(folder.name) for folder in (run / "trials").glob("[0-9]*")]
+    for number in range(max(numbers, default=-1) + 1):
         folder = trial_folder(run, number)
         if number not in ended:
             study.add_trial(create_trial(state=TrialState.RUNNING))

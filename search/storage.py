@@ -269,6 +269,7 @@ class _Journal(JournalFileBackend):
         try:
             super().append_logs(logs)
         except OSError as error:
+            self._held.close()  # no writer any more: the next one to open it cuts what is torn
             raise unwritable(self._path, error) from error
 
 

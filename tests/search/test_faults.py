@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import shutil
@@ -33,7 +34,7 @@ from tests.search.test_resume import Notes
 
 __all__ = ["instant"]
 
-LONG = {"base": "default", "epochs": 400, "batch": 64, "precision": "fp32"}
+LONG = {"base": "default", "epochs": 400, "batch": 256, "precision": "fp32"}
 
 
 class Disk:
@@ -95,6 +96,13 @@ def test_on_a_full_disk_the_file_and_the_room_are_named_and_the_old_file_is_whol
     disk.make_room()
     write(path, 1_000_000)
     assert path.stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_on_a_read_only_disk_the_file_is_named(name: str, disk: Disk) -> None:
+    path, write = disk.folder / name, WRITES[name]
+    write(path, 1000)
+    gc.collect()
     disk.remount("ro")
     with pytest.raises(WriteError, match=rf"{name}: cannot be written \(Read-only file system\).*writable"):
         write(path, 1000)
@@ -117,7 +125,7 @@ def test_at_the_file_size_limit_the_limit_is_named(name: str, tmp_path: Path) ->
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("engine", ["inprocess", "local"])
+@pytest.mark.parametrize("engine", ["inprocess", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_full_disk_stops_a_search_and_fails_no_trial(disk: Disk, engine: str) -> None:
     """Full while trainings write checkpoints; after room is made it ends as if nothing had been."""
     asked = study(trials=2, recipe=LONG | {"epochs": 4}, engine={"name": engine, "workers": 1, "threads": 1})
@@ -145,7 +153,7 @@ def test_a_full_disk_stops_a_search_and_fails_no_trial(disk: Disk, engine: str) 
 @pytest.mark.parametrize("storage", ["", "journal"])
 def test_a_full_disk_under_the_storage_and_the_report(disk: Disk, tmp_path: Path, storage: str) -> None:
     url = {"": f"sqlite:///{disk.folder / 'study.db'}", "journal": f"journal://{disk.folder / 'study.log'}"}[storage]
-    asked, run_ = study(trials=40, storage=url), tmp_path / "run"
+    asked, run_ = study(trials=20, storage=url), tmp_path / "run"
 
     class Filling(Notes):
         def finished(self, key: str, words: str, number: int, *_: Any) -> None:
@@ -223,14 +231,15 @@ def test_failures_of_one_kind_in_a_row_end_a_study_with_a_summary(
 
     monkeypatch.setattr("search.engine.run", failing)
     said: list[str] = []
-    outcome = run_study(study(trials=30, most_failures_in_a_row=3), tmp_path, show=Notes(said))  # type: ignore[arg-type]
+    outcome = run_study(study(trials=9, most_failures_in_a_row=3), tmp_path, show=Notes(said))  # type: ignore[arg-type]
     assert (outcome.ended, outcome.finished) == ("failing", 7)
     assert "3 trainings in a row failed alike (RuntimeError: node 6 lost 0x6)" in said[-1]
     assert read_lines(tmp_path / "attempts.jsonl")[-1]["ended"] == "failing"
     monkeypatch.setattr("search.engine.run", fake.train)  # the cause is gone
-    assert run_study(study(trials=30, most_failures_in_a_row=3), tmp_path).finished == 30
+    assert run_study(study(trials=9, most_failures_in_a_row=3), tmp_path).finished == 9
 
 
+@pytest.mark.slow
 def test_a_worker_that_segfaults_fails_its_trial_and_the_study_goes_on(tmp_path: Path) -> None:
     """SIGSEGV on every attempt at the first trial."""
     config = study(trials=2, recipe=LONG | {"epochs": 12}, engine={"name": "local", "workers": 1, "threads": 1})
@@ -249,7 +258,7 @@ def test_a_worker_that_segfaults_fails_its_trial_and_the_study_goes_on(tmp_path:
     assert second["state"] == "complete"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_training_that_is_told_to_stop_leaves_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -267,6 +276,7 @@ def test_a_training_that_is_told_to_stop_leaves_a_checkpoint_and_says_how_to_go_
     assert not (tmp_path / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_leaves_at_once_and_once_more_sigterm_does_not(tmp_path: Path) -> None:
     """The worker is frozen, so that it cannot stop by itself: the driver does not wait for its checkpoint."""
     asked = study(recipe=LONG | {"epochs": 4000}, engine={"name": "local", "workers": 1, "threads": 1})
