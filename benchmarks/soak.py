@@ -83,7 +83,7 @@ def soak(folder: Path, trials: int, limit: float, every: tuple[float, float], mo
         "network": "tiny.yaml",
         "data": {"name": "digits"},
         "recipe": RECIPE | {"epochs": 1},
-        "space": {"splits": {"round": 2, "minimum": 2}, "aux_weight": {"low": 0.0, "high": 0.6}},
+        "space": {"splits": {"round": 2, "minimum": 2}, "recipe": {"lr": {"low": 0.01, "high": 0.2}}},
         "sampler": {"name": "random"},
         "trials": trials,
         "engine": {"name": "local", "workers": 2, "threads": 1, "device": "cpu"},
