@@ -19,7 +19,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "kills"), [("search", 6), ("train", 2), ("confirm", 2), ("ablate", 2)])
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [("search", 6), ("train", 6), *(pytest.param(name, 4, marks=pytest.mark.slow) for name in ("confirm", "ablate"))],
+)
 def test_killed_at_random_moments_nothing_recorded_is_lost(name: str, kills: int, prepared: Path) -> None:
     scene = next(scene for scene in scenes(prepared) if scene.name == name and scene.victim == "driver")
     tally = torment(scene, prepared, kills, time.monotonic() + 120, random.Random(1))
