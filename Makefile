@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint setup clean
+.PHONY: demo test test-slow kills soak lint setup clean
 
 setup: $(READY)
 
@@ -27,6 +27,13 @@ test: lint
 
 test-slow: $(READY)
 	$(BIN)/pytest -n auto -m slow
+
+# KILLS=20 MINUTES=5 make kills, TRIALS=50 make soak: quick ones; the records go to docs/results/reliability/
+kills: $(READY)
+	$(BIN)/python -m benchmarks.kills
+
+soak: $(READY)
+	$(BIN)/python -m benchmarks.soak
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from arch.errors import InputError
-from inceptory.printing import err
+from inceptory.printing import again, err
 
 app = typer.Typer(
     help="Explore the Inception family: specs, exact costs, studies on CIFAR-10, reports.",
@@ -25,8 +25,15 @@ def main() -> None:
     except InputError as error:
         err.print(f"inceptory: {error}", markup=False, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except SystemExit as end:
+        if _at_once(end):
+            err.print(f"stopped at once; what is recorded stays. To go on: {again()}", markup=False, soft_wrap=True)
+        raise
     except (RuntimeError, OSError) as error:
         err.print(f"inceptory: {error}", markup=False, highlight=False)
         sys.exit(1)
+
+
+def _at_once(end: BaseException | None) -> bool:
+    """Return whether an end goes back to a Ctrl-C that nobody caught; typer makes an exit of it."""
+    return end is not None and (isinstance(end, KeyboardInterrupt) or _at_once(end.__context__))

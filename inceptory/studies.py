@@ -63,6 +63,11 @@ def search(
     )
     if outcome.ended == "interrupted":
         stopped(outcome.signal)
+    if outcome.ended == "failing":
+        raise RuntimeError(
+            f"stopped after {outcome.finished} of {outcome.total} trials: the last trainings failed alike, as said above; "
+            f"`inceptory report {outcome.run}` names the reasons."
+        )
     done = f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished"
     if not status_of(outcome.run)["complete"]:
         raise RuntimeError(f"{done}, and none came to its end; `inceptory report {outcome.run}` names the reasons.")

@@ -23,6 +23,7 @@ from search.record import (
     BASE,
     read_json,
     read_lines,
+    read_yaml,
     replace_file,
     trial_folder,
     write_json,
@@ -71,7 +72,7 @@ def load(run: str | Path) -> Run:
 
 
 def _study(folder: Path) -> Run:
-    config = load_yaml(folder / "study.yaml")
+    config = read_yaml(folder / "study.yaml", "name")
     folders = [(BASE, folder / BASE)] + [(str(int(p.name)), p) for p in sorted((folder / "trials").glob("[0-9]*"))]
     rows = [trial_row(name, path) for name, path in folders if (path / "result.json").exists()]
     trials = trial_frame(rows)
@@ -127,7 +128,7 @@ def _exported_comparison(folder: Path, name: str, by: str) -> Comparison | None:
 
 
 def _ablation(folder: Path) -> Run:
-    config, found = load_yaml(folder / "ablation.yaml"), _comparison(folder, "change")
+    config, found = read_yaml(folder / "ablation.yaml", "name"), _comparison(folder, "change")
     if found is None:
         raise InputError(f"{folder}: has no plan.json yet; start `inceptory ablate` again.")
     runs = found.runs

@@ -191,10 +191,10 @@ def run_ablation(
     recipe = networks[BASE][0].recipe
     engine = config.engine.settled()
     asked = make_plan(networks, seeds, recipe.model_dump(), data, config.data, engine, test=config.test)
-    with locked(folder, "this ablation"):
+    with locked(folder, "this ablation") as held:
         plan = grown(folder, asked, "ablation")
-        write_yaml(folder / "ablation.yaml", _resolved(config, recipe, engine).model_dump())
-        return carry_out(folder, f"{config.name}, ablation", "change", plan, engine, show or Silent())
+        write_yaml(folder / "ablation.yaml", _resolved(config, recipe, engine).model_dump(), sealed=True)
+        return carry_out(held, f"{config.name}, ablation", "change", plan, engine, show or Silent())
 
 
 def _resolved(config: Ablation, recipe: Recipe, engine: EngineConfig) -> Ablation:

@@ -42,6 +42,7 @@ class StudyConfig(BaseModel):
     start : what is tried first: names of networks, files with specs, run directories (the best of each), or
         `{run: runs/x, top: 5}`.
     storage : a URL for `search.storage.open_storage`; empty: SQLite in the run directory.
+    most_failures_in_a_row : so many trainings that fail for the same reason, one after the other, end a call; 0: never.
     keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
     """
 
@@ -61,6 +62,7 @@ class StudyConfig(BaseModel):
     start: list[str | Earlier] = []
     storage: str = ""
     keep_weights: int = Field(3, ge=0)
+    most_failures_in_a_row: int = Field(10, ge=0)
     engine: EngineConfig = EngineConfig()
 
     @field_validator("objective")
