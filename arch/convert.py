@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from arch.errors import InputError
 from arch.modules import build
 from arch.naming import names
+from arch.nodes import dims
 from arch.spec import FINAL, Spec
 
 Weights = dict[str, Tensor]
@@ -28,7 +29,7 @@ def to_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weigh
     InputError
         The library does not have this network, or the weights are not this network's.
     """
-    _check(weights, _shapes(spec), spec)
+    check_weights(weights, spec)
     return {theirs: weights[ours] for ours, theirs in names(spec, library).items()}
 
 
@@ -46,13 +47,13 @@ def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Wei
     InputError
         The library does not have this network, or the weights are not this network's.
     """
-    shapes = _shapes(spec)
+    shapes = shapes_of(spec)
     keys = names(spec, library)
     if not any(theirs in weights for ours, theirs in keys.items() if _is_auxiliary(ours)):
         keys = {ours: theirs for ours, theirs in keys.items() if not _is_auxiliary(ours)}
     counters = {theirs: torch.tensor(0) for theirs in keys.values() if theirs.endswith("num_batches_tracked")}
     weights = counters | dict(weights)
-    _check(weights, {theirs: shapes[ours] for ours, theirs in keys.items()}, spec)
+    check_weights(weights, spec, {theirs: shapes[ours] for ours, theirs in keys.items()})
     return {ours: weights[theirs] for ours, theirs in keys.items()}
 
 
@@ -60,27 +61,46 @@ def _is_auxiliary(ours: str) -> bool:
     return ours.startswith("heads.") and not ours.startswith(f"heads.{FINAL}.")
 
 
-def _shapes(spec: Spec) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in build(spec).state_dict().items()}
+def shapes_of(spec: Spec) -> dict[str, torch.Size]:
+    """Return the shapes of a network's tensors by their names in the state dict, heads included."""
+    with torch.device("meta"):  # shapes alone: nothing is drawn
+        return {name: tensor.shape for name, tensor in build(spec).state_dict().items()}
 
 
-def _check(weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], spec: Spec) -> None:
-    """Refuse weights with missing, unknown or differently shaped tensors."""
+def check_weights(
+    weights: Mapping[str, Tensor], spec: Spec, shapes: Mapping[str, torch.Size] | None = None, where: str = ""
+) -> None:
+    """Refuse weights with missing, unknown or differently shaped tensors; by default `shapes` are the whole network's.
+
+    Raises
+    ------
+    InputError
+        Names the first tensors of each kind, behind `where`.
+    """
+    shapes = shapes_of(spec) if shapes is None else shapes
+    start = f"{where}: " if where else ""
     missing = [name for name in shapes if name not in weights]
     unknown = [name for name in weights if name not in shapes]
     if missing or unknown:
-        lists = [
-            f"{word}: {', '.join(found[:3])}{f' and {len(found) - 3} more' if len(found) > 3 else ''}"
-            for word, found in (("missing", missing), ("unknown", unknown))
-            if found
-        ]
-        raise InputError(f"these are not the weights of {spec.name}: {'; '.join(lists)}. Check network and library.")
-    for name, tensor in weights.items():
-        if tensor.shape != shapes[name]:
-            came, due = ("x".join(map(str, shape)) for shape in (tensor.shape, shapes[name]))
-            raise InputError(
-                f"{name} is {came}, and {spec.name} for {spec.classes} classes needs {due}; check the number of classes."
-            )
+        lists = [f"{word}: {few(found)}" for word, found in (("missing", missing), ("unknown", unknown)) if found]
+        raise InputError(
+            f"{start}these are not the weights of {spec.name}: {'; '.join(lists)}. Check network and library."
+        )
+    wrong = [
+        f"{name} is {dims(tensor.shape)} and must be {dims(shapes[name])}"
+        for name, tensor in weights.items()
+        if tensor.shape != shapes[name]
+    ]
+    if wrong:
+        raise InputError(
+            f"{start}these are not the weights of {spec.name} for {spec.classes} classes: {few(wrong)}. Check the "
+            "network and the number of classes."
+        )
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, and how many more there are."""
+    return f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}"
 
 
 def read_weights(path: Path) -> Weights:

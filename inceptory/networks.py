@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 import arch
 from arch.cost import NetworkCost
@@ -94,11 +96,17 @@ def _shape(shape: tuple[int, ...]) -> str:
 def show(
     network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
     format: Annotated[ShowFormat, typer.Option("--format", help="yaml prints the network's file.")] = ShowFormat.table,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Every layer in order: output, parameters, memory, with totals.")
+    ] = False,
     input: InputOption = None,
     classes: ClassesOption = None,
 ) -> None:
     """Show a network row by row, with shapes, costs and what is wrong with it."""
     spec = network_of(network, input, classes)
+    if layers:
+        _show_layers(spec, format)
+        return
     if format is ShowFormat.yaml:
         print(arch.to_yaml(spec), end="")
         return
@@ -138,6 +146,46 @@ def _show_rows(spec: arch.Spec, total: NetworkCost, measures: NetworkMeasures) -
         }
         for name, given, row, found in parts
     ]
+
+
+def _show_layers(spec: arch.Spec, format: ShowFormat) -> None:
+    from arch.layers import layers as layers_of
+    from arch.layers import totals
+
+    found = layers_of(spec)
+    sums, rest = totals(spec, found), totals(spec, [layer for layer in found if not layer.aux])
+    rows = [
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "output": _shape(layer.output),
+            "params": layer.params,
+            "memory (bytes)": layer.memory,
+        }
+        for layer in found
+    ]
+    all_together = {
+        "layers": sums.layers,
+        "params": sums.params,
+        "params_without_aux": rest.params,
+        "input_bytes": sums.input,
+        "outputs_bytes": sums.outputs,
+        "forward_backward_bytes": sums.passes,
+        "params_bytes": sums.parameters,
+        "total_bytes": sums.total,
+    }
+    note = (
+        f"{sums.layers:,} layers; {sums.params:,} parameters, {rest.params:,} without auxiliary heads. In MiB: input "
+        f"{_mib(sums.input):.2f}, forward and backward pass {_mib(sums.passes):.2f} (all outputs and their gradients), "
+        f"parameters {_mib(sums.parameters):.2f}, together {_mib(sums.total):.2f}; batch 1, float32, an estimate "
+        "as torchsummary makes it. What must be alive at once in inference: `show` without --layers."
+    )
+    if format in (ShowFormat.json, ShowFormat.yaml):
+        whole = {"network": spec.name, "input": list(spec.input), "layers": rows, "totals": all_together}
+        print(json.dumps(whole, indent=2) if format is ShowFormat.json else yaml.safe_dump(whole, sort_keys=False))
+        return
+    title = f"{spec.name}: layers in the order in which they run\n"
+    print_rows(rows, Format(format.value), title, note, name=f"layers-{spec.name.replace('_', '-')}", wide="layer")
 
 
 def _mib(amount: int) -> float:

@@ -27,6 +27,10 @@ def train(
     classes: ClassesOption = None,
     everything: Annotated[bool, typer.Option("--everything", help="Train on the held-out images too.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Open the test set after the last epoch; recorded.")] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="weights to begin with: .safetensors, .pt or .pth; heads for other classes start anew"),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     execution: Annotated[
         str, typer.Option(help="auto, plain, fused (for CPUs) or compiled (for GPUs); how, never what, is computed")
@@ -53,6 +57,11 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     check_fit(spec, load_data(config, download=download), chosen)
+    if init:
+        from search.initial import initial_weights
+
+        for row, why in initial_weights(spec, init).skipped.items():
+            err.print(f"{init}: head {row} is not taken ({why}); it starts anew", markup=False, highlight=False)
     folder = run or Path("runs") / f"{spec.name}-{chosen.name}-{Path(data).name}-{seed}"
     task = Task(
         str(folder),
@@ -64,6 +73,7 @@ def train(
         test,
         device,
         execution,
+        init=str(init) if init else "",
     )
     result, caught = train_task(task, display(err))
     if caught:

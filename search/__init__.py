@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from search.ablation import Ablation, load_ablation, run_ablation
     from search.confirm import confirm_study
     from search.data import Data, DataConfig, load_data
+    from search.evaluation import Evaluation, evaluate
+    from search.prediction import Prediction, predict
     from search.recipe import Recipe, load_recipe
     from search.space import Candidate, Sampled, Space, decode
     from search.study import StudyConfig, load_study, run_study
+    from search.timing import bench
     from search.training import Epoch, fit
+    from search.weights import Weights, read_weights
 
 __all__ = [
     "Ablation",
@@ -23,17 +27,24 @@ __all__ = [
     "Data",
     "DataConfig",
     "Epoch",
+    "Evaluation",
+    "Prediction",
     "Recipe",
     "Sampled",
     "Space",
     "StudyConfig",
+    "Weights",
+    "bench",
     "confirm_study",
     "decode",
+    "evaluate",
     "fit",
     "load_ablation",
     "load_data",
     "load_recipe",
     "load_study",
+    "predict",
+    "read_weights",
     "run_ablation",
     "run_study",
 ]
@@ -57,6 +68,13 @@ _HOME = {
     "run_ablation": "ablation",
     "Epoch": "training",
     "fit": "training",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "Prediction": "prediction",
+    "predict": "prediction",
+    "bench": "timing",
+    "Weights": "weights",
+    "read_weights": "weights",
 }
 
 

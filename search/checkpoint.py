@@ -1,9 +1,8 @@
-"""Checkpoints of a training under way, and weights of a finished one."""
+"""Checkpoints of a training under way."""
 
 from __future__ import annotations
 
 import io
-import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -11,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from arch.errors import InputError
-from arch.modules import Network
-from arch.spec import to_yaml
 from search.record import replace_file, set_aside
 
 
@@ -53,10 +49,3 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
             f"{path}: belongs to another training ({'; '.join(differences)}); undo the change or use a new folder."
         )
     return state
-
-
-def save_weights(path: Path, network: Network, about: Mapping[str, Any]) -> None:
-    """Write weights as safetensors, with the spec and `about` as JSON in the metadata."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    metadata = {"spec": to_yaml(network.spec), "about": json.dumps(about)}
-    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata))

@@ -19,6 +19,7 @@ from arch.errors import InputError, from_validation, near
 from search.augment import augment, prepare
 from search.cache import Pixels, cached
 from search.folder import Files, find_folder, folder_pixels, is_small, list_images
+from search.images import READING
 from search.order import Batch, stratified
 from search.recipe import Recipe
 from search.record import append_line
@@ -126,6 +127,10 @@ class Data:
     split: str
     _test: Callable[[], Part]
 
+    def size_at(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the (height, width) of this data set's batches before `prepare`, where folders come at `size`."""
+        return tuple(self.train.pixels.shape[2:]) if isinstance(self.train, Memory) else size  # type: ignore[return-value]
+
     def open_test(self, log: Path, reason: str) -> Part:
         """Return the test set, once `log` says when, why and for which training images it was opened.
 
@@ -223,7 +228,8 @@ def _from_folder(config: DataConfig, folder: Path, place: Path) -> Data:
 
     def read(part: str) -> Pixels:
         images = listing if part == "train" else list_images(folder, part, listing.classes)
-        key = hashlib.sha256(f"{folder.resolve()} {part} {images.signature}".encode()).hexdigest()[:12]
+        content = f"{folder.resolve()} {part} {images.signature} {READING}"
+        key = hashlib.sha256(content.encode()).hexdigest()[:12]
         return cached(place / "cache" / f"{folder.name}-{part}-{key}.safetensors", lambda: folder_pixels(images))
 
     held_out = (folder / "val").is_dir()

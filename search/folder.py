@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
@@ -17,6 +16,7 @@ from torchvision.transforms import v2
 
 from arch.errors import InputError
 from search.cache import Pixels
+from search.images import read_image, resized, size_of
 from search.order import Batch
 from search.recipe import Recipe
 
@@ -72,30 +72,13 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
 
 def is_small(listing: Listing) -> bool:
     """Say whether all images have one size of at most 96 pixels a side (read from their headers)."""
-    first = _size(listing.paths[0])
-    return max(first) <= _SMALL and all(_size(path) == first for path in listing.paths)
-
-
-def _size(path: str) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{path}: not readable as an image ({error}); repair or remove it.") from None
-
-
-def _read_rgb(path: str) -> Tensor:
-    try:
-        with Image.open(path) as image:
-            pixels: Tensor = v2.functional.pil_to_tensor(image.convert("RGB"))
-            return pixels
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{path}: not readable as an image ({error}); repair or remove it.") from None
+    first = size_of(listing.paths[0])
+    return max(first) <= _SMALL and all(size_of(path) == first for path in listing.paths)
 
 
 def folder_pixels(listing: Listing) -> Pixels:
     """Decode a listing of small images of one size."""
-    return Pixels.of(torch.stack([_read_rgb(path) for path in listing.paths]), listing.labels, listing.classes)
+    return Pixels.of(torch.stack([read_image(path) for path in listing.paths]), listing.labels, listing.classes)
 
 
 class _Decoded(Dataset[Tensor | str]):
@@ -103,7 +86,7 @@ class _Decoded(Dataset[Tensor | str]):
 
     def __init__(self, paths: Sequence[str], batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> None:
         self.paths, self.batches, self.recipe = paths, batches, recipe
-        self.resize = v2.Resize(size, antialias=True)
+        self.size = size
         self.crop = v2.RandomResizedCrop(size, antialias=True)
 
     def __len__(self) -> int:
@@ -117,9 +100,9 @@ class _Decoded(Dataset[Tensor | str]):
 
     def _batch(self, batch: Batch) -> Tensor:
         index, seed = batch.index, batch.seed
-        images = [_read_rgb(self.paths[i]) for i in index.tolist()]
+        images = [read_image(self.paths[i]) for i in index.tolist()]
         if seed is None or not self.recipe.random_resized_crop:
-            return torch.stack([self.resize(image) for image in images])
+            return torch.stack([resized(image, self.size) for image in images])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return torch.stack([self.crop(image) for image in images])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import time
 from typing import Any
 
 import torch
 
 from arch.modules import Network
+from search.timing import random_images, seconds
 
 BATCH = 64  # images a batch
 _WARM_UP, _LEAST, _SECONDS = 3, 15, 1.0  # batches before, timed batches at least, and for how long
@@ -24,14 +24,14 @@ def latency(network: Network, bf16: bool = False) -> dict[str, Any]:
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
-    images = torch.rand(BATCH, *network.spec.input, device=device).contiguous(memory_format=torch.channels_last)
+    images = random_images(network, BATCH)
     times: list[float] = []
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             for _ in range(_WARM_UP):
-                _timed(network, images)
+                seconds(lambda: network(images), device)
             while len(times) < _LEAST or sum(times) < _SECONDS:
-                times.append(_timed(network, images))
+                times.append(seconds(lambda: network(images), device))
     finally:
         network.train(was_training)
     low, middle, high = (1000 * value / BATCH for value in statistics.quantiles(times, n=4))
@@ -44,14 +44,3 @@ def latency(network: Network, bf16: bool = False) -> dict[str, Any]:
         "latency_threads": torch.get_num_threads() if device.type == "cpu" else 0,
         "latency_device": str(device),
     }
-
-
-def _timed(network: Network, images: torch.Tensor) -> float:
-    """Return the seconds of one batch."""
-    if images.is_cuda:
-        torch.cuda.synchronize(images.device)
-    start = time.perf_counter()
-    network(images)
-    if images.is_cuda:
-        torch.cuda.synchronize(images.device)
-    return time.perf_counter() - start

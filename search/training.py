@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -22,6 +22,7 @@ from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import Data, Memory, Part
 from search.hardware import keep_freed_memory, pick_device, pick_execution, pick_precision
+from search.initial import checksum, initial_weights
 from search.muon import Muon
 from search.order import mix, plain_batches, steps_an_epoch, training_batches
 from search.recipe import Recipe, load_recipe
@@ -81,12 +82,17 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Judged:
-    """How a network does on some images; `aux` by the row of each head, `predictions` (N,)."""
+    """How a network does on some images; `aux` by the row of each head, `predictions` (N,).
+
+    `probabilities` (N, C) and `aux_predictions` (N,) are there where they were asked for.
+    """
 
     loss: float
     accuracy: float
     aux_accuracy: dict[str, float]
     predictions: Tensor
+    probabilities: Tensor | None = None
+    aux_predictions: dict[str, Tensor] = field(default_factory=dict)
 
 
 def fit(
@@ -98,6 +104,7 @@ def fit(
     on: Literal["train", "everything"] = "train",
     device: str = "auto",
     execution: str = "auto",
+    init: Path | None = None,
     checkpoint: Path | None = None,
     control: Control | None = None,
 ) -> Iterator[Epoch]:
@@ -112,6 +119,7 @@ def fit(
     on : `train` judges each epoch on the held-out part; `everything` trains on that part too.
     execution : `plain`, `fused` (the same in fewer steps, for CPUs), `compiled` (torch.compile, for GPUs);
         `auto` takes fused on a CPU, else plain. Weights and results mean the same whichever runs.
+    init : a file of weights to begin with (.safetensors, .pt, .pth); heads for other classes start anew.
 
     Raises
     ------
@@ -134,7 +142,7 @@ def fit(
     check_fit(spec, data, recipe)
     where = pick_device(device)
     how = pick_execution(execution, where)
-    trainer = _Trainer(spec, data, recipe, seed, on, where, how, checkpoint, control or Control())
+    trainer = _Trainer(spec, data, recipe, seed, on, where, how, init, checkpoint, control or Control())
     return trainer.epochs()
 
 
@@ -152,7 +160,17 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
             f"recipe {recipe.name}: normalise: data needs the mean of images in memory, and {data.name} is read from "
             "files as it trains; use --set recipe.normalise=half."
         )
-    have = (len(data.mean), *(data.train.pixels.shape[2:] if isinstance(data.train, Memory) else spec.input[1:]))
+    check_images(spec, data, recipe)
+    if spec.classes != len(data.classes):
+        raise InputError(
+            f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; "
+            f"use --classes {len(data.classes)}."
+        )
+
+
+def check_images(spec: Spec, data: Data, recipe: Recipe) -> None:
+    """Raise InputError where a recipe does not make of a data set's images what a network reads."""
+    have = (len(data.mean), *data.size_at(spec.input[1:]))
     if recipe.resize:
         have = (have[0], recipe.resize, recipe.resize)
     if have != spec.input:
@@ -160,11 +178,6 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
         raise InputError(
             f"{spec.name} reads {wanted} images, but {data.name} with recipe {recipe.name} gives {came}; "
             f"use --input {came} or --set recipe.resize={spec.input[1]}."
-        )
-    if spec.classes != len(data.classes):
-        raise InputError(
-            f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; "
-            f"use --classes {len(data.classes)}."
         )
 
 
@@ -180,6 +193,7 @@ class _Trainer:
         on: str,
         device: torch.device,
         execution: Literal["plain", "fused", "compiled"],
+        init: Path | None,
         checkpoint: Path | None,
         control: Control,
     ) -> None:
@@ -200,6 +214,8 @@ class _Trainer:
             network = build(spec, "fused" if execution == "fused" else "plain")
             if recipe.init:
                 initialise(network, recipe.init)
+        if init:
+            network.load_state_dict(dict(initial_weights(spec, init).tensors), strict=False)  # checked there
         self.network: Network = network.to(device).to(memory_format=torch.channels_last)
         if execution == "compiled":
             self.network.compile()
@@ -220,6 +236,7 @@ class _Trainer:
             "data": data.fingerprint,
             "split": data.split,
             "on": on,
+            "init": checksum(init) if init else None,
             "device": device.type,
             "threads": torch.get_num_threads() if device.type == "cpu" else 0,
             "precision": "bf16" if self.bf16 else "fp32",
@@ -301,19 +318,12 @@ class _Trainer:
             group["lr"] = lr * group.get("scale", 1.0)
         images = images.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            out = self.network(images)
-        smoothing = self.recipe.label_smoothing
-        main = F.cross_entropy(out.logits.float(), labels, label_smoothing=smoothing)
-        loss = main
-        for row, weight in weights.items():
-            if weight:
-                loss = loss + weight * F.cross_entropy(out.aux[row].float(), labels, label_smoothing=smoothing)
+        loss, logits = training_loss(self.network, images, labels, weights, self.recipe.label_smoothing, self.bf16)
         loss.backward()
         self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.network)
-        correct = (out.logits.detach().argmax(1) == labels).sum()
+        correct = (logits.detach().argmax(1) == labels).sum()
         self.sums += torch.stack(
             [loss.detach().double() * len(labels), correct.double(), torch.full_like(self.sums[2], len(labels))]
         )
@@ -347,6 +357,19 @@ class _Trainer:
         self.sums.copy_(state["sums"])
 
 
+def training_loss(
+    network: Network, images: Tensor, labels: Tensor, weights: Mapping[str, float], smoothing: float, bf16: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the loss that is trained on, with each auxiliary head's times its weight, and the logits."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        out = network(images)
+    loss = F.cross_entropy(out.logits.float(), labels, label_smoothing=smoothing)
+    for row, weight in weights.items():
+        if weight:
+            loss = loss + weight * F.cross_entropy(out.aux[row].float(), labels, label_smoothing=smoothing)
+    return loss, out.logits
+
+
 def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over a network's parameters.
 
@@ -372,15 +395,20 @@ def make_optimizer(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
 
 
 @torch.no_grad()
-def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False) -> Judged:
-    """Return loss and accuracy of a network on a part of the data, its auxiliary heads' accuracies too."""
+def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False, keep: bool = False) -> Judged:
+    """Return loss and accuracy of a network on a part of the data, its auxiliary heads' accuracies too.
+
+    With `keep` also the probabilities of the classes and what each auxiliary head predicts.
+    """
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
     loss = torch.zeros((), dtype=torch.float64, device=device)
     aux = {row: torch.zeros((), dtype=torch.int64, device=device) for row in network.spec.aux_rows}
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    predictions = []
+    predictions: list[Tensor] = []
+    probabilities: list[Tensor] = []
+    aux_predictions: dict[str, list[Tensor]] = {row: [] for row in aux}
     batches = plain_batches(len(part), _EVAL_BATCH)
     for images, labels in data.stream(part, batches, recipe, network.spec.input[1:], device):
         images = images.contiguous(memory_format=torch.channels_last)
@@ -389,12 +417,23 @@ def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool =
         loss += F.cross_entropy(out.logits.float(), labels, reduction="sum")
         predictions.append(out.logits.argmax(1))
         correct += (predictions[-1] == labels).sum()
+        if keep:
+            probabilities.append(out.logits.float().softmax(1))
         for row, logits in out.aux.items():
-            aux[row] += (logits.argmax(1) == labels).sum()
+            predicted = logits.argmax(1)
+            aux[row] += (predicted == labels).sum()
+            aux_predictions[row].append(predicted)
     network.train(was_training)
     n = len(part)
     accuracies = {row: int(hits) / n for row, hits in aux.items()}
-    return Judged(float(loss) / n, int(correct) / n, accuracies, torch.cat(predictions).cpu())
+    return Judged(
+        float(loss) / n,
+        int(correct) / n,
+        accuracies,
+        torch.cat(predictions).cpu(),
+        torch.cat(probabilities).cpu() if keep else None,
+        {row: torch.cat(found).cpu() for row, found in aux_predictions.items()} if keep else {},
+    )
 
 
 def _devices(device: torch.device) -> list[torch.device]:

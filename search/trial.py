@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file
 
 from arch.cost import cost
 from arch.errors import InputError
 from arch.fuse import runs_as
-from arch.modules import Execution, Network, build
+from arch.modules import Execution, Network
 from arch.spec import from_mapping, to_yaml
-from search.checkpoint import save_weights
 from search.data import Data, data_config, data_root, load_data
 from search.folder import find_folder
 from search.hardware import pick_device, pick_execution, pick_precision
+from search.initial import checksum
 from search.interrupt import caught
 from search.latency import latency
+from search.predictions import Predictions, predictions_of
 from search.progress import Silent
-from search.recipe import load_recipe
+from search.recipe import Recipe, load_recipe
 from search.record import (
     clear_leftovers,
     differing,
@@ -36,15 +36,18 @@ from search.record import (
     write_text,
     write_yaml,
 )
-from search.training import Control, Diverged, Epoch, Judged, Stopped, fit, judge
+from search.training import Control, Diverged, Epoch, Judged, Stopped, fit
+from search.weights import CLASSES, WEIGHTS, About, read_weights, save_weights, write_classes
+
+_AT_THE_END = "after its last epoch"
 
 
 @dataclass(frozen=True)
 class Task:
     """Everything that a training needs, as plain data that can be sent to another process.
 
-    `test` opens the test set after the last epoch, `latency` has the trained network's forward time taken.
-    `about` goes into the result as it is.
+    `init` is a file of weights to begin with. `test` opens the test set after the last epoch, `latency` has the
+    trained network's forward time taken. `about` goes into the result as it is.
     """
 
     folder: str
@@ -57,6 +60,7 @@ class Task:
     device: str = "auto"
     execution: str = "auto"
     latency: bool = False
+    init: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -82,8 +86,9 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     data = _loaded(data_config(task.data))
     on: Literal["train", "everything"] = "everything" if task.everything else "train"
     checkpoint = folder / "checkpoint.pt"
-    where = {"device": task.device, "execution": task.execution}
-    epochs = fit(spec, data, recipe, seed=task.seed, on=on, **where, checkpoint=checkpoint, control=control)
+    how: dict[str, Any] = {"device": task.device, "execution": task.execution}
+    how["init"] = Path(task.init) if task.init else None
+    epochs = fit(spec, data, recipe, seed=task.seed, on=on, **how, checkpoint=checkpoint, control=control)
     clear_leftovers(folder)
     write_text(folder / "spec.yaml", to_yaml(spec))
     write_yaml(folder / "recipe.yaml", recipe.model_dump())
@@ -125,11 +130,13 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     if rows:
         result |= _last_figures(rows)
     if last and last.network and result["state"] == "complete":
-        mean, std = data.mean.tolist(), data.std.tolist()
-        about = {"classes": data.classes, "recipe": recipe.model_dump(), "mean": mean, "std": std}
-        save_weights(folder / "weights.safetensors", last.network, about)
+        about = About.of(spec, data, recipe, data_config(task.data), task.everything)
+        save_weights(folder / WEIGHTS, last.network, about)
+        write_classes(folder / CLASSES, data.classes)
         if task.test:
-            result |= _open_test(folder, task, data, last.network)
+            result |= _test_figures(
+                *judge_test(folder, last.network, data, recipe, pick_device(task.device), _AT_THE_END)
+            )
         if task.latency:
             result |= latency(last.network, pick_precision(recipe.precision, pick_device(task.device)) == "bf16")
     device = str(pick_device(task.device))
@@ -151,6 +158,7 @@ def identity(task: Task) -> dict[str, Any]:
         "train_fraction": config.train_fraction,
         "seed": task.seed,
         "everything": task.everything,
+        "init": checksum(task.init) if task.init else None,
     }
 
 
@@ -160,12 +168,19 @@ def _execution(task: Task) -> str:
     return runs_as(pick_execution(task.execution, device), device.type)
 
 
-def _open_test(folder: Path, task: Task, data: Data, network: Network) -> dict[str, Any]:
-    """Judge a trained network on the test set, and leave a record of having opened it."""
-    recipe, device = load_recipe(task.recipe), pick_device(task.device)
-    part = data.open_test(folder / "test_openings.jsonl", f"{network.spec.name} after its last epoch")
-    judged = judge(network, data, part, recipe, pick_precision(recipe.precision, device) == "bf16")
-    return _test_figures(judged, part.labels, data.classes)
+def judge_test(
+    folder: Path, network: Network, data: Data, recipe: Recipe, device: torch.device, when: str, keep: bool = True
+) -> tuple[Judged, Predictions]:
+    """Judge a trained network on the test set, and leave a record of having opened it in `folder`.
+
+    The answers go into `predictions.npz` there, unless `keep` is false. Nothing else opens the test set.
+    """
+    part = data.open_test(folder / "test_openings.jsonl", f"{network.spec.name} {when}")
+    bf16 = pick_precision(recipe.precision, device) == "bf16"
+    judged, predictions = predictions_of(network, data, part, recipe, bf16)
+    if keep:
+        predictions.write(folder / "predictions.npz")
+    return judged, predictions
 
 
 def check_test(task: Task) -> None:
@@ -226,9 +241,9 @@ def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any
         return known
     device = pick_device(task.device)
     how: Execution = "fused" if pick_execution(task.execution, device) == "fused" else "plain"
-    network = build(from_mapping(task.spec), how).to(device).to(memory_format=torch.channels_last)
-    network.load_state_dict(load_file(folder / "weights.safetensors"))
-    known |= _open_test(folder, task, _loaded(data_config(task.data)), network)
+    network = read_weights(folder).network(device, how)
+    recipe, data = load_recipe(task.recipe), _loaded(data_config(task.data))
+    known |= _test_figures(*judge_test(folder, network, data, recipe, device, _AT_THE_END))
     write_json(folder / "result.json", known)
     return known
 
@@ -264,13 +279,14 @@ def _last_figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _test_figures(judged: Judged, labels: torch.Tensor, classes: tuple[str, ...]) -> dict[str, Any]:
+def _test_figures(judged: Judged, predictions: Predictions) -> dict[str, Any]:
+    labels = torch.from_numpy(predictions.labels)
     right = judged.predictions == labels
     return {
         "test_accuracy": judged.accuracy,
         "test_loss": judged.loss,
         "test_aux_accuracy": judged.aux_accuracy,
         "test_class_accuracy": {
-            name: float(right[labels == index].float().mean()) for index, name in enumerate(classes)
+            name: float(right[labels == index].float().mean()) for index, name in enumerate(predictions.classes)
         },
     }

@@ -12,6 +12,7 @@ import pytest
 MODULES = [
     "arch.spec",
     "arch.cost",
+    "arch.layers",
     "arch.measure",
     "arch.modules",
     "search.data",

@@ -23,10 +23,10 @@ import arch.quantity
 from arch.cost import count, weights
 from arch.edit import with_args
 from arch.errors import InputError
+from arch.layers import layers
 from arch.ledger import Line, ledger, paper_layout, papers, summary
-from arch.nodes import Chain, Conv, Dropout, Flatten
-from arch.quantity import MEASURES, quantity, tree
-from arch.shapes import Placed, place_network
+from arch.quantity import MEASURES, quantity
+from arch.shapes import place_network
 from arch.verdict import Verdict, ratio, read, shape_of, verdict
 from tests.test_cli import run
 
@@ -276,22 +276,22 @@ def test_what_was_read_in_code_says_so_and_is_counted_apart(lines: list[Line]) -
     assert "code" not in summary(ledger("googlenet"))
 
 
-def _listed(placed: Placed, times: int) -> int:
-    """Return the outputs that torchsummary lists: a convolution's `times`, wrappers as often as they are modules."""
-    node = placed.node
-    if isinstance(node, Flatten | Chain | Dropout):
-        return sum(_listed(part, times) for part in placed.parts)
-    own = math.prod(placed.output) * (times if isinstance(node, Conv) else 1)
-    return own + sum(_listed(part, times) for part in placed.parts)
+def _listed(network: str, wrapped: bool) -> int:
+    """Return the outputs that torchsummary lists, of a convolution's wrapper too where it is in a module with its norm."""
+    left_out = ("Flatten", "Dropout")
+    found = [layer for layer in layers(arch.load(network)) if layer.kind not in left_out]
+    again = [layer for layer in found if wrapped and layer.kind == "Conv2d"]
+    return sum(math.prod(layer.output) for layer in [*found, *again])
 
 
 def test_the_sizes_of_the_listings(lines: list[Line]) -> None:
-    """000 wraps convolution, norm and ReLU in a module; 003 has no wrapper, and its stem neither norm nor ReLU modules."""
-    one, other = tree("googlenet_bn_cifar32"), tree("googlenet_bn_blocks")
+    """000 wraps convolution, norm and ReLU in a module; 003's stem has no ReLU modules. Both list a dropout."""
+    stem = [layer for layer in layers(arch.load("googlenet_bn_blocks")) if layer.name.startswith("rows.conv")]
     outputs = {
-        # Besides: a dropout, and the modules of both heads.
-        "000": sum(_listed(part, 4) for part in [*one.trunk.values(), *one.aux.values()]) + 1024 + 2 * 10,
-        "003": sum(_listed(part, 1 if row.startswith("conv") else 3) for row, part in other.trunk.items()) + 1024,
+        "000": _listed("googlenet_bn_cifar32", wrapped=True) + 1024 + 2 * 10,  # and the modules of both heads
+        "003": _listed("googlenet_bn_blocks", wrapped=False)
+        + 1024
+        - sum(math.prod(layer.output) for layer in stem if layer.kind == "ReLU"),
     }
     for tutorial, listed in outputs.items():
         of = {line.quantity: line.exact for line in lines if line.table == f"{tutorial}, listing"}

@@ -14,6 +14,8 @@ import arch
 from arch.diff import differences
 from arch.edit import searchable
 from arch.judge import check
+from arch.layers import layers
+from arch.nodes import dims
 from arch.spec import NETWORKS
 from arch.strict import load_yaml
 
@@ -136,7 +138,7 @@ LISTED = {"000": "googlenet_bn_cifar32", "003": "googlenet_bn_blocks"}
 
 @pytest.mark.parametrize("tutorial", LISTED)
 def test_the_tutorials_layer_listings(tutorial: str) -> None:
-    """Every layer with parameters, in the order in which it runs: its kind, output and parameters."""
+    """Every layer with parameters, in the order in which it runs: kind, output and parameters, built and from the spec."""
     network = arch.build(arch.load(LISTED[tutorial])).train()
     ran: list[list[str]] = []
 
@@ -152,6 +154,8 @@ def test_the_tutorials_layer_listings(tutorial: str) -> None:
         listed = list(csv.reader(file))[1:]
     assert len(listed) == {"000": 123, "003": 112}[tutorial]
     assert ran == listed
+    own = [layer for layer in layers(network.spec) if layer.params]
+    assert [[layer.kind, dims(layer.output), str(layer.params)] for layer in own] == listed
 
 
 CIFAR = ["bn_inception", "inception_v3", "inception_v4", "inception_resnet_v1", "inception_resnet_v2"]

@@ -186,30 +186,43 @@ def test_no_other_command_reaches_the_test_set(tmp_path: Path, monkeypatch: pyte
     Path("study.yaml").write_text(yaml.safe_dump(study(recipe=ONE, trials=2)))
     runner = CliRunner()
     commands = [["search", "study.yaml"], ["status", "runs/micro"], ["best", "runs/micro"], ["report", "runs/micro"]]
-    for command in [*commands, ["search", "study.yaml", "--trials", "3"]]:
+    one = ["runs/micro/trials/00000", "--format", "json"]
+    for command in [*commands, ["search", "study.yaml", "--trials", "3"], ["evaluate", *one]]:
         done = runner.invoke(inceptory.app, command)
         assert done.exit_code == 0, (command, done.output, done.exception)
     assert not list(tmp_path.rglob("test_openings.jsonl"))
     assert not any("test_accuracy" in path.read_text() for path in tmp_path.rglob("result.json"))
-    done = runner.invoke(inceptory.app, ["confirm", "runs/micro", "--top", "1", "--seeds", "1"])
-    assert isinstance(done.exception, AssertionError)
+    for command in (["confirm", "runs/micro", "--top", "1", "--seeds", "1"], ["evaluate", *one, "--split", "test"]):
+        assert isinstance(runner.invoke(inceptory.app, command).exception, AssertionError)
 
 
-def test_only_trainings_that_ask_for_it_open_the_test_set() -> None:
-    """In the source: `open_test` is called in one place, and tasks with a test are made by confirm and train alone."""
-    callers, makers = set(), set()
+def test_only_who_asks_for_it_opens_the_test_set() -> None:
+    """In the source: `open_test` is called in one function, that by trainings whose task asks for it and by evaluate.
+
+    Tasks with a test are made by comparisons (confirmations, ablations) and train alone, and only the command `evaluate` evaluates.
+    """
+    openers, judges, makers, evaluators = set(), set(), set(), set()
     for path in [*ROOT.glob("search/*.py"), *ROOT.glob("reports/*.py"), *ROOT.glob("inceptory/*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        name, tree = str(path.relative_to(ROOT)), ast.parse(path.read_text())
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        inside = {id(node): function.name for function in functions for node in ast.walk(function)}
+        for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and node.attr == "open_test":
-                callers.add(str(path.relative_to(ROOT)))
+                openers.add(f"{name} {inside.get(id(node))}")
             if isinstance(node, ast.Attribute) and node.attr == "_test" and path.name != "data.py":
-                callers.add(str(path.relative_to(ROOT)))
+                openers.add(f"{name} {inside.get(id(node))}")
+            if getattr(node, "attr", getattr(node, "id", None)) == "judge_test":
+                judges.add(f"{name} {inside.get(id(node))}")
+            if isinstance(node, ast.ImportFrom) and any(alias.name == "evaluate" for alias in node.names):
+                evaluators.add(name)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Task":
                 given = {word.arg for word in node.keywords}
                 if "test" in given or len(node.args) > 6 or None in given:
-                    makers.add(str(path.relative_to(ROOT)))
-    assert callers == {"search/trial.py"}
+                    makers.add(name)
+    assert openers == {"search/trial.py judge_test"}
+    assert judges == {"search/trial.py run", "search/trial.py _with_test", "search/evaluation.py evaluate"}
     assert makers == {"search/comparison.py", "inceptory/training.py"}
+    assert evaluators == {"search/__init__.py", "inceptory/models.py"}  # the first only names it
 
 
 # Side by side, killed, stopped
