@@ -15,7 +15,6 @@ from arch.edit import searchable, split_of
 from arch.errors import InputError
 from arch.spec import Spec, from_mapping, to_yaml
 from arch.spec import load as load_spec
-from arch.strict import load_yaml
 from search.record import (
     BASE,
     Losses,
@@ -24,6 +23,7 @@ from search.record import (
     front,
     read_json,
     read_lines,
+    read_yaml,
     trial_folder,
     write_json,
     write_lines,
@@ -165,7 +165,7 @@ def load(run: str | Path) -> Run:
 
 
 def _study(folder: Path) -> Run:
-    config = load_yaml(folder / "study.yaml")
+    config = read_yaml(folder / "study.yaml")
     folders = [(BASE, folder / BASE)] + [(str(int(p.name)), p) for p in sorted((folder / "trials").glob("[0-9]*"))]
     rows = [_trial_row(name, path) for name, path in folders if (path / "result.json").exists()]
     trials = _trial_frame(rows)
@@ -214,7 +214,7 @@ def _exported_comparison(folder: Path, name: str, by: str) -> Comparison | None:
 
 
 def _ablation(folder: Path) -> Run:
-    config, found = load_yaml(folder / "ablation.yaml"), _comparison(folder, "change")
+    config, found = read_yaml(folder / "ablation.yaml"), _comparison(folder, "change")
     if found is None:
         raise InputError(f"{folder}: has no plan.json yet; start `inceptory ablate` again.")
     runs = found.runs
@@ -250,7 +250,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
 def _training(folder: Path) -> Run:
     rows = [_trial_row("training", folder)] if (folder / "result.json").exists() else []
     spec = load_spec(folder / "spec.yaml")
-    config = {"recipe": load_yaml(folder / "recipe.yaml"), "network": spec.name}
+    config = {"recipe": read_yaml(folder / "recipe.yaml"), "network": spec.name}
     return Run(
         folder,
         "training",
@@ -267,7 +267,7 @@ def _training(folder: Path) -> Run:
 
 def _exported(folder: Path) -> Run:
     ablation = _exported_comparison(folder, "ablation", "change")
-    config = load_yaml(folder / ("ablation.yaml" if ablation else "study.yaml"))
+    config = read_yaml(folder / ("ablation.yaml" if ablation else "study.yaml"))
     specs = {
         name: load_spec(folder / f"{name}.yaml") for name in ("base", "best") if (folder / f"{name}.yaml").exists()
     }
@@ -305,7 +305,7 @@ def _trial_row(name: str, folder: Path) -> dict[str, Any]:
     if speeds:
         row["images_per_second"] = statistics.median(speeds)
     row["duplicate_of"] = str(result["duplicate_of"]) if "duplicate_of" in result else None
-    weight = load_yaml(folder / "recipe.yaml").get("aux_weight") if (folder / "recipe.yaml").exists() else None
+    weight = read_yaml(folder / "recipe.yaml").get("aux_weight") if (folder / "recipe.yaml").exists() else None
     spec = load_spec(folder / "spec.yaml") if (folder / "spec.yaml").exists() else None
     if spec:
         weights = weight if isinstance(weight, dict) else dict.fromkeys(spec.aux_rows, weight)

@@ -34,6 +34,7 @@ import yaml
 
 from arch.errors import InputError
 from arch.strict import load_yaml
+from search.contract import checked
 
 # what `objective` in study.yaml means is part of the contract
 from search.objectives import Losses as Losses
@@ -105,25 +106,35 @@ def read_json(path: Path) -> Any:
         The file is missing or damaged; names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); is this the folder of a run?") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error}); set it aside and run the command again.") from None
+    return checked(path, value)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return what a YAML file of a run holds; InputError where it is missing or damaged."""
+    return checked(path, load_yaml(path))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a JSON-lines file; a half-written last line is left out, one inside is an error."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate(lines, 1):
+        if not line and number == len(lines):
+            break
         try:
-            rows.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):
-                raise InputError(f"{path}, line {number}: damaged; set the file aside.") from None
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            if number == len(lines):
+                break
+            raise InputError(f"{path}, line {number}: damaged; set the file aside.") from None
+        rows.append(checked(path, row, number))
     return rows
 
 
@@ -171,7 +182,7 @@ def status(run: Path) -> dict[str, Any]:
         The folder is no run.
     """
     if (run / "study.yaml").exists():
-        config = load_yaml(run / "study.yaml")
+        config = read_yaml(run / "study.yaml")
         objectives, total = Objectives(config["objective"]), config["trials"]
         found = list(results(run))
         states = Counter(result["state"] for result in found)
@@ -196,7 +207,7 @@ def status(run: Path) -> dict[str, Any]:
     if (run / "ablation.yaml").exists():
         plan, states = read_json(run / "plan.json"), _states(run)
         return {
-            "run": load_yaml(run / "ablation.yaml")["name"],
+            "run": read_yaml(run / "ablation.yaml")["name"],
             "finished": states.total(),
             "of": len(plan["networks"]) * len(plan["seeds"]),
             "complete": states["complete"],

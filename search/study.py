@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from arch.errors import InputError, from_validation
+from arch.errors import InputError, from_validation, within
 from arch.spec import Spec, load
 from arch.strict import load_yaml
 from search.data import DataConfig, load_data
@@ -158,10 +158,11 @@ def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
     InputError
         The space does not fit the network, the sampler cannot draw it, or a start is no point of it.
     """
-    base, recipe = load(config.network), load_recipe(config.recipe)
-    check_space(config.space, base, recipe, f"study {config.name}")
-    _check_search(config, base, recipe)
-    return base, recipe, starts(config.start, config.space, base, recipe)
+    with within(f"study {config.name}"):
+        base, recipe = load(config.network), load_recipe(config.recipe)
+        check_space(config.space, base, recipe, f"study {config.name}")
+        _check_search(config, base, recipe)
+        return base, recipe, starts(config.start, config.space, base, recipe)
 
 
 def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:

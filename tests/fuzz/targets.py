@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 import arch
 import reports
 import search
+from arch.convert import read_weights as read_tensors
 from search.checkpoint import load_checkpoint
+from search.predictions import Predictions
+from search.weights import read_classes, read_weights
 from tests.conftest import study
 from tests.fuzz.mutate import as_json, as_json_lines, as_yaml, changed, damaged
 
@@ -93,8 +97,8 @@ def read_run(path: Path) -> object:
     return None
 
 
-def targets(folder: Path) -> list[Target]:
-    """Return everything that is fuzzed; writes the files into `folder`, and trains what must be trained first."""
+def targets(folder: Path, only: str = "") -> list[Target]:
+    """Return what is fuzzed and has `only` in its name; writes the files into `folder`, and trains what it takes."""
     networks = [HERE / "arch" / "networks" / f"{name}.yaml" for name in NETWORKS] + [
         HERE / "tests" / "data" / "micro.yaml"
     ]
@@ -111,12 +115,18 @@ def targets(folder: Path) -> list[Target]:
         Target("recipe", files("recipe", [path.read_bytes() for path in recipes]), read_recipe),
         Target("study", files("study", _studies()), read_study, about=("study ",)),
         Target(
-            "ablation", files("ablation", [path.read_bytes() for path in ablations]), read_ablation, about=("name",)
+            "ablation",
+            files("ablation", [path.read_bytes() for path in ablations]),
+            read_ablation,
+            about=("ablation ",),
         ),
     ]
-    for kind, run in trained(folder).items():
-        found += _records(kind, run)
-    return [*found, *_weights(folder)]
+    if not only or not any(only in target.name for target in found):
+        runs = trained(folder)
+        for kind, run in runs.items():
+            found += _records(kind, run)
+        found += _weights(folder, runs["study run"])
+    return [target for target in found if only in target.name]
 
 
 def _studies() -> list[bytes]:
@@ -174,23 +184,44 @@ def _records(kind: str, run: Path) -> list[Target]:
     return found
 
 
-def _weights(folder: Path) -> list[Target]:
-    """Return checkpoints and files of tensors, of which only bytes are changed."""
+def _weights(folder: Path, run: Path) -> list[Target]:
+    """Return files of tensors, checkpoints and predictions: changed in their headers, or in their bytes alone."""
     import torch
 
     place = folder / "weights"
     place.mkdir()
-    state = {"fingerprint": {"a": 1}, "epoch": 1, "tensors": {"x": torch.arange(6.0)}}
-    torch.save(state, place / "made.pt")
-    torch.save(state["tensors"], place / "theirs.pt")
+    ours = next(run.rglob("weights.safetensors")).read_bytes()
+    header = 8 + int.from_bytes(ours[:8], "little")
+    torch.save({"fingerprint": {"a": 1}, "epoch": 1, "tensors": {"x": torch.arange(6.0)}}, place / "made.pt")
+    torch.save({"x": torch.arange(6.0)}, place / "theirs.pt")
+    made, theirs = (place / "made.pt").read_bytes(), (place / "theirs.pt").read_bytes()
+    Predictions(("a", "b"), np.zeros(3, np.int64), np.ones((3, 2), np.float32)).write(place / "made.npz")
+
+    def joined(draw: random.Random, tree: Any) -> bytes:
+        if isinstance(tree, dict) and isinstance(about := tree.get("__metadata__"), dict):
+            texts = {key: as_yaml(draw, value).decode("utf-8", "replace") for key, value in about.items()}
+            tree = tree | {"__metadata__": texts | {"checksum": ours_sum} if draw.random() < 0.8 else texts}
+        text = as_json(draw, tree)
+        return len(text).to_bytes(8, "little") + text + ours[header:]
+
+    def parted(content: bytes) -> Any:
+        tree = json.loads(content[8:header])
+        known = {key: tree["__metadata__"][key] for key in ("spec", "about")}
+        tree["__metadata__"] = {key: yaml.safe_load(text) for key, text in known.items()}
+        return tree
+
+    ours_sum = json.loads(ours[8:header])["__metadata__"].get("checksum", "")
+    names = json.dumps({"0": "daisy", "1": "rose"}).encode()
+    tensors = [(place / "fuzzed.safetensors", ours)]
     return [
+        Target("weights", tensors, read_weights, joined, parted),
+        Target("weights, bytes", tensors, read_weights, None),
+        Target("torch file", [(place / "fuzzed.pth", theirs)], read_tensors, None),
         Target(
-            "checkpoint",
-            [(place / "fuzzed.pt", (place / "made.pt").read_bytes())],
-            read_checkpoint,
-            None,
-            sets_aside=True,
+            "class names", [(place / "classes.json", names)], lambda path: read_classes(path, 2), as_json, json.loads
         ),
+        Target("predictions", [(place / "fuzzed.npz", (place / "made.npz").read_bytes())], Predictions.read, None),
+        Target("checkpoint", [(place / "fuzzed.pt", made)], read_checkpoint, None, sets_aside=True),
     ]
 
 
