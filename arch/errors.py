@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pydantic import ValidationError
 
+_PASSWORD = re.compile(r"(://[^/\s:@]*):[^\s@]+@")
 _LONGEST = 2_000  # characters of an error: what came may be a whole file
 
 
 class InputError(ValueError):
     """What was given is wrong. The text says the rule, what came, where, and what to do: one paragraph.
 
-    What cannot be printed in it is escaped, and of a longer text the middle is left out.
+    What cannot be printed in it is escaped, passwords in URLs are hidden, and of a longer text the middle is left out.
     """
 
     def __init__(self, text: str) -> None:
@@ -37,7 +39,13 @@ class ShapeError(SpecError):
         return ShapeError(self.message, (*parts, *self.path))
 
 
+def masked(text: str) -> str:
+    """Return a text with the passwords of URLs in it hidden."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
 def _paragraph(text: str) -> str:
+    text = masked(text)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 500]} ... {text[-400:]}"
     if text.isprintable():

@@ -170,7 +170,7 @@ def load(network: str | Path) -> Spec:
     path = Path(network)
     if path.suffix not in (".yaml", ".yml"):
         path = NETWORKS / f"{network}.yaml"
-        if not path.is_file():
+        if str(network) not in list_networks():
             raise InputError(
                 f"there is no network '{network}'.{near(network, list_networks())} "
                 "`inceptory list networks` names all; a file of your own ends in .yaml."

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from arch.errors import InputError
+from arch.errors import InputError, masked
 from inceptory.options import Format
 
 out = Console(width=None if sys.stdout.isatty() else 160)  # a file or pipe is wider than 80 columns
@@ -105,6 +105,6 @@ def records(frame: Any) -> list[dict[str, Any]]:
 
 def stopped(number: int) -> None:
     """Say how to go on, and leave with the code that a shell gives to that signal."""
-    command = shlex.join(["inceptory", *sys.argv[1:]])
+    command = masked(shlex.join(["inceptory", *sys.argv[1:]]))
     err.print(f"stopped by {signal.Signals(number).name}; a checkpoint is written. To go on: {command}", markup=False)
     raise typer.Exit(128 + number)

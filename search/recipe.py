@@ -164,7 +164,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, changes: Mappin
     path = Path(recipe)
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{recipe}.yaml"
-        if not path.is_file():
+        if str(recipe) not in list_recipes():
             raise InputError(
                 f"there is no recipe '{recipe}'.{near(recipe, list_recipes())} `inceptory list recipes` names all."
             )

@@ -45,24 +45,24 @@ def main() -> None:
     parts = [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
     record = _record(parts, given, time.monotonic() - begun)
     print(json.dumps(record["counts"], indent=2))
-    for line in record["faults"][:50]:
+    for line in record["what was lost"][:50]:
         print(line)
-    print(f"{record['inputs']:,} inputs in {record['minutes']} min, {record['faulty']} of them with a fault")
+    print(f"{record['injected']:,} inputs in {record['minutes']} min, {record['lost']} of them with a fault")
     if given.out:
         from search.record import write_json
 
         write_json(given.out, record)
-    sys.exit(1 if record["faulty"] else 0)
+    sys.exit(1 if record["lost"] else 0)
 
 
 def _fuzz(which: int, given: argparse.Namespace) -> dict[str, Any]:
     """Read every input of a process's share; return counts by target and outcome, and what went wrong."""
-    end = time.monotonic() + 60 * given.minutes
     with tempfile.TemporaryDirectory(prefix="inceptory-fuzz-") as folder:
         os.chdir(folder)
         chosen = _targets(Path(folder), given.target)
         from tests.fuzz.judging import outcome
 
+        end = time.monotonic() + 60 * given.minutes
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
         faults = []
@@ -98,19 +98,20 @@ def _record(parts: list[dict[str, Any]], given: argparse.Namespace, seconds: flo
             counts[name] += collections.Counter(found)
     total = sum((found for found in counts.values()), collections.Counter())
     from search.record import environment
+    from tests.fuzz.judging import SECONDS
 
     return {
-        "kind": "fuzz",
-        "inputs": total.total(),
-        "faulty": total.total() - total["valid"] - total["refused"],
+        "fault": "a file that is not what was written: keys, values, YAML, JSON or bytes changed",
+        "injected": total.total(),
+        "lost": total.total() - total["valid"] - total["refused"],
         "counts": {name: dict(found) for name, found in sorted(counts.items())},
-        "faults": [line for part in parts for line in part["faults"]],
+        "what was lost": [line for part in parts for line in part["faults"]],
         "seed": given.seed,
         "processes": given.processes,
         "minutes": round(seconds / 60, 1),
-        "environment": {
-            key: value for key, value in environment().items() if key in ("time", "python", "processor", "commit")
-        },
+        "seconds_each": SECONDS,
+        "memory_gib": MEMORY // 2**30,
+        "environment": environment(),
     }
 
 
