@@ -36,7 +36,7 @@ class ShowFormat(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the table is printed.")]
 InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
-ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, help="Another number of classes.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, max=65_536, help="Another number of classes.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as recipe.lr=0.05; may be repeated.")]
 SeedsOption = Annotated[str | None, typer.Option("--seeds", help="How many seeds, or which, as 11,12,13.")]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is not at hand.")]

@@ -214,7 +214,7 @@ def as_yaml(draw: random.Random, tree: Any) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Writes every value out: what stands twice is no alias here."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,12 @@ from tests.fuzz.mutate import as_json, as_json_lines, as_yaml, changed, damaged
 
 HERE = Path(__file__).parents[2]
 NETWORKS = ("googlenet_cifar_small", "googlenet_cifar_tiny", "inception_v3", "inception_v4", "googlenet_bn_cifar32")
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Read = Callable[[Path], object]
+
+
+def read_yaml(content: bytes | str) -> Any:
+    return yaml.load(content, Loader=YAML)
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,19 @@ class Target:
     files: Sequence[tuple[Path, bytes]]
     read: Read
     written: Callable[[random.Random, Any], bytes] | None = as_yaml
-    parsed: Callable[[bytes], Any] = yaml.safe_load
+    parsed: Callable[[bytes], Any] = read_yaml
     about: tuple[str, ...] = ()
     sets_aside: bool = False
+    _trees: dict[bytes, Any] = field(default_factory=dict)
 
     def input(self, draw: random.Random) -> tuple[Path, bytes]:
         """Return a file's place and what stands in it now."""
         path, content = draw.choice(self.files)
         if self.written is None:
             return path, damaged(draw, content)
-        tree = self.parsed(content)
+        if content not in self._trees:
+            self._trees[content] = self.parsed(content)
+        tree = self._trees[content]
         made = self.written(draw, changed(draw, tree) if draw.random() < 0.95 else tree)
         return path, damaged(draw, made) if draw.random() < 0.15 else made
 
@@ -171,7 +179,7 @@ def trained(folder: Path) -> dict[str, Path]:
 def _records(kind: str, run: Path) -> list[Target]:
     """Return the files of a run by how they are written."""
     ways: dict[str, tuple[Any, Any]] = {
-        ".yaml": (as_yaml, yaml.safe_load),
+        ".yaml": (as_yaml, read_yaml),
         ".json": (as_json, json.loads),
         ".jsonl": (as_json_lines, lambda content: [json.loads(line) for line in content.splitlines()]),
     }
@@ -207,7 +215,7 @@ def _weights(folder: Path, run: Path) -> list[Target]:
     def parted(content: bytes) -> Any:
         tree = json.loads(content[8:header])
         known = {key: tree["__metadata__"][key] for key in ("spec", "about")}
-        tree["__metadata__"] = {key: yaml.safe_load(text) for key, text in known.items()}
+        tree["__metadata__"] = {key: read_yaml(text) for key, text in known.items()}
         return tree
 
     ours_sum = json.loads(ours[8:header])["__metadata__"].get("checksum", "")
