@@ -143,7 +143,6 @@ def _studies() -> list[bytes]:
         max_macs=10**9,
         sampler={"name": "tpe", "n_startup_trials": 5},
         pruner={"name": "rungs"},
-        start=["googlenet_cifar_tiny"],
         network="googlenet_cifar_tiny",
         space={
             "splits": {"round": 4, "minimum": 4, "per": "stage", "reduce": [0.25, 1.0]},
