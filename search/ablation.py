@@ -255,7 +255,9 @@ def _applied(change: Change, to: Candidate, where: str, macs: int) -> Candidate:
         spec = _edited(change, to.spec, where)
         if change.iso_macs:
             spec = _solved(spec, macs, where)
-        return Candidate(spec, load_recipe(to.recipe, change.recipe) if change.recipe else to.recipe)
+        changed = Candidate(spec, load_recipe(to.recipe, change.recipe) if change.recipe else to.recipe)
+        changed.recipe.head_weights(spec.aux_rows)
+        return changed
 
 
 def _edited(change: Change, spec: Spec, where: str) -> Spec:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from arch.errors import InputError, from_validation
 
 _Figure = float | None
 _Figures = dict[str, _Figure] | None
+# a network's name is a folder's, and leads nowhere else
+_Folder = Annotated[str, StringConstraints(pattern=r"^\.?[A-Za-z0-9_,=+-][A-Za-z0-9_.,=+-]*$", max_length=250)]
 
 
 class _Kind(BaseModel):
@@ -61,7 +63,7 @@ class PlanFile(_Kind):
 
     fingerprint: dict[str, Any]
     seeds: list[int]
-    networks: dict[str, Planned]
+    networks: dict[_Folder, Planned]
     recipe: dict[str, Any]
 
 

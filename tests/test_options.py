@@ -120,7 +120,11 @@ def test_extreme_values_never_end_in_a_traceback(
 ) -> None:
     for value in EXTREME:
         args = [*given(command), parameter.opts[0], value]
-        if command == "train" and parameter.name in ("run", "seed", "recipe") and value not in ("x" * 300, "9" * 30):
+        if (
+            command in ("train", "demo")
+            and parameter.name in ("run", "seed", "recipe")
+            and value not in ("x" * 300, "9" * 30)
+        ):
             continue  # a good folder's name, seed or file: it would train
         code, said = run(args, capsys, monkeypatch)
         if code:
