@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +34,9 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(path.read_bytes()), weights_only=True, map_location="cpu")
         known = state["fingerprint"]
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of a damaged file torch's reader raises many kinds
         aside = set_aside(path, f"not readable as a checkpoint: {type(error).__name__}")
         warnings.warn(f"{path}: damaged; set aside as {aside.name}, the training starts anew", stacklevel=2)
         return None
