@@ -200,7 +200,8 @@ def _comparison(folder: Path, by: str) -> Comparison | None:
         for seed in plan["seeds"]:
             place, planned = folder / name / str(seed), {by: name, "seed": seed}
             found = _trial_row(name, place) if (place / "result.json").exists() else {"state": "missing"}
-            rows.append(planned | {key: value for key, value in found.items() if key not in ("trial", "duplicate_of")})
+            more = {key: value for key, value in found.items() if key not in ("trial", "duplicate_of", *planned)}
+            rows.append(planned | more)
     about = _optional(folder / "environment.json")
     return Comparison(plan, about, read_lines(folder / "attempts.jsonl"), pd.DataFrame(rows), by)
 
