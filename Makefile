@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow kills soak lint setup clean
+.PHONY: demo test test-slow kills soak fuzz lint setup clean
 
 setup: $(READY)
 
@@ -34,6 +34,10 @@ kills: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak
+
+# FUZZ_COUNT=2000 make fuzz: a quick one; at most 45 minutes on two cores; the record goes to docs/results/reliability/
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --count $${FUZZ_COUNT:-100000} --out docs/results/reliability/fuzz.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -122,7 +121,7 @@ def read_weights(path: Path) -> Weights:
             f"{path}: holds objects, which are not loaded since that would run code from the file, or is no torch file; "
             "save the network's state_dict() alone."
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError):
+    except Exception:  # of a damaged file torch's reader raises many kinds
         raise InputError(f"{path}: is empty, damaged or no file of weights; fetch or save it again.") from None
     if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise InputError(f"{path}: holds no plain state dict (names and tensors); save the network's state_dict().")

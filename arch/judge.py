@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from arch.cost import cost
 from arch.modules import Network, build
+from arch.room import check_room
 from arch.spec import Spec
 
 
@@ -46,6 +47,7 @@ def check(spec: Spec) -> list[Verdict]:
     pooling counts are left out, as no paper counts them.
     """
     ours = cost(spec)
+    check_room(spec, images=1)
     network = build(spec).eval()
     image = torch.zeros(1, *spec.input)
     macs, activations = _traced(_Traced(network, aux=False), image)

@@ -46,7 +46,7 @@ class ShowFormat(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the table is printed.")]
 InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
-ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, help="Another number of classes.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, max=65_536, help="Another number of classes.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as recipe.lr=0.05; may be repeated.")]
 ProgressOption = Annotated[
     Progress, typer.Option("--progress", help="How progress is shown; auto: bars on a terminal, lines elsewhere.")

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from arch.errors import InputError
+from arch.errors import InputError, masked
 from inceptory.options import Format
 
 out = Console(width=None if sys.stdout.isatty() else 160)  # a file or pipe is wider than 80 columns
@@ -104,10 +104,10 @@ def records(frame: Any) -> list[dict[str, Any]]:
 
 
 def again() -> str:
-    """Return the command that was given, as it may be given to a shell again."""
+    """Return the command that was given, as it may be given to a shell again, without passwords."""
     program = sys.argv[0]
     own = Path(program).suffix == ".py" and Path(program).name != "__main__.py"  # a script that calls inceptory.main()
-    return shlex.join([*(["python", program] if own else ["inceptory"]), *sys.argv[1:]])
+    return masked(shlex.join([*(["python", program] if own else ["inceptory"]), *sys.argv[1:]]))
 
 
 def stopped(number: int) -> None:

@@ -6,6 +6,7 @@ runs/<ablation>/ is a comparison (see `search.comparison`) of `base` and the cha
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from arch.cost import cost
 from arch.derive import derive
 from arch.edit import searchable, stages, with_args, with_family, with_heads_on
-from arch.errors import InputError, SpecError, from_validation, near
+from arch.errors import InputError, SpecError, from_validation, near, within
 from arch.spec import Spec, from_mapping, load, to_mapping
 from arch.strict import load_yaml
 from search.axes import Splits
@@ -33,6 +34,7 @@ from search.record import BASE, write_yaml
 from search.space import Candidate
 from search.training import check_fit
 
+_MOST = 1_000  # combinations of levels
 JOIN = "+"  # between the levels that a factorial combines
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.,=-]+$", max_length=80)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -102,6 +104,8 @@ class Ablation(BaseModel):
             raise ValueError(f"a change cannot be called '{BASE}': that is what they are compared with")
         if isinstance(self.seeds, list) and len(set(self.seeds)) < len(self.seeds):
             raise ValueError("each seed is named once")
+        if (amount := math.prod(map(len, self.factors.values()))) > _MOST:
+            raise ValueError(f"the factors have {amount:,} combinations, and at most {_MOST:,} are trained")
         for name, levels in self.factors.items():
             if len(levels) < 2:
                 raise ValueError(f"factor {name} has one level; it takes two or more")
@@ -209,18 +213,19 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
     InputError
         A change cannot be made, or is the same network and recipe as another; names it.
     """
-    start = Candidate(load(config.network), load_recipe(config.recipe))
-    base = _applied(config.base, start, f"{config.name}, base", cost(start.spec).macs)
+    with within(f"ablation {config.name}"):
+        start = Candidate(load(config.network), load_recipe(config.recipe))
+    base = _applied(config.base, start, f"ablation {config.name}, base", cost(start.spec).macs)
     macs = cost(base.spec).macs
     found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, {"about": config.base.about})}
     for name, changes, levels in _named(config):
         candidate = base
         for change in changes:
-            candidate = _applied(change, candidate, f"{config.name}, change {name}", macs)
+            candidate = _applied(change, candidate, f"ablation {config.name}, change {name}", macs)
         for other, (known, _) in found.items():
             if known.key == candidate.key:
                 raise InputError(
-                    f"{config.name}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
+                    f"ablation {config.name}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
                 )
         about: dict[str, Any] = {"about": "; ".join(change.about for change in changes if change.about)}
         found[name] = (candidate, about | ({"levels": levels} if levels else {}))
@@ -236,7 +241,9 @@ def _named(config: Ablation) -> Iterator[tuple[str, Sequence[Change], dict[str, 
         if changing:
             name = JOIN.join(name for name, _ in changing)
             if name in config.changes:
-                raise InputError(f"{config.name}: '{name}' is both a change and a combination of levels; rename one.")
+                raise InputError(
+                    f"ablation {config.name}: '{name}' is both a change and a combination of levels; rename one."
+                )
             yield (
                 name,
                 [change for _, change in changing],
@@ -246,14 +253,13 @@ def _named(config: Ablation) -> Iterator[tuple[str, Sequence[Change], dict[str, 
 
 def _applied(change: Change, to: Candidate, where: str, macs: int) -> Candidate:
     """Return a candidate with a change made; `macs` is what `iso_macs` solves for."""
-    try:
+    with within(where):
         spec = _edited(change, to.spec, where)
         if change.iso_macs:
             spec = _solved(spec, macs, where)
-    except SpecError as error:
-        text = str(error)
-        raise InputError(text if text.startswith(where) else f"{where}: {text}") from None
-    return Candidate(spec, load_recipe(to.recipe, change.recipe) if change.recipe else to.recipe)
+        changed = Candidate(spec, load_recipe(to.recipe, change.recipe) if change.recipe else to.recipe)
+        changed.recipe.head_weights(spec.aux_rows)
+        return changed
 
 
 def _edited(change: Change, spec: Spec, where: str) -> Spec:

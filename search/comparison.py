@@ -96,7 +96,7 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
     if not (folder / "plan.json").exists():
         return asked
     try:
-        known = read_json(folder / "plan.json", "networks", "seeds", "fingerprint", "grown")
+        known = read_json(folder / "plan.json", "grown")
     except Damaged as error:
         aside = set_aside(folder / "plan.json", str(error))
         warnings.warn(

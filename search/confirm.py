@@ -53,7 +53,7 @@ class _Study:
     def at(cls, run: Path) -> _Study:
         if not (run / "study.yaml").exists() or not (run / "trials").is_dir():
             raise InputError(f"{run}: no study with trials is here; `inceptory search` makes one.")
-        config = load_study(read_yaml(run / "study.yaml", "name"))
+        config = load_study(read_yaml(run / "study.yaml"))
         return cls(run, config, load_recipe(config.recipe))
 
     def contender(self, name: str, folder: Path, varied: Recipe) -> Contender:

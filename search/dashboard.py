@@ -14,8 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from sqlalchemy.engine import URL
 
 from arch.errors import InputError
-from arch.strict import load_yaml
 from search import resume
+from search.record import read_yaml
 from search.storage import JOURNAL, open_storage, parse, shown
 
 _PATIENCE = 20.0  # seconds that a page waits for a lost server
@@ -83,12 +83,12 @@ class Dashboard:
 def study_name(run: Path) -> str:
     """Return what a run's study is called in its storage: after a change of the space it goes on as another one."""
     later = (change["optuna_study"] for change in reversed(resume.recorded(run)) if "optuna_study" in change)
-    return str(next(later, load_yaml(run / "study.yaml")["name"]))
+    return str(next(later, read_yaml(run / "study.yaml")["name"]))
 
 
 def storage_of(run: Path) -> str:
     """Return the URL of a run's storage as it is recorded, so without a password."""
-    url = str(load_yaml(run / "study.yaml").get("storage") or f"sqlite:///{run / 'study.db'}")
+    url = str(read_yaml(run / "study.yaml").get("storage") or f"sqlite:///{run / 'study.db'}")
     return url if _file(url) else _without_marks(url)
 
 

@@ -22,7 +22,8 @@ from typing import Any
 import yaml
 
 from arch.errors import InputError
-from arch.strict import parse_yaml
+from arch.strict import parse_yaml, yaml_bytes
+from search.contract import checked
 
 _PART = ".inceptory-part"  # the ending of files that are still being written
 _SEAL = "seal"
@@ -182,7 +183,7 @@ def cut_torn(path: Path) -> None:
     os.truncate(path, len(content) - len(torn))
 
 
-def read_json(path: Path, *needed: str) -> Any:
+def read_json(path: Path, *needed: str) -> dict[str, Any]:
     """Return what a JSON file of a run holds, without its seal.
 
     Raises
@@ -192,9 +193,7 @@ def read_json(path: Path, *needed: str) -> Any:
     InputError
         The file is missing.
     """
-    value = _unsealed(path)[0]
-    _check_keys(path, value, needed)
-    return value
+    return _checked(path, _unsealed(path)[0], needed)
 
 
 def sealed_files(path: Path) -> dict[str, str]:
@@ -230,9 +229,11 @@ def read_yaml(path: Path, *needed: str) -> dict[str, Any]:
         The file is missing.
     """
     try:
-        raw = path.read_bytes()
+        raw = yaml_bytes(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); is this the folder of a run?") from None
+    except InputError as error:
+        raise Damaged(str(error)) from None
     seal, _, text = raw.partition(b"\n")
     if seal.startswith(_YAML_SEAL) and seal != _YAML_SEAL + hashlib.sha256(text).hexdigest().encode():
         raise _damaged(path, "its checksum does not match")
@@ -240,8 +241,7 @@ def read_yaml(path: Path, *needed: str) -> dict[str, Any]:
         value = parse_yaml(raw, str(path))
     except InputError as error:
         raise _damaged(path, str(error).removeprefix(f"{path}: ")) from None
-    _check_keys(path, value, needed)
-    return dict(value)
+    return _checked(path, value, needed)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -262,16 +262,21 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict):
-            rows.append(row)
+            rows.append(_checked(path, row, line=number))
         elif number <= len(lines):
             raise Damaged(f"{path}, line {number}: damaged; {_REMEDY}.")
     return rows
 
 
-def _check_keys(path: Path, value: Any, needed: Collection[str]) -> None:
-    lacking = [key for key in needed if not isinstance(value, dict) or key not in value]
-    if lacking:
+def _checked(path: Path, value: Any, needed: Collection[str] = (), line: int = 0) -> dict[str, Any]:
+    """Return a mapping that holds what a file of its name must, and the `needed` keys besides."""
+    try:
+        found = checked(path, value, line)
+    except InputError as error:
+        raise Damaged(str(error)) from None
+    if lacking := [key for key in needed if key not in found]:
         raise _damaged(path, f"it has no {', '.join(lacking)}")
+    return found
 
 
 _REMEDY = "give the command that wrote it again, which sets it aside and computes anew what can be"

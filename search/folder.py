@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
 from arch.errors import InputError
@@ -19,8 +24,12 @@ from search.cache import Pixels
 from search.images import read_image, resized, size_of
 from search.order import Batch
 from search.recipe import Recipe
+from search.record import write_text
 
 _SMALL = 96  # images of one size up to this many pixels a side are kept in memory, decoded
+_NAMED = 5  # files that a message names, of however many
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,14 +62,22 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
         images = ImageFolder(str(folder / part))
     except FileNotFoundError as error:
         raise InputError(f"{folder / part}: {error}; a data folder holds {part}/<class>/<image>.") from None
+    for name in images.classes:
+        if not name.isprintable():
+            raise InputError(
+                f"{folder / part}: the class folder {name!r} has a name that cannot be printed; rename it."
+            )
     if classes is not None and tuple(images.classes) != tuple(classes):
         raise InputError(
             f"{folder / part}: its classes ({', '.join(images.classes)}) are not those of train/ ({', '.join(classes)}); "
             "make the folders the same."
         )
+    _tell_left_out(folder / part, len(images.samples))
     digest = hashlib.sha256()
     for path, _ in images.samples:
         stat = os.stat(path)
+        if not S_ISREG(stat.st_mode):
+            raise InputError(f"{path}: is no file (a pipe or device, by its kind); remove it.")
         digest.update(f"{os.path.relpath(path, folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return Listing(
         tuple(path for path, _ in images.samples),
@@ -70,15 +87,80 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
     )
 
 
+def _tell_left_out(part: Path, images: int) -> None:
+    """Warn of files in class folders that are no images by their names."""
+    files = [path for path in part.glob("*/**/*") if path.is_file() and not path.name.startswith(".")]
+    left_out = [path for path in files if path.suffix.lower() not in IMG_EXTENSIONS]
+    if left_out:
+        named = ", ".join(str(path.relative_to(part)) for path in sorted(left_out)[:_NAMED])
+        warnings.warn(
+            f"{part}: {len(left_out)} of {len(left_out) + images} files are no images by their names, and left out: {named}",
+            stacklevel=3,
+        )
+
+
 def is_small(listing: Listing) -> bool:
     """Say whether all images have one size of at most 96 pixels a side (read from their headers)."""
-    first = size_of(listing.paths[0])
-    return max(first) <= _SMALL and all(size_of(path) == first for path in listing.paths)
+    sizes = set(_each(size_of, listing.paths))
+    return len(sizes) == 1 and max(sizes.pop()) <= _SMALL
 
 
-def folder_pixels(listing: Listing) -> Pixels:
-    """Decode a listing of small images of one size."""
-    return Pixels.of(torch.stack([read_image(path) for path in listing.paths]), listing.labels, listing.classes)
+def folder_pixels(listing: Listing, size: tuple[int, int]) -> Pixels:
+    """Decode a listing of small images of one (width, height) `size`.
+
+    Raises
+    ------
+    InputError
+        Some cannot be read, or one is of another size; names it.
+    """
+    images = list(_each(read_image, listing.paths))
+    for path, image in zip(listing.paths, images, strict=True):
+        height, width = image.shape[1:]
+        if (width, height) != size:
+            raise InputError(
+                f"{path}: is {width}x{height} (width x height), and the training images are {size[0]}x{size[1]}; resize it."
+            )
+    return Pixels.of(torch.stack(images), listing.labels, listing.classes)
+
+
+def check_images(listing: Listing, note: Path) -> None:
+    """Decode every image once, so that none that is damaged is met in the middle of a training.
+
+    `note` says that this was done; it lies in the cache, and its name changes when a file does.
+
+    Raises
+    ------
+    InputError
+        Some cannot be read; counts them, and names the first.
+    """
+    if not note.exists():
+        for _ in _each(_decodes, listing.paths):
+            pass
+        write_text(note, f"{len(listing.paths)} images, all of them readable\n")
+
+
+def _decodes(path: str) -> bool:
+    return read_image(path).numel() > 0
+
+
+def _each(read: Callable[[str], T], paths: Sequence[str]) -> Iterator[T]:
+    """Yield what is read of each file; InputError at the end where some cannot be: their number, and the first."""
+    wrong: list[InputError] = []
+
+    def attempt(path: str) -> T | None:
+        try:
+            return read(path)
+        except InputError as error:
+            wrong.append(error)
+            return None
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+        for found in threads.map(attempt, paths):
+            if found is not None:
+                yield found
+    if wrong:
+        first = "; ".join(sorted(map(str, wrong))[:_NAMED])
+        raise InputError(f"{len(wrong)} of {len(paths)} images cannot be read: {first}")
 
 
 class _Decoded(Dataset[Tensor | str]):

@@ -89,7 +89,7 @@ def mend(folder: Path) -> list[str]:
 def _sealed_by(result: Path) -> dict[str, str]:
     if not result.exists():
         return {}
-    read_json(result, "state")
+    read_json(result)
     return sealed_files(result)
 
 
@@ -129,7 +129,7 @@ def status(run: Path) -> dict[str, Any]:
         The folder is no run.
     """
     if (run / "study.yaml").exists():
-        config = read_yaml(run / "study.yaml", "name", "objective", "trials")
+        config = read_yaml(run / "study.yaml")
         objectives, total = Objectives(config["objective"]), config["trials"]
         found = list(results(run))
         states = Counter(result["state"] for result in found)
@@ -154,7 +154,7 @@ def status(run: Path) -> dict[str, Any]:
     if (run / "ablation.yaml").exists():
         plan, states = read_json(run / "plan.json"), _states(run)
         return {
-            "run": read_yaml(run / "ablation.yaml", "name")["name"],
+            "run": read_yaml(run / "ablation.yaml")["name"],
             "finished": states.total(),
             "of": len(plan["networks"]) * len(plan["seeds"]),
             "complete": states["complete"],

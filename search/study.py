@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from arch.errors import InputError, from_validation
+from arch.errors import InputError, from_validation, within
 from arch.spec import Spec, load
 from arch.strict import load_yaml
 from search.data import DataConfig, load_data
@@ -24,7 +24,7 @@ from search.samplers import check_sampler, make_pruner, make_sampler, options_of
 from search.space import Space, check_space
 from search.training import check_fit
 from search.trials import Plan
-from search.warm import Earlier, starts
+from search.warm import Earlier, Start, starts
 
 _HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
 DEMO = Path(__file__).parent / "demo.yaml"
@@ -145,16 +145,28 @@ def run_study(
     config = study if isinstance(study, StudyConfig) else load_study(study)
     if trials is not None:
         config = config.model_copy(update={"trials": trials})
-    base, recipe = load(config.network), load_recipe(config.recipe)
-    check_space(config.space, base, recipe, f"study {config.name}")
-    _check_search(config, base, recipe)
-    known = starts(config.start, config.space, base, recipe)
+    base, recipe, known = prepared(config)
     data = load_data(config.data)
     check_fit(base, data, recipe)
     check_events(recipe)
     folder = Path(run) if run else Path("runs") / config.name
     plan = Plan(resolved(config, recipe), base, recipe, data, known)
     return Driver(plan, folder, allow, show or Silent()).drive()
+
+
+def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
+    """Return a study's base network, recipe and starts, once all that needs no images is checked.
+
+    Raises
+    ------
+    InputError
+        The space does not fit the network, the sampler cannot draw it, or a start is no point of it.
+    """
+    with within(f"study {config.name}"):
+        base, recipe = load(config.network), load_recipe(config.recipe)
+        check_space(config.space, base, recipe, f"study {config.name}")
+        _check_search(config, base, recipe)
+        return base, recipe, starts(config.start, config.space, base, recipe)
 
 
 def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:

@@ -93,7 +93,7 @@ def _networks(entry: str | Earlier, recipe: Recipe) -> list[_Found]:
 def _best(run: Path, top: int) -> list[_Found]:
     if not (run / "study.yaml").exists():
         raise InputError(f"start {run}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
-    objectives = Objectives(read_yaml(run / "study.yaml", "objective")["objective"])
+    objectives = Objectives(read_yaml(run / "study.yaml")["objective"])
     numbers = ranked(run, objectives)[:top]
     if not numbers:
         raise InputError(f"start {run}: no trial has come to its end there.")
