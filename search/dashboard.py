@@ -14,9 +14,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from sqlalchemy.engine import URL
 
 from arch.errors import InputError
+from arch.strict import load_yaml
 from search import resume
-from search.record import read_yaml
-from search.storage import JOURNAL, open_storage, parse, shown
+from search.storage import file_of, open_storage, parse, shown
 
 _PATIENCE = 20.0  # seconds that a page waits for a lost server
 _HIDDEN = ("***", "hidden")  # what a recorded URL has in a password's place
@@ -83,26 +83,18 @@ class Dashboard:
 def study_name(run: Path) -> str:
     """Return what a run's study is called in its storage: after a change of the space it goes on as another one."""
     later = (change["optuna_study"] for change in reversed(resume.recorded(run)) if "optuna_study" in change)
-    return str(next(later, read_yaml(run / "study.yaml")["name"]))
+    return str(next(later, load_yaml(run / "study.yaml")["name"]))
 
 
 def storage_of(run: Path) -> str:
     """Return the URL of a run's storage as it is recorded, so without a password."""
-    url = str(read_yaml(run / "study.yaml").get("storage") or f"sqlite:///{run / 'study.db'}")
-    return url if _file(url) else _without_marks(url)
-
-
-def _file(url: str) -> Path | None:
-    """Return the file of a storage URL; None of a server's."""
-    if url.startswith(JOURNAL):
-        return Path(url.removeprefix(JOURNAL))
-    parsed = parse(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+    url = str(load_yaml(run / "study.yaml").get("storage") or f"sqlite:///{run / 'study.db'}")
+    return url if file_of(url) else _without_marks(url)
 
 
 def _check_there(url: str, run: Path) -> None:
     """Refuse a file that is gone: opening it would make an empty one."""
-    file = _file(url)
+    file = file_of(url)
     if file is not None and not file.is_file():
         raise InputError(
             f"{run}: the storage {file} is not there (a relative path counts from the folder that the study was started "
