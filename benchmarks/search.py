@@ -2,7 +2,8 @@
 
 The real driver runs a study of the splits and auxiliary weights of googlenet_cifar_small with an engine that answers
 at once with a made-up accuracy. Beside it, plain Optuna asks for the same parameters and tells the same values, with the same
-storage. Both begin with so many finished trials in the storage, and the next `--count` are timed.
+storage. Both begin with so many finished trials in the storage, and the next `--count` are timed. A disk adds its own time to each
+commit, the same to both but for two more commits a trial here; `TMPDIR=/dev/shm` leaves it out, and the record says so.
 
     python -m benchmarks.search --to docs/results/performance/search.json
     python -m benchmarks.search --status 10000     # how long `status` takes on a study of so many trials
@@ -169,6 +170,12 @@ def time_status(trials: int, folder: Path) -> float:
     return time.perf_counter() - start
 
 
+def filesystem(folder: Path) -> str:
+    """Return the kind of file system that a folder lies on, such as `ext4` or `tmpfs`."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    return max((m for m in mounts if folder.resolve().is_relative_to(m[0])), key=lambda mount: len(mount[0]))[1]
+
+
 def trials_an_hour(trials: int, steps: int, folder: Path) -> list[dict[str, Any]]:
     """Return what a study gets through in an hour: one training at a time on all cores, and one a core.
 
@@ -236,7 +243,8 @@ def main() -> None:
                     rows.append({"storage": kind} | compare(sampler, url, before, options.count, folder / kind))
                     print(rows[-1], flush=True)
     if options.to:
-        write_json(options.to, {"rows": rows, "count": options.count, "environment": environment(threads=1)})
+        about = environment(threads=1) | {"filesystem": filesystem(Path(tempfile.gettempdir()))}
+        write_json(options.to, {"rows": rows, "count": options.count, "environment": about})
 
 
 if __name__ == "__main__":
