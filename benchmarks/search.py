@@ -3,7 +3,7 @@
 The real driver runs a study of the splits and auxiliary weights of googlenet_cifar_small with an engine that answers
 at once with a made-up accuracy. Beside it, plain Optuna asks for the same parameters and tells the same values, with the same
 storage. Both begin with so many finished trials in the storage, and the next `--count` are timed. A disk adds its own time to each
-commit, the same to both but for two more commits a trial here; `TMPDIR=/dev/shm` leaves it out, and the record says so.
+commit, the same to both but for three more commits a trial here; `TMPDIR=/dev/shm` leaves it out, and the record says so.
 
     python -m benchmarks.search --to docs/results/performance/search.json
     python -m benchmarks.search --status 10000     # how long `status` takes on a study of so many trials
