@@ -152,7 +152,7 @@ def test_the_figures_in_the_texts_are_those_of_the_records() -> None:
     assert f"{run.trials['seconds'].sum() / 60:.1f} minutes of training" in results
 
 
-@pytest.mark.parametrize("name", ["iso_splits_tpe", "ablation_families"])
+@pytest.mark.parametrize("name", ["iso_splits_tpe", "ablation_families", "ablation_aux"])
 def test_the_comparisons_in_the_texts_are_those_of_the_records(name: str) -> None:
     results, run = (RESULTS / "README.md").read_text(), reports.load(RESULTS / name)
     comparison = run.confirmation or run.ablation
