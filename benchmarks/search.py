@@ -167,7 +167,7 @@ def time_status(trials: int, folder: Path) -> float:
     """Return the seconds that `status` takes on a study folder of so many finished trials."""
     write_text(folder / "study.yaml", f"name: many\nobjective: val_accuracy\ntrials: {trials}\n")
     for number in range(trials):
-        result = {"state": "complete", "trial": number, "val_accuracy": number / trials, "macs": 1}
+        result = {"state": "complete", "trial": number, "key": str(number), "val_accuracy": number / trials, "macs": 1}
         path = trial_folder(folder, number) / "result.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(result))
