@@ -147,6 +147,7 @@ def test_where_the_run_directory_is_not_shared_files_come_back_through_ray(
         "environment.json",
         "result.json",
         "weights.safetensors",
+        "class_indices.json",
     }
     run_study(pruned | {"engine": {"name": "inprocess", "threads": 1}}, tmp_path / "whole")
     assert figures(run) == figures(tmp_path / "whole")
