@@ -29,6 +29,7 @@ _PART = ".inceptory-part"  # the ending of files that are still being written
 _SEAL = "seal"
 _YAML_SEAL = b"# sha256: "
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as Rust's standard library tells of one
+_NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable"),
@@ -44,8 +45,13 @@ class WriteError(OSError):
     """A file cannot be written: the disk is full, read-only or gone. No fault of the training that wanted to."""
 
 
-def unwritable(path: Path, error: OSError) -> WriteError:
-    """Return what is told where a file cannot be written: which, why, how much room is left, what to do."""
+def unwritable(path: Path, error: OSError) -> WriteError | InputError:
+    """Return what is told where a file cannot be written: which, why, how much room is left, what to do.
+
+    A path that cannot be is wrong input; everything else is a fault of the disk.
+    """
+    if error.errno in _NO_PATH:
+        return InputError(f"{path}: cannot be written ({error.strerror}); name another path.")
     there = next((folder for folder in path.absolute().parents if folder.exists()), Path("/"))
     reason = error.strerror or str(error)
     room = f"{shutil.disk_usage(there).free / 2**20:,.1f} MiB are left in {there}"

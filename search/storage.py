@@ -87,7 +87,7 @@ def file_of(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def unwritten(url: str, error: Exception) -> WriteError | None:
+def unwritten(url: str, error: Exception) -> WriteError | InputError | None:
     """Return what is told where a storage's file could not be written; None for a server, which says it by itself."""
     path, cause = file_of(url), error if isinstance(error, SQLAlchemyError) else error.__cause__
     if path is None or cause is None:
