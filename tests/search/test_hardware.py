@@ -17,8 +17,7 @@ faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for turn in range(20):
     if turn == 10:
         before = faults()
-    for part in [torch.ones(10_000_000, dtype=torch.uint8) for _ in range(4)]:
-        part.add_(1)
+    [torch.ones(10_000_000, dtype=torch.uint8) for _ in range(4)]  # freed at once, all four: no holes in the heap
 print(faults() - before)
 """
 
@@ -34,5 +33,5 @@ def _faults(what: str, **more: str) -> int:
 def test_freed_memory_is_kept_unless_the_user_has_set_the_allocator() -> None:
     given_back = _faults("as it is", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")
     assert given_back > 50_000  # 10 turns of 40 MB in pages of 4 KiB are 97,656
-    assert _faults("keep") < 2_000
+    assert _faults("keep") < given_back / 10
     assert _faults("keep", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072") > 50_000
