@@ -31,6 +31,7 @@ test-slow: $(READY)
 # KILLS=20 MINUTES=5 make kills, TRIALS=50 make soak: quick ones; the records go to docs/results/reliability/
 kills: $(READY)
 	$(BIN)/python -m benchmarks.kills
+	$(BIN)/pytest -m fault --faults docs/results/reliability/faults.json
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak

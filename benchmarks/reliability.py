@@ -2,8 +2,9 @@
 
     python -m benchmarks.reliability    # from docs/results/reliability/*.json; a test rebuilds the page
 
-Each record says a `fault`, how often it was `injected`, and how much was `lost`; a record of fuzzing also has `counts`
-of its outcomes by kind of file.
+Each record says a `fault`, how often it was `injected`, and how much was `lost`, or has `faults` with those two by name
+(of the tests with the mark `fault`, `pytest -m fault --faults FILE`); a record of fuzzing also has `counts` of its
+outcomes by kind of file.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ def faults(records: list[dict[str, Any]]) -> Table:
     """Return a line for each fault: how often it was injected, what was lost, on what it was measured."""
     rows = [
         {
-            "fault": record["fault"],
-            "injected": record["injected"],
-            "lost": record["lost"] if record["lost"] else "nothing",
+            "fault": name,
+            "injected": counts["injected"],
+            "lost": counts["lost"] or "nothing",
             "measured on": f"{record['environment']['processor']}, Python {record['environment']['python']}, "
             f"{record['environment']['time'][:10]}, commit {record['environment']['commit']}",
         }
         for record in records
+        for name, counts in record.get("faults", {record.get("fault"): record}).items()
     ]
     return Table("faults", "Faults", pd.DataFrame(rows))
 

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
@@ -163,8 +164,12 @@ def _each(read: Callable[[str], T], paths: Sequence[str]) -> Iterator[T]:
         raise InputError(f"{len(wrong)} of {len(paths)} images cannot be read: {first}")
 
 
-class _Decoded(Dataset[Tensor | str]):
-    """Whole batches of decoded images, or what was wrong; random choices follow from the batch's seed alone."""
+class _Decoded(Dataset[Tensor | np.ndarray | str]):
+    """Whole batches of decoded images, or what was wrong; random choices follow from the batch's seed alone.
+
+    A worker process hands its batch over in shared memory. Where that is full (/dev/shm, small in containers),
+    torch would wait for the batch for ever; an array goes through a pipe instead.
+    """
 
     def __init__(self, paths: Sequence[str], batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> None:
         self.paths, self.batches, self.recipe = paths, batches, recipe
@@ -174,11 +179,15 @@ class _Decoded(Dataset[Tensor | str]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, item: int) -> Tensor | str:
+    def __getitem__(self, item: int) -> Tensor | np.ndarray | str:
         try:
-            return self._batch(self.batches[item])
+            pixels = self._batch(self.batches[item])
         except InputError as error:  # raised in a worker process, it would come with that process's traceback
             return str(error)
+        try:
+            return pixels.share_memory_() if get_worker_info() else pixels
+        except RuntimeError:
+            return pixels.numpy()
 
     def _batch(self, batch: Batch) -> Tensor:
         index, seed = batch.index, batch.seed
@@ -188,6 +197,20 @@ class _Decoded(Dataset[Tensor | str]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return torch.stack([self.crop(image) for image in images])
+
+
+def _loaded(decoded: _Decoded, workers: int) -> Iterator[Tensor | np.ndarray | str]:
+    """Yield the batches, from worker processes where there is room for their semaphores."""
+    try:
+        return iter(DataLoader(decoded, batch_size=None, num_workers=workers, collate_fn=_as_it_is))
+    except OSError as error:
+        warnings.warn(f"/dev/shm: {error.strerror}; images are decoded without worker processes, slower", stacklevel=2)
+        return iter(DataLoader(decoded, batch_size=None, collate_fn=_as_it_is))
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Leave arrays arrays: as tensors they would need shared memory."""
+    return batch
 
 
 @dataclass
@@ -204,10 +227,10 @@ class Files:
     def stream(self, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> Iterator[Tensor]:
         """Yield each batch as uint8 (N, 3, H, W) of `size`, before flips and other augmentation."""
         decoded = _Decoded(self.paths, batches, recipe, size)
-        for pixels in DataLoader(decoded, batch_size=None, num_workers=self.workers):
+        for pixels in _loaded(decoded, self.workers):
             if isinstance(pixels, str):
                 raise InputError(pixels)
-            yield pixels
+            yield torch.as_tensor(pixels)
 
     def on(self, device: torch.device) -> Files:
         """Return these images: files stay where they are."""

@@ -123,7 +123,7 @@ def test_extreme_values_never_end_in_a_traceback(
         if (
             command in ("train", "demo")
             and parameter.name in ("run", "seed", "recipe")
-            and value not in ("x" * 300, "9" * 30)
+            and value not in ("x" * 300, "9" * 30 if parameter.name != "run" else "")
         ):
             continue  # a good folder's name, seed or file: it would train
         code, said = run(args, capsys, monkeypatch)

@@ -80,6 +80,7 @@ def trainings(cluster: Any) -> list[str]:
     return found.stdout.decode().splitlines()
 
 
+@pytest.mark.fault("a Ray node is killed")
 def test_a_node_that_dies_costs_an_attempt_and_nothing_else(cluster: Any, tmp_path: Path) -> None:
     asked = config(tmp_path, cluster.address, trials=2)
     run = tmp_path / "run"
@@ -98,6 +99,7 @@ def test_a_node_that_dies_costs_an_attempt_and_nothing_else(cluster: Any, tmp_pa
     assert figures(run) == figures(tmp_path / "whole")
 
 
+@pytest.mark.fault("a Ray driver is killed")
 def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: Any, tmp_path: Path) -> None:
     config(tmp_path, cluster.address)
     run = tmp_path / "run"
@@ -116,6 +118,7 @@ def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: 
     assert trainings(cluster) == []
 
 
+@pytest.mark.fault("SIGTERM or Ctrl-C")
 def test_a_signal_makes_trainings_stop_at_a_checkpoint(cluster: Any, tmp_path: Path) -> None:
     config(tmp_path, cluster.address, recipe=LONG | {"epochs": 2000}, engine={
         "name": "ray", "address": cluster.address, "threads": 1, "workers": 3,  # one more than there is room for
@@ -153,6 +156,7 @@ def test_where_the_run_directory_is_not_shared_files_come_back_through_ray(
     assert figures(run) == figures(tmp_path / "whole")
 
 
+@pytest.mark.fault("a worker is killed")
 def test_a_worker_that_always_dies_fails_its_trial_with_the_reason(cluster: Any, tmp_path: Path) -> None:
     """A time limit that nothing can meet: each attempt is killed, and the study goes on to its end."""
     engine = {"name": "ray", "address": cluster.address, "threads": 1, "time_limit": 0.5, "max_retries": 1}

@@ -100,6 +100,7 @@ RECORDS = [
 ]
 
 
+@pytest.mark.fault("a record, its weights or the storage: truncated, emptied, a bit flipped, another's")
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_damaged_record_is_set_aside_and_made_anew(name: str, damage: str, finished: Path, tmp_path: Path) -> None:
@@ -121,6 +122,7 @@ def test_a_damaged_record_is_set_aside_and_made_anew(name: str, damage: str, fin
     assert same_weights(run_ / weights, finished / weights)
 
 
+@pytest.mark.fault("a record, its weights or the storage: truncated, emptied, a bit flipped, another's")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_journal_is_built_anew(damage: str, journalled: Path, tmp_path: Path) -> None:
     run_ = tmp_path / "run"
@@ -138,6 +140,7 @@ def test_a_damaged_journal_is_built_anew(damage: str, journalled: Path, tmp_path
     assert len(list(run_.glob("study.log.damaged-*"))) == 1
 
 
+@pytest.mark.fault("the storage is changed or deleted")
 def test_a_storage_that_was_changed_or_deleted_is_built_anew_with_the_same_trials(
     finished: Path, tmp_path: Path
 ) -> None:
@@ -168,6 +171,7 @@ def test_a_storage_that_was_changed_or_deleted_is_built_anew_with_the_same_trial
     assert outcomes(run_) == outcomes(more)  # it proposes what it would have proposed
 
 
+@pytest.mark.fault("a trial's folder is removed")
 def test_a_trials_folder_that_is_gone_is_made_anew(finished: Path, tmp_path: Path) -> None:
     run_ = tmp_path / "run"
     shutil.copytree(finished, run_)
@@ -202,6 +206,7 @@ def stopped(folder: Path, micro: arch.Spec) -> Task:
     return task
 
 
+@pytest.mark.fault("a checkpoint: truncated, emptied, a bit flipped, another's")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_set_aside_and_the_training_begins_anew(
     damage: str, micro: arch.Spec, tmp_path: Path
@@ -215,6 +220,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_training_begins_anew(
     assert [p.read_bytes() for p in tmp_path.glob("checkpoint.pt.damaged-*")] == [broken]
 
 
+@pytest.mark.fault("a checkpoint: truncated, emptied, a bit flipped, another's")
 def test_any_bit_of_a_checkpoint_is_found_or_makes_no_difference(
     micro: arch.Spec, digits: Data, tmp_path: Path
 ) -> None:
@@ -242,6 +248,7 @@ def test_any_bit_of_a_checkpoint_is_found_or_makes_no_difference(
     assert found > len(raw) // 157 // 3
 
 
+@pytest.mark.fault("cached images: truncated, emptied, a bit flipped, another's")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_images_in_the_cache_are_decoded_anew(damage: str, tmp_path: Path) -> None:
     pixels = torch.arange(4 * 3 * 8 * 8, dtype=torch.int64).reshape(4, 3, 8, 8).to(torch.uint8)
@@ -254,6 +261,7 @@ def test_damaged_images_in_the_cache_are_decoded_anew(damage: str, tmp_path: Pat
     assert len(list(tmp_path.glob("cache.safetensors.damaged-*"))) == 1
 
 
+@pytest.mark.fault("cached images: truncated, emptied, a bit flipped, another's")
 def test_another_data_sets_cache_is_not_taken_and_its_mean_is_sealed(tmp_path: Path) -> None:
     drawn = Pixels.of(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), ("a", "b"))
     other = Pixels.of(torch.ones(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), ("a", "b"))
@@ -269,6 +277,7 @@ def test_another_data_sets_cache_is_not_taken_and_its_mean_is_sealed(tmp_path: P
         assert cached(path, lambda: drawn).std == (0.001,) * 3
 
 
+@pytest.mark.fault("a confirmation's plan and result: truncated, emptied, a bit flipped, another's")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_plan_and_result_of_a_confirmation(damage: str, finished: Path, tmp_path: Path) -> None:
     run_ = tmp_path / "run"
@@ -286,6 +295,7 @@ def test_a_damaged_plan_and_result_of_a_confirmation(damage: str, finished: Path
     }
 
 
+@pytest.mark.fault("a record, its weights or the storage: truncated, emptied, a bit flipped, another's")
 def test_damaged_weights_are_trained_again_when_the_test_set_is_asked_for(micro: arch.Spec, tmp_path: Path) -> None:
     task = Task(str(tmp_path), arch.to_mapping(micro), RECIPE, {"name": "digits"})
     list(run(task, Control()))
@@ -299,6 +309,7 @@ def test_damaged_weights_are_trained_again_when_the_test_set_is_asked_for(micro:
     assert same_weights(weights, whole)
 
 
+@pytest.mark.fault("a line is torn at the end of a file, or broken in the middle")
 def test_lines_that_are_torn_are_cut_before_another_is_added(tmp_path: Path) -> None:
     path = tmp_path / "attempts.jsonl"
     write_lines(path, [{"a": 1}])

@@ -60,7 +60,7 @@ class Disk:
 def disk(tmp_path: Path) -> Iterator[Disk]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "inceptory-test", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "inceptory-test", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("only root may mount the small disk that this test fills")
     yield Disk(folder)
@@ -83,6 +83,7 @@ def _weights(path: Path, size: int) -> None:
     replace_file(path, lambda temporary: save_file({"w": torch.zeros(size // 4)}, temporary))
 
 
+@pytest.mark.fault("the disk is full")
 @pytest.mark.parametrize("name", WRITES)
 def test_on_a_full_disk_the_file_and_the_room_are_named_and_the_old_file_is_whole(name: str, disk: Disk) -> None:
     path, write = disk.folder / name, WRITES[name]
@@ -98,6 +99,7 @@ def test_on_a_full_disk_the_file_and_the_room_are_named_and_the_old_file_is_whol
     assert path.stat().st_size > 1_000_000
 
 
+@pytest.mark.fault("the disk is read-only")
 @pytest.mark.parametrize("name", WRITES)
 def test_on_a_read_only_disk_the_file_is_named(name: str, disk: Disk) -> None:
     path, write = disk.folder / name, WRITES[name]
@@ -109,6 +111,7 @@ def test_on_a_read_only_disk_the_file_is_named(name: str, disk: Disk) -> None:
     disk.remount("rw")
 
 
+@pytest.mark.fault("the limit on file size is reached (RLIMIT_FSIZE)")
 @pytest.mark.parametrize("name", WRITES)
 def test_at_the_file_size_limit_the_limit_is_named(name: str, tmp_path: Path) -> None:
     """RLIMIT_FSIZE, as a batch system sets it; the signal that comes with it does not end the process."""
@@ -125,6 +128,7 @@ def test_at_the_file_size_limit_the_limit_is_named(name: str, tmp_path: Path) ->
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.fault("the disk is full")
 @pytest.mark.parametrize("engine", ["inprocess", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_full_disk_stops_a_search_and_fails_no_trial(disk: Disk, engine: str) -> None:
     """Full while trainings write checkpoints; after room is made it ends as if nothing had been."""
@@ -149,6 +153,7 @@ def test_a_full_disk_stops_a_search_and_fails_no_trial(disk: Disk, engine: str) 
     assert figures[0] == figures[1]
 
 
+@pytest.mark.fault("the disk is full")
 @pytest.mark.usefixtures("instant")
 @pytest.mark.parametrize("storage", ["", "journal"])
 def test_a_full_disk_under_the_storage_and_the_report(disk: Disk, tmp_path: Path, storage: str) -> None:
@@ -175,6 +180,7 @@ def test_a_full_disk_under_the_storage_and_the_report(disk: Disk, tmp_path: Path
     assert report(run_, page).exists()
 
 
+@pytest.mark.fault("the run directory is removed under a search")
 def test_a_run_directory_that_is_removed_stops_the_search(tmp_path: Path) -> None:
     run_ = tmp_path / "run"
 
@@ -187,6 +193,7 @@ def test_a_run_directory_that_is_removed_stops_the_search(tmp_path: Path) -> Non
     assert not (run_ / "base" / "result.json").exists()
 
 
+@pytest.mark.fault("a second driver in one directory")
 def test_two_trainings_in_one_folder_are_refused_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"from search.lock import locked; import os, pathlib, time\n"
                f"with locked(pathlib.Path({str(tmp_path)!r}), 'x'): print('held', flush=True); time.sleep(60)"]  # fmt: skip
@@ -202,6 +209,7 @@ def test_two_trainings_in_one_folder_are_refused_and_a_dead_one_holds_nothing(tm
         pass
 
 
+@pytest.mark.fault("the loss is NaN or infinite")
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_fails_the_training_with_its_reason(
     value: float, micro: arch.Spec, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -215,6 +223,7 @@ def test_a_loss_that_is_no_number_fails_the_training_with_its_reason(
     assert f"diverged: the training loss is {value}" in result["reason"] or "nan" in result["reason"]
 
 
+@pytest.mark.fault("trainings that fail alike, one after the other")
 @pytest.mark.usefixtures("instant")
 def test_failures_of_one_kind_in_a_row_end_a_study_with_a_summary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -239,6 +248,7 @@ def test_failures_of_one_kind_in_a_row_end_a_study_with_a_summary(
     assert run_study(study(trials=9, most_failures_in_a_row=3), tmp_path).finished == 9
 
 
+@pytest.mark.fault("a worker segfaults")
 @pytest.mark.slow
 def test_a_worker_that_segfaults_fails_its_trial_and_the_study_goes_on(tmp_path: Path) -> None:
     """SIGSEGV on every attempt at the first trial."""
@@ -258,6 +268,7 @@ def test_a_worker_that_segfaults_fails_its_trial_and_the_study_goes_on(tmp_path:
     assert second["state"] == "complete"
 
 
+@pytest.mark.fault("SIGTERM or Ctrl-C")
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_training_that_is_told_to_stop_leaves_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals
@@ -276,6 +287,7 @@ def test_a_training_that_is_told_to_stop_leaves_a_checkpoint_and_says_how_to_go_
     assert not (tmp_path / "result.json").exists()
 
 
+@pytest.mark.fault("SIGTERM or Ctrl-C")
 @pytest.mark.slow
 def test_ctrl_c_twice_leaves_at_once_and_once_more_sigterm_does_not(tmp_path: Path) -> None:
     """The worker is frozen, so that it cannot stop by itself: the driver does not wait for its checkpoint."""

@@ -89,6 +89,7 @@ def tree(
     return root
 
 
+@pytest.mark.fault("an image that is cut, empty, a bomb or no image")
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("size", [8, 120], ids=["in memory", "in files"])
 def test_refused_by_name_before_training(name: str, size: int, tmp_path: Path) -> None:

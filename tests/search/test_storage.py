@@ -84,16 +84,22 @@ def figures(run: Path) -> dict[int, tuple]:
     return {r["trial"]: (r["state"], r["val_loss"], r["train_loss"], r["key"]) for r in results(run)}
 
 
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_server_that_goes_away_and_comes_back_costs_only_time(server: Server, tmp_path: Path, mode: str) -> None:
-    """Stopped twice mid-study, once in order and once as by a crash; the driver is killed meanwhile, too."""
-    asked = study(name=f"gone-{mode}", recipe=LONG, trials=3, storage=server.url)
+@pytest.mark.fault("the PostgreSQL server stops for 3 to 30 s")
+@pytest.mark.parametrize(
+    ("mode", "seconds"), [("fast", 3), ("immediate", 3), pytest.param("immediate", 30, marks=pytest.mark.slow)]
+)
+def test_a_server_that_goes_away_and_comes_back_costs_only_time(
+    server: Server, tmp_path: Path, mode: str, seconds: int
+) -> None:
+    """Stopped mid-study, in order or as by a crash; the driver is killed after it, too."""
+    name = f"gone-{mode}-{seconds}"
+    asked = study(name=name, recipe=LONG, trials=3, storage=server.url)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(asked))
     run = tmp_path / "run"
     process = start(tmp_path)
     wait_for(lambda: (run / "trials" / "00000" / "metrics.jsonl").exists(), process)
     server.stop(mode)
-    time.sleep(3)
+    time.sleep(seconds)
     assert process.poll() is None
     server.start()
     wait_for(lambda: (run / "trials" / "00001" / "metrics.jsonl").exists(), process)
@@ -102,7 +108,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_only_time(server: Server, 
     resumed = start(tmp_path)
     text = resumed.communicate(timeout=300)[0]
     assert resumed.returncode == 0, text
-    trials = optuna.load_study(study_name=f"gone-{mode}", storage=server.url).trials
+    trials = optuna.load_study(study_name=name, storage=server.url).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
     run_study(asked | {"storage": ""}, tmp_path / "whole")
     assert figures(run) == figures(tmp_path / "whole")
@@ -130,6 +136,7 @@ def lose(storage: Any, number: int, monkeypatch: pytest.MonkeyPatch) -> list[int
     return commits
 
 
+@pytest.mark.fault("the answer to a commit is lost")
 @pytest.mark.parametrize("request_", ["ask", "ask for an enqueued one", "tell", "tell pruned"])
 def test_a_commit_whose_answer_is_lost_is_not_repeated(
     server: Server, monkeypatch: pytest.MonkeyPatch, request_: str
@@ -203,6 +210,7 @@ def test_patience_has_an_end(server: Server) -> None:
         server.start()
 
 
+@pytest.mark.fault("a line is torn at the end of a file, or broken in the middle")
 def test_a_journal_is_cut_after_its_last_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "study.log"
     url = f"journal://{path}"

@@ -221,6 +221,7 @@ def test_killed_and_resumed_to_exactly_its_total(tmp_path: Path, workers: int) -
         assert outcomes(tmp_path / "whole") == after
 
 
+@pytest.mark.fault("SIGTERM or Ctrl-C")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_cleanly_with_a_checkpoint_and_the_command(
     tmp_path: Path, number: signal.Signals, code: int
@@ -238,6 +239,7 @@ def test_a_signal_ends_cleanly_with_a_checkpoint_and_the_command(
     assert not (tmp_path / "run" / "trials" / "00000" / "result.json").exists()
 
 
+@pytest.mark.fault("a second driver in one directory")
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(recipe=LONG | {"epochs": 400})))
     first = start(tmp_path, "run")
@@ -249,6 +251,7 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     first.wait()
 
 
+@pytest.mark.fault("a worker is killed")
 def test_a_worker_that_dies_costs_one_attempt(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(
         yaml.safe_dump(study(recipe=LONG | {"epochs": 12}, trials=2, engine={"workers": 2, "threads": 1}))
