@@ -38,7 +38,9 @@ soak: $(READY)
 
 # FUZZ_COUNT=2000 make fuzz: a quick one; at most 45 minutes on two cores; the record goes to docs/results/reliability/
 fuzz: $(READY)
-	$(BIN)/python -m tests.fuzz --count $${FUZZ_COUNT:-100000} --out docs/results/reliability/fuzz.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --count $${FUZZ_COUNT:-100000} --minutes 35 --out docs/results/reliability/fuzz.json
+	$(BIN)/python -m tests.fuzz.guided --count $$(($${FUZZ_COUNT:-100000} / 10)) --out docs/results/reliability/fuzz_guided.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -43,16 +43,14 @@ def main() -> None:
     command = [sys.executable, "-m", "tests.fuzz", *sys.argv[1:], "--share"]
     running = [subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE) for n in range(given.processes)]
     parts = [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
-    record = _record(parts, given, time.monotonic() - begun)
-    print(json.dumps(record["counts"], indent=2))
-    for line in record["what was lost"][:50]:
-        print(line)
-    print(f"{record['injected']:,} inputs in {record['minutes']} min, {record['lost']} of them with a fault")
+    found = record(parts, time.monotonic() - begun) | {"seed": given.seed, "processes": given.processes}
+    print(json.dumps(found["counts"], indent=2), *found["what was lost"][:50], sep="\n")
+    print(f"{found['injected']:,} inputs in {found['minutes']} min, {found['lost']} of them with a fault")
     if given.out:
         from search.record import write_json
 
-        write_json(given.out, record)
-    sys.exit(1 if record["lost"] else 0)
+        write_json(given.out, found)
+    sys.exit(1 if found["lost"] else 0)
 
 
 def _fuzz(which: int, given: argparse.Namespace) -> dict[str, Any]:
@@ -91,7 +89,8 @@ def _targets(folder: Path, only: str) -> list[Any]:
     return targets(folder, only)
 
 
-def _record(parts: list[dict[str, Any]], given: argparse.Namespace, seconds: float) -> dict[str, Any]:
+def record(parts: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """Return what processes have counted in so many seconds, as the page of reliability reads it."""
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for part in parts:
         for name, found in part["counts"].items():
@@ -106,8 +105,6 @@ def _record(parts: list[dict[str, Any]], given: argparse.Namespace, seconds: flo
         "lost": total.total() - total["valid"] - total["refused"],
         "counts": {name: dict(found) for name, found in sorted(counts.items())},
         "what was lost": [line for part in parts for line in part["faults"]],
-        "seed": given.seed,
-        "processes": given.processes,
         "minutes": round(seconds / 60, 1),
         "seconds_each": SECONDS,
         "memory_gib": MEMORY // 2**30,
