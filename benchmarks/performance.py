@@ -175,7 +175,7 @@ def _naive() -> dict[str, float]:
 
 def page() -> str:
     """Return the text of the page."""
-    accuracy = read_json(RECORDS / "accuracy.json")
+    accuracy = json.loads((RECORDS / "accuracy.json").read_text())
     counts = read_json(RECORDS / "count.json")
     about = sorted({(record["processor"], record["commit"]) for record in accuracy})
     parts = [

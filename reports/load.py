@@ -22,6 +22,7 @@ from search.record import (
     BASE,
     read_json,
     read_lines,
+    read_study,
     read_yaml,
     replace_file,
     trial_folder,
@@ -71,7 +72,7 @@ def load(run: str | Path) -> Run:
 
 
 def _study(folder: Path) -> Run:
-    config = read_yaml(folder / "study.yaml")
+    config = read_study(folder)
     folders = [(BASE, folder / BASE)] + [(str(int(p.name)), p) for p in sorted((folder / "trials").glob("[0-9]*"))]
     rows = [trial_row(name, path) for name, path in folders if (path / "result.json").exists()]
     trials = trial_frame(rows)

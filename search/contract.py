@@ -68,12 +68,12 @@ class PlanFile(_Kind):
 
 
 class StudyFile(_Kind):
-    """`study.yaml` of a run, as far as reports read it."""
+    """`study.yaml` of a run, as far as reports read it; beside a training's exported tables it has its recipe alone."""
 
-    name: str
-    objective: str | list[str]
-    trials: int
-    space: dict[str, Any]
+    name: str = ""
+    objective: str | list[str] = ""
+    trials: int = 0
+    space: dict[str, Any] = {}
 
 
 class AblationFile(_Kind):
@@ -85,7 +85,7 @@ class AblationFile(_Kind):
 class RecipeFile(_Kind):
     """`recipe.yaml` of a training."""
 
-    aux_weight: float | dict[str, float]
+    aux_weight: float | dict[str, float] = 0.0
 
 
 class Anything(_Kind):

@@ -120,6 +120,11 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key} was {a!r} and is {b!r}"
 
 
+def read_study(run: Path) -> dict[str, Any]:
+    """Return the study of a run directory as it was begun; InputError where it is not whole."""
+    return read_yaml(run / "study.yaml", "name", "objective", "trials", "space")
+
+
 def status(run: Path) -> dict[str, Any]:
     """Return how far a run is, from its folders alone.
 
@@ -129,7 +134,7 @@ def status(run: Path) -> dict[str, Any]:
         The folder is no run.
     """
     if (run / "study.yaml").exists():
-        config = read_yaml(run / "study.yaml")
+        config = read_study(run)
         objectives, total = Objectives(config["objective"]), config["trials"]
         found = list(results(run))
         states = Counter(result["state"] for result in found)

@@ -120,12 +120,8 @@ def test_extreme_values_never_end_in_a_traceback(
 ) -> None:
     for value in EXTREME:
         args = [*given(command), parameter.opts[0], value]
-        if (
-            command in ("train", "demo")
-            and parameter.name in ("run", "seed", "recipe")
-            and value not in ("x" * 300, "9" * 30 if parameter.name != "run" else "")
-        ):
-            continue  # a good folder's name, seed or file: it would train
+        if command == "demo" and parameter.name == "run" and value != "x" * 300:
+            continue  # a folder's name: the demo would run
         code, said = run(args, capsys, monkeypatch)
         if code:
             refused(args, said, code)
