@@ -61,7 +61,9 @@ def test_count_json_has_the_promised_keys() -> None:
 
 def test_count_check_asks_the_judge() -> None:
     done = run("count", "googlenet_cifar_small", str(MICRO), "--check", "--format", "json")
-    assert [row["fvcore"] for row in json.loads(done.stdout)] == ["agrees", "agrees"]
+    rows = json.loads(done.stdout)
+    assert [row["fvcore"] for row in rows] == ["agrees", "agrees"]
+    assert all(row["fvcore_adds"] > 0 for row in rows)
     assert done.returncode == 0
 
 

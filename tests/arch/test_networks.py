@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from arch.diff import differences
 from arch.edit import searchable
 from arch.judge import check
 from arch.layers import layers
-from arch.nodes import dims
+from arch.nodes import Conv, Node, Pool, Relu, Residual, dims
 from arch.quantity import tree
+from arch.shapes import Placed
 from arch.spec import NETWORKS
 from arch.strict import load_yaml
 
@@ -68,6 +70,14 @@ EDITED = {
         (11_295_240, 2_032_600_064, None),
     ),
 }
+# what fvcore says in all of torchvision's and timm's networks, and of GoogLeNet with batch norm
+FVCORE_TOTALS = {
+    "googlenet_torchvision": 1_504_878_688,
+    "googlenet_bn": 1_589_174_368,
+    "inception_v3": 5_731_282_144,
+    "inception_v4": 12_284_251_296,
+    "inception_resnet_v2": 13_182_930_592,
+}
 AUX_MACS = {
     "googlenet": 8_372_224,
     "googlenet_torchvision": 3_013_496_832 // 2 - 1_498_376_192,  # trained, two images
@@ -99,7 +109,12 @@ def test_sisters_have_two_heads_and_the_tutorial_networks_budget(name: str) -> N
 
 @pytest.mark.parametrize("name", arch.list_networks())
 def test_the_judge_agrees(name: str) -> None:
-    assert [verdict for verdict in check(arch.load(name)) if not verdict.agrees] == []
+    judged = check(arch.load(name))
+    assert [verdict for verdict in judged.verdicts if not verdict.agrees] == []
+    if name in FVCORE_TOTALS:
+        assert arch.cost(arch.load(name)).macs + judged.adds == FVCORE_TOTALS[name]
+    if name == "googlenet":
+        assert judged.adds == 1024 * 7 * 7  # the mean over the last map; it has no norm
 
 
 def test_googlenet_rows_as_table_1() -> None:
@@ -144,7 +159,64 @@ def test_macs_of_the_heads(name: str) -> None:
 def test_a_norm_without_a_scale_is_built_as_it_is_counted() -> None:
     edits = {"style": {"norm": "batch_shift"}, "input": [3, 75, 75]}
     spec = arch.from_mapping({"name": "shift", "base": "inception_v3", "edits": edits | {"heads": {"6e": "remove"}}})
-    assert [verdict for verdict in check(spec) if not verdict.agrees] == []
+    assert [verdict for verdict in check(spec).verdicts if not verdict.agrees] == []
+
+
+def leaves(network: str, row: str) -> list[Node]:
+    """The leaves of a row in the order in which they are written."""
+
+    def inside(placed: Placed) -> Iterator[Node]:
+        if not placed.parts:
+            yield placed.node
+        for part in placed.parts:
+            yield from inside(part)
+
+    return list(inside(tree(network).trunk[row]))
+
+
+def test_pools_of_bn_inception() -> None:
+    """No count tells a mean from a maximum: figure 5 of arXiv 1502.03167 has means, but in 3c, 4e and 5b."""
+    for network in ("bn_inception", "bn_inception_printed"):
+        rows = [row for row in tree(network).trunk if row[0] in "345"]
+        pools = {row: leaf for row in rows for leaf in leaves(network, row) if isinstance(leaf, Pool)}
+        assert [row for row in rows if pools[row].kind == "max"] == ["3c", "4e", "5b"]
+        assert [row for row in rows if pools[row].stride == (2, 2)] == ["3c", "4e"]
+        for row in ("3c", "4e"):  # stride 2 on the last 3x3 of each branch
+            strides = [leaf.stride[0] for leaf in leaves(network, row) if isinstance(leaf, Conv)]
+            assert strides == [1, 2, 1, 1, 2]
+
+
+@pytest.mark.parametrize("network", ["inception_resnet_v1", "inception_resnet_v2_printed", "inception_resnet_v2"])
+def test_scales_of_the_residual_modules(network: str) -> None:
+    """0.17, 0.10 and 0.20 by kind of module, in released code; its last one is not scaled and has no rectifier."""
+    found = {row: placed.node for row, placed in tree(network).trunk.items() if isinstance(placed.node, Residual)}
+    kinds = {"a": (0.17, True), "b": (0.1, True), "c": (0.2, True)}
+    expected = {row: kinds[row[0]] for row in found}
+    if network == "inception_resnet_v2":
+        expected["c10"] = (1.0, False)
+    assert {row: (node.scale, node.activation) for row, node in found.items()} == expected
+
+
+def test_order_of_the_stems_asymmetric_layers() -> None:
+    """7x1, then 1x7 in figure 3 of arXiv 1602.07261; the other way round in released code."""
+    for network, order in (
+        ("inception_v4", [(1, 7), (7, 1)]),
+        ("inception_resnet_v2_printed", [(7, 1), (1, 7)]),
+    ):
+        kernels = [leaf.kernel for leaf in leaves(network, "stem") if isinstance(leaf, Conv)]
+        assert [kernel for kernel in kernels if 7 in kernel] == order
+
+
+def test_rectifiers_of_the_tutorials() -> None:
+    """001 and 004's d2l have none in block 2; 001 has one behind each module's pool."""
+    for network in ("googlenet_fashion224", "googlenet_d2l"):
+        rows = [row for row in tree(network).trunk if row[0] in "345"]
+        behind = {row: any(isinstance(leaf, Relu) for leaf in leaves(network, row)) for row in rows}
+        assert set(behind.values()) == {network == "googlenet_fashion224"}
+        acting = {row: [leaf.activation for leaf in leaves(network, row) if isinstance(leaf, Conv)] for row in rows}
+        assert all(all(flags) for flags in acting.values())
+        assert [leaf.activation for leaf in leaves(network, "conv2") if isinstance(leaf, Conv)] == [False, False]
+        assert [leaf.activation for leaf in leaves(network, "conv1") if isinstance(leaf, Conv)] == [True]
 
 
 LISTED = {"000": "googlenet_bn_cifar32", "003": "googlenet_bn_blocks"}
