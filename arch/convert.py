@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file, save
@@ -18,18 +19,21 @@ from arch.nodes import dims
 from arch.spec import FINAL, Spec
 
 Weights = dict[str, Tensor]
+Value = TypeVar("Value")
 
 
 def to_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weights:
     """Return our weights under the library's names; what it does not have (TF-Slim's heads in timm) is left out.
+
+    Auxiliary heads may be missing, as in weights that came from a library without them; the result lacks them too.
 
     Raises
     ------
     InputError
         The library does not have this network, or the weights are not this network's.
     """
-    check_weights(weights, spec)
-    return {theirs: weights[ours] for ours, theirs in names(spec, library).items()}
+    check_weights(weights, spec, _without_absent_heads(shapes_of(spec), weights))
+    return {theirs: weights[ours] for ours, theirs in names(spec, library).items() if ours in weights}
 
 
 def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weights:
@@ -48,12 +52,17 @@ def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Wei
     """
     shapes = shapes_of(spec)
     keys = names(spec, library)
-    if not any(theirs in weights for ours, theirs in keys.items() if _is_auxiliary(ours)):
-        keys = {ours: theirs for ours, theirs in keys.items() if not _is_auxiliary(ours)}
+    keys = _without_absent_heads(keys, {ours for ours, theirs in keys.items() if theirs in weights})
     counters = {theirs: torch.tensor(0) for theirs in keys.values() if theirs.endswith("num_batches_tracked")}
     weights = counters | dict(weights)
     check_weights(weights, spec, {theirs: shapes[ours] for ours, theirs in keys.items()})
     return {ours: weights[theirs] for ours, theirs in keys.items()}
+
+
+def _without_absent_heads(tensors: Mapping[str, Value], there: Container[str]) -> dict[str, Value]:
+    """Return what belongs to tensors of ours, by name, without the auxiliary heads where none of these is there."""
+    some = any(ours in there for ours in tensors if _is_auxiliary(ours))
+    return {ours: value for ours, value in tensors.items() if some or not _is_auxiliary(ours)}
 
 
 def _is_auxiliary(ours: str) -> bool:

@@ -200,7 +200,10 @@ def count(
     classes: ClassesOption = None,
     format: FormatOption = Format.table,
 ) -> None:
-    """Count parameters, MACs, activations and more from the spec."""
+    """Count parameters, MACs, activations and more from the spec.
+
+    `fvcore_adds` is what fvcore's own total counts beside convolutions and linear layers: batch norm, adaptive pooling.
+    """
     names = [name for given in networks for name in (arch.list_networks(given) if "*" in given else [given])]
     if not names:
         raise InputError(f"no network matches {', '.join(networks)}; `inceptory list networks` names all.")
@@ -211,8 +214,10 @@ def count(
         from arch.judge import check as judge
 
         for spec, row in zip(specs, rows, strict=True):
-            differing = [v for v in judge(spec) if not v.agrees]
+            judged = judge(spec)
+            differing = [v for v in judged.verdicts if not v.agrees]
             row["fvcore"] = "agrees" if not differing else "DIFFERS"
+            row["fvcore_adds"] = judged.adds
             wrong += [f"{spec.name}: {v.quantity} {v.ours:,} from the spec, {v.judged:,} counted" for v in differing]
     print_rows(rows, format, fold=True)
     if wrong:

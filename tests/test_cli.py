@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+import typer
 import yaml
 from safetensors.torch import load_file, save_file
 
 import arch
+from arch.edit import with_args
+from inceptory import networks
 from search.record import read_json
 from tests.conftest import MICRO, study
 
@@ -61,8 +64,22 @@ def test_count_json_has_the_promised_keys() -> None:
 
 def test_count_check_asks_the_judge() -> None:
     done = run("count", "googlenet_cifar_small", str(MICRO), "--check", "--format", "json")
-    assert [row["fvcore"] for row in json.loads(done.stdout)] == ["agrees", "agrees"]
+    rows = json.loads(done.stdout)
+    assert [row["fvcore"] for row in rows] == ["agrees", "agrees"]
+    assert all(row["fvcore_adds"] > 0 for row in rows)
     assert done.returncode == 0
+
+
+def test_count_check_fails_where_another_network_is_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("arch.judge.build", lambda spec: arch.build(with_args(spec, "stem", {"out": 33})))
+    with pytest.raises(typer.Exit) as left:
+        networks.count(["googlenet_cifar_tiny"], check=True, format=networks.Format.json)
+    assert left.value.exit_code == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)[0]["fvcore"] == "DIFFERS"
+    assert "googlenet_cifar_tiny: params 228,058 from the spec, " in " ".join(printed.err.split())
 
 
 def test_show_yaml_is_accepted_by_count_also_after_an_edit(tmp_path: Path) -> None:
