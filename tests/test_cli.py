@@ -17,6 +17,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import arch
+from arch.errors import InputError
+from inceptory.options import overridden, overrides
 from search.record import read_json
 from tests.conftest import MICRO, study
 
@@ -188,6 +190,23 @@ def test_torch_is_not_imported_where_it_is_not_needed(args: list[str], tmp_path:
     code = f"import sys; sys.argv = ['inceptory', *{args!r}]\nimport inceptory\ntry:\n inceptory.main()\nexcept SystemExit as e:\n assert not e.code\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_set_is_merged_into_a_files_sections_and_its_own_keys() -> None:
+    file = {"name": "x", "recipe": "default", "data": {"name": "digits", "val_fraction": 0.2}, "seeds": 6}
+    sections = ("recipe", "data", "ablation")
+    changes = overrides(["recipe.lr=0.1", "data.val_fraction=0.5", "ablation.seeds=[3, 4]"], sections)
+    assert overridden(file, changes, "ablation") == {
+        "name": "x",
+        "recipe": {"base": "default", "lr": 0.1},
+        "data": {"name": "digits", "val_fraction": 0.5},
+        "seeds": [3, 4],
+    }
+    assert overridden(file, overrides(None, sections), "ablation") == file
+    whole = overrides(["ablation.recipe={base: muon}", "recipe.lr=0.1"], sections)
+    assert overridden(file, whole, "ablation")["recipe"] == {"base": "muon", "lr": 0.1}
+    with pytest.raises(InputError, match=r"goes with a mapping, but ablation\.data is 'cifar10'"):
+        overridden(file, overrides(["ablation.data=cifar10", "data.val_fraction=0.5"], sections), "ablation")
 
 
 def test_convert_carries_weights_there_and_back(tmp_path: Path) -> None:
