@@ -212,7 +212,7 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
     start = Candidate(load(config.network), load_recipe(config.recipe))
     base = _applied(config.base, start, f"{config.name}, base", cost(start.spec).macs)
     macs = cost(base.spec).macs
-    found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, {"about": config.base.about})}
+    found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, _said([config.base], _own_levels(config)))}
     for name, changes, levels in _named(config):
         candidate = base
         for change in changes:
@@ -222,9 +222,21 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
                 raise InputError(
                     f"{config.name}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
                 )
-        about: dict[str, Any] = {"about": "; ".join(change.about for change in changes if change.about)}
-        found[name] = (candidate, about | ({"levels": levels} if levels else {}))
+        found[name] = (candidate, _said(changes, levels))
     return found
+
+
+def _said(changes: Sequence[Change], levels: dict[str, str]) -> dict[str, Any]:
+    about = "; ".join(change.about for change in changes if change.about)
+    return {"about": about, **({"levels": levels} if levels else {})}
+
+
+def _own_levels(config: Ablation) -> dict[str, str]:
+    """Return the base's own level of each factor."""
+    return {
+        factor: next(name for name, change in levels.items() if change == Change())
+        for factor, levels in config.factors.items()
+    }
 
 
 def _named(config: Ablation) -> Iterator[tuple[str, Sequence[Change], dict[str, str]]]:

@@ -74,14 +74,15 @@ def test_bold_is_what_the_test_supports_and_cells_name_their_trainings() -> None
     assert trace(tables, "ablation_runs", str(len(runs.frame)), "state").folders == ("plan.json",)  # gone/6 has none
 
 
-def test_the_effect_of_a_factor_is_the_mean_over_the_others() -> None:
+@pytest.mark.parametrize("own", [{"base": {"a": "off", "b": "low"}}, {}], ids=["recorded", "an older plan"])
+def test_the_effect_of_a_factor_is_the_mean_over_the_others(own: dict[str, dict[str, str]]) -> None:
     factors = {"a": {"off": {}, "on": {"heads": []}}, "b": {"low": {}, "high": {"recipe": {"lr": 1.0}}}}
     levels = {
         "on": {"a": "on", "b": "low"},
         "high": {"a": "off", "b": "high"},
         "on+high": {"a": "on", "b": "high"},
     }
-    table = ablation_tables(run_of(levels, factors, **{"on": 0.02, "high": 0.10, "on+high": 0.16}))[2]
+    table = ablation_tables(run_of(own | levels, factors, **{"on": 0.02, "high": 0.10, "on+high": 0.16}))[2]
     effect = table.frame.set_index(["factor", "level"])["difference to the base (points)"]
     assert effect["a", "on"] == pytest.approx((2 + 6) / 2, abs=0.05)  # beside off: 2 at low, 16 - 10 at high
     assert effect["b", "high"] == pytest.approx((10 + 14) / 2, abs=0.05)

@@ -100,6 +100,7 @@ def test_a_factorial_is_every_combination_but_the_bases_own() -> None:
     both, about = found["none+lr1"]
     assert (both.spec.style.norm, both.recipe.lr) == ("none", 1.0)
     assert about["levels"] == {"norm": "none", "rate": "lr1"}
+    assert found["base"][1]["levels"] == {"norm": "batch", "rate": "lr0.1"}
 
 
 @pytest.mark.parametrize(
