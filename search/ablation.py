@@ -297,11 +297,10 @@ def _families(asked: str | Mapping[str, str], spec: Spec) -> Iterator[tuple[str,
 
 
 def _solved(spec: Spec, macs: int, where: str) -> Spec:
-    rows, splits = [row.name for row in searchable(spec)], Splits(mode="iso_macs")
+    rows = [row.name for row in searchable(spec)]
     if not rows:
         raise SpecError(f"{where}: iso_macs solves the widths of searchable rows, but {spec.name} has none.")
-    spec = solve(spec, rows, macs, splits)
-    found = cost(spec).macs
-    if abs(found - macs) > splits.tolerance * macs:
-        raise SpecError(f"{where}: no widths within 1 % of the base's {macs:,} MACs; the nearest have {found:,}.")
-    return spec
+    solved = solve(spec, rows, macs, Splits(mode="iso_macs"))
+    if solved.missed:
+        raise SpecError(f"{where}: {solved.missed}.")
+    return solved.spec

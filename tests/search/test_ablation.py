@@ -107,6 +107,14 @@ def test_a_factorial_is_every_combination_but_the_bases_own() -> None:
     ("changes", "fragments"),
     [
         ({"changes": {}}, ["at least one change"]),
+        (
+            {"changes": {"deep": {"network": "inception_v4", "iso_macs": True}}},
+            ["change deep: iso_macs solves", "inception_v4 has none"],
+        ),
+        (
+            {"changes": {"deep": {"network": "googlenet", "iso_macs": True}}},
+            ["change deep: no widths within 1 %", "MACs; the nearest have"],
+        ),
         ({"changes": {"base": {"heads": []}}}, ["cannot be called 'base'"]),
         ({"changes": {"a/b": {"heads": []}}}, ["a/b", "pattern"]),
         ({"changes": {"x": {"headss": []}}}, ["headss", "Did you mean heads"]),
