@@ -90,6 +90,19 @@ def test_the_effect_of_a_factor_is_the_mean_over_the_others(own: dict[str, dict[
     assert set(table.sources[0]) == {f"{name}/{seed}" for name in ("base", "on", "high", "on+high") for seed in SEEDS}
 
 
+def test_the_column_and_the_note_name_the_test_that_assumes_no_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ablation_tables(run_of({}, {}, up=0.02))[1]
+    monkeypatch.setattr(f"{__name__}.SEEDS", list(range(1, 19)))
+    monkeypatch.setattr(f"{__name__}.NOISE", NOISE * 3)
+    many = ablation_tables(run_of({}, {}, up=0.02))[1]
+    for table, named, other in ((few, "sign flip", "Wilcoxon"), (many, "Wilcoxon", "sign flip")):
+        assert f"p, {named}" in table.printed().columns
+        assert f"p, {other}" not in table.printed().columns
+        assert named in table.notes[0].replace("sign-flip", "sign flip")
+        assert other not in table.notes[0].replace("sign-flip", "sign flip")
+    assert many.printed()["p, Wilcoxon"].tolist() == ["0.0002"]
+
+
 def test_a_factor_with_a_missing_cell_gets_no_verdict() -> None:
     factors = {"a": {"off": {}, "on": {"heads": []}}, "b": {"low": {}, "high": {"recipe": {"lr": 1.0}}}}
     levels = {
