@@ -28,7 +28,7 @@ from arch.ledger import Line, ledger, paper_layout, papers, summary
 from arch.quantity import MEASURES, quantity
 from arch.shapes import place_network
 from arch.verdict import Verdict, ratio, read, shape_of, verdict
-from tests.test_cli import run
+from tests.commands import here as run
 
 KEYS = ["paper", "table", "row", "quantity", "printed", "exact", "ratio", "verdict", "reason"]
 
