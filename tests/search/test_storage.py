@@ -25,7 +25,7 @@ from search.record import results, write_yaml
 from search.storage import open_storage, shown
 from search.study import run_study
 from tests.conftest import needs, postgres_programs, study
-from tests.search.driving import start, wait_for
+from tests.search.driving import finish, start, wait_for
 
 PASSWORD = "only-for-the-test"
 
@@ -77,15 +77,25 @@ def server() -> Iterator[Server]:
         shutil.rmtree(folder)
 
 
-LONG = {"base": "default", "epochs": 10, "batch": 64, "precision": "fp32"}
+LONG = {"base": "default", "epochs": 5, "batch": 64, "precision": "fp32"}
 
 
 def figures(run: Path) -> dict[int, tuple]:
     return {r["trial"]: (r["state"], r["val_loss"], r["train_loss"], r["key"]) for r in results(run)}
 
 
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple]:
+    """The figures of the study whose storage does not go away."""
+    run = tmp_path_factory.mktemp("whole")
+    run_study(study(name="gone", recipe=LONG, trials=3), run)
+    return figures(run)
+
+
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_server_that_goes_away_and_comes_back_costs_only_time(server: Server, tmp_path: Path, mode: str) -> None:
+def test_a_server_that_goes_away_and_comes_back_costs_only_time(
+    server: Server, never_stopped: dict[int, tuple], tmp_path: Path, mode: str
+) -> None:
     """Stopped twice mid-study, once in order and once as by a crash; the driver is killed meanwhile, too."""
     asked = study(name=f"gone-{mode}", recipe=LONG, trials=3, storage=server.url)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(asked))
@@ -99,13 +109,12 @@ def test_a_server_that_goes_away_and_comes_back_costs_only_time(server: Server, 
     wait_for(lambda: (run / "trials" / "00001" / "metrics.jsonl").exists(), process)
     process.kill()
     process.communicate()
-    resumed = start(tmp_path)
-    text = resumed.communicate(timeout=300)[0]
+    resumed = finish(tmp_path)
+    text = resumed.stdout + resumed.stderr
     assert resumed.returncode == 0, text
     trials = optuna.load_study(study_name=f"gone-{mode}", storage=server.url).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
-    run_study(asked | {"storage": ""}, tmp_path / "whole")
-    assert figures(run) == figures(tmp_path / "whole")
+    assert figures(run) == never_stopped
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert PASSWORD.encode() not in written
     assert PASSWORD not in text
