@@ -219,21 +219,28 @@ def test_killed_and_resumed_to_exactly_its_total(tmp_path: Path, workers: int) -
         assert outcomes(tmp_path / "whole") == after
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "workers"),
+    [
+        (signal.SIGINT, 130, 1),
+        (signal.SIGTERM, 143, 2),
+        pytest.param(signal.SIGINT, 130, 2, marks=pytest.mark.slow),  # both were seen already, each with the other
+    ],
+)
 def test_a_signal_ends_cleanly_with_a_checkpoint_and_the_command(
-    tmp_path: Path, number: signal.Signals, code: int
+    tmp_path: Path, number: signal.Signals, code: int, workers: int
 ) -> None:
-    (tmp_path / "study.yaml").write_text(
-        yaml.safe_dump(study(recipe=LONG | {"epochs": 400}, trials=2, engine={"workers": 2, "threads": 1}))
-    )
+    config = study(recipe=LONG | {"epochs": 400}, trials=2, engine={"workers": workers, "threads": 1})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    under_way = tmp_path / "run" / ("base" if workers == 1 else "trials/00000")
     process = start(tmp_path, "run")
-    wait_for(lambda: (tmp_path / "run" / "trials" / "00000" / "metrics.jsonl").exists(), process)
+    wait_for(lambda: (under_way / "metrics.jsonl").exists(), process)
     process.send_signal(number)
     text = process.communicate(timeout=60)[0]
     assert process.returncode == code, text
     assert "To go on: inceptory search" in text
-    assert (tmp_path / "run" / "trials" / "00000" / "checkpoint.pt").exists()
-    assert not (tmp_path / "run" / "trials" / "00000" / "result.json").exists()
+    assert (under_way / "checkpoint.pt").exists()
+    assert not (under_way / "result.json").exists()
 
 
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
