@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -79,6 +80,27 @@ def overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[str
                 f"--set {setting}: unknown section '{section}'.{near(section, sections)} Sections: {', '.join(sections)}."
             )
         result[section][key] = parse_yaml(text, f"--set {setting}")
+    return result
+
+
+def overridden(values: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]], own: str) -> dict[str, Any]:
+    """Return a file's values with `overrides`: those of the section `own` are keys of the file, others keys in theirs.
+
+    Raises
+    ------
+    InputError
+        The file has something else than a mapping in a section of which a key is set.
+    """
+    result = dict(values) | dict(changes[own])
+    for section, change in changes.items():
+        if section == own or not change:
+            continue
+        held = result[section]
+        if section == "recipe" and isinstance(held, str):
+            held = {"base": held}
+        if not isinstance(held, dict):
+            raise InputError(f"--set {section}.KEY=VALUE goes with a mapping, but {own}.{section} is {held!r}.")
+        result[section] = held | dict(change)
     return result
 
 

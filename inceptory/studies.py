@@ -19,6 +19,7 @@ from inceptory.options import (
     ProgressOption,
     SetOption,
     ShowFormat,
+    overridden,
     overrides,
     seeds_of,
 )
@@ -49,15 +50,7 @@ def search(
     config = load_study(study)
     changes = overrides(set, ("recipe", "data", "sampler", "pruner", "engine", "study"))
     changes["engine"] |= {key: value for key, value in (("name", engine), ("address", address)) if value}
-    values = config.model_dump() | changes.pop("study")
-    recipe = values["recipe"]
-    values["recipe"] = (recipe if isinstance(recipe, dict) else {"base": recipe}) | changes.pop("recipe")
-    for section, change in changes.items():
-        if change and not isinstance(values[section], dict):
-            raise InputError(
-                f"--set {section}.KEY=VALUE goes with a mapping, but study.{section} is {values[section]!r}."
-            )
-        values[section] = values[section] | change if change else values[section]
+    values = overridden(config.model_dump(), changes, "study")
     outcome = run_study(
         load_study(values), run, trials=trials, allow=allow_change or (), show=display(err, progress.value)
     )

@@ -217,7 +217,7 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
         start = Candidate(load(config.network), load_recipe(config.recipe))
     base = _applied(config.base, start, f"ablation {config.name}, base", cost(start.spec).macs)
     macs = cost(base.spec).macs
-    found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, {"about": config.base.about})}
+    found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, _said([config.base], _own_levels(config)))}
     for name, changes, levels in _named(config):
         candidate = base
         for change in changes:
@@ -227,9 +227,21 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
                 raise InputError(
                     f"ablation {config.name}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
                 )
-        about: dict[str, Any] = {"about": "; ".join(change.about for change in changes if change.about)}
-        found[name] = (candidate, about | ({"levels": levels} if levels else {}))
+        found[name] = (candidate, _said(changes, levels))
     return found
+
+
+def _said(changes: Sequence[Change], levels: dict[str, str]) -> dict[str, Any]:
+    about = "; ".join(change.about for change in changes if change.about)
+    return {"about": about, **({"levels": levels} if levels else {})}
+
+
+def _own_levels(config: Ablation) -> dict[str, str]:
+    """Return the base's own level of each factor."""
+    return {
+        factor: next(name for name, change in levels.items() if change == Change())
+        for factor, levels in config.factors.items()
+    }
 
 
 def _named(config: Ablation) -> Iterator[tuple[str, Sequence[Change], dict[str, str]]]:
@@ -291,11 +303,10 @@ def _families(asked: str | Mapping[str, str], spec: Spec) -> Iterator[tuple[str,
 
 
 def _solved(spec: Spec, macs: int, where: str) -> Spec:
-    rows, splits = [row.name for row in searchable(spec)], Splits(mode="iso_macs")
+    rows = [row.name for row in searchable(spec)]
     if not rows:
         raise SpecError(f"{where}: iso_macs solves the widths of searchable rows, but {spec.name} has none.")
-    spec = solve(spec, rows, macs, splits)
-    found = cost(spec).macs
-    if abs(found - macs) > splits.tolerance * macs:
-        raise SpecError(f"{where}: no widths within 1 % of the base's {macs:,} MACs; the nearest have {found:,}.")
-    return spec
+    solved = solve(spec, rows, macs, Splits(mode="iso_macs"))
+    if solved.missed:
+        raise SpecError(f"{where}: {solved.missed}.")
+    return solved.spec

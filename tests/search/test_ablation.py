@@ -100,12 +100,21 @@ def test_a_factorial_is_every_combination_but_the_bases_own() -> None:
     both, about = found["none+lr1"]
     assert (both.spec.style.norm, both.recipe.lr) == ("none", 1.0)
     assert about["levels"] == {"norm": "none", "rate": "lr1"}
+    assert found["base"][1]["levels"] == {"norm": "batch", "rate": "lr0.1"}
 
 
 @pytest.mark.parametrize(
     ("changes", "fragments"),
     [
         ({"changes": {}}, ["at least one change"]),
+        (
+            {"changes": {"deep": {"network": "inception_v4", "iso_macs": True}}},
+            ["change deep: iso_macs solves", "inception_v4 has none"],
+        ),
+        (
+            {"changes": {"deep": {"network": "googlenet", "iso_macs": True}}},
+            ["change deep: no widths within 1 %", "MACs; the nearest have"],
+        ),
         ({"changes": {"base": {"heads": []}}}, ["cannot be called 'base'"]),
         ({"changes": {"a/b": {"heads": []}}}, ["a/b", "pattern"]),
         ({"changes": {"x": {"headss": []}}}, ["headss", "Did you mean heads"]),

@@ -21,7 +21,7 @@ import search
 from search.record import read_json, results
 from search.study import run_study
 from tests.conftest import needs, study
-from tests.search.driving import start, wait_for
+from tests.search.driving import finish, start, wait_for
 
 pytestmark = pytest.mark.usefixtures("only_shipped")
 LONG = {"base": "default", "epochs": 12, "batch": 64, "precision": "fp32"}
@@ -109,8 +109,8 @@ def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: 
     process.communicate()
     before = {path: path.stat().st_mtime_ns for path in run.glob("trials/*/result.json")}
     assert before
-    resumed = start(tmp_path)
-    text = resumed.communicate(timeout=300)[0]
+    resumed = finish(tmp_path)
+    text = resumed.stdout + resumed.stderr
     assert resumed.returncode == 0, text
     assert states(run) == ["COMPLETE"] * 3
     assert {path: path.stat().st_mtime_ns for path in before} == before  # finished trials were not trained again

@@ -25,7 +25,7 @@ from search.record import results, write_yaml
 from search.storage import open_storage, shown
 from search.study import run_study
 from tests.conftest import needs, postgres_programs, study
-from tests.search.driving import start, wait_for
+from tests.search.driving import finish, start, wait_for
 
 PASSWORD = "only-for-the-test"
 
@@ -77,11 +77,19 @@ def server() -> Iterator[Server]:
         shutil.rmtree(folder)
 
 
-LONG = {"base": "default", "epochs": 10, "batch": 64, "precision": "fp32"}
+LONG = {"base": "default", "epochs": 5, "batch": 64, "precision": "fp32"}
 
 
 def figures(run: Path) -> dict[int, tuple]:
     return {r["trial"]: (r["state"], r["val_loss"], r["train_loss"], r["key"]) for r in results(run)}
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple]:
+    """The figures of the study whose storage does not go away."""
+    run = tmp_path_factory.mktemp("whole")
+    run_study(study(name="gone", recipe=LONG, trials=3), run)
+    return figures(run)
 
 
 @pytest.mark.fault("the PostgreSQL server stops for 3 to 30 s")
@@ -89,7 +97,7 @@ def figures(run: Path) -> dict[int, tuple]:
     ("mode", "seconds"), [("fast", 3), ("immediate", 3), pytest.param("immediate", 30, marks=pytest.mark.slow)]
 )
 def test_a_server_that_goes_away_and_comes_back_costs_only_time(
-    server: Server, tmp_path: Path, mode: str, seconds: int
+    server: Server, never_stopped: dict[int, tuple], tmp_path: Path, mode: str, seconds: int
 ) -> None:
     """Stopped mid-study, in order or as by a crash; the driver is killed after it, too."""
     name = f"gone-{mode}-{seconds}"
@@ -105,13 +113,12 @@ def test_a_server_that_goes_away_and_comes_back_costs_only_time(
     wait_for(lambda: (run / "trials" / "00001" / "metrics.jsonl").exists(), process)
     process.kill()
     process.communicate()
-    resumed = start(tmp_path)
-    text = resumed.communicate(timeout=300)[0]
+    resumed = finish(tmp_path)
+    text = resumed.stdout + resumed.stderr
     assert resumed.returncode == 0, text
     trials = optuna.load_study(study_name=name, storage=server.url).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
-    run_study(asked | {"storage": ""}, tmp_path / "whole")
-    assert figures(run) == figures(tmp_path / "whole")
+    assert figures(run) == never_stopped
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert PASSWORD.encode() not in written
     assert PASSWORD not in text
