@@ -1,9 +1,10 @@
 """What the driver costs: seconds a trial beyond Optuna's own, with trainings that take no time.
 
 The real driver runs a study of the splits and auxiliary weights of googlenet_cifar_small with an engine that answers
-at once with a made-up accuracy. Beside it, plain Optuna asks for the same parameters under the same limit and tells values,
-with the same storage. Both begin with so many finished trials in the storage, and the next `--count` are timed. A disk adds its own time to each
-commit, the same to both but for two more commits a trial here; `TMPDIR=/dev/shm` leaves it out, and the record says so.
+at once with a made-up accuracy. Beside it, turn by turn, plain Optuna asks for the same parameters under the same limit
+and tells values, with the same kind of storage and the same earlier trials; `--count` trials after `--before` are timed. A
+disk adds its own time to each commit, the same to both but for two more commits a trial here; `TMPDIR=/dev/shm` leaves
+it out, and the record says so.
 
     python -m benchmarks.search --to docs/results/performance/search.json
     python -m benchmarks.search --status 10000     # how long `status` takes on a study of so many trials
@@ -18,7 +19,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,16 +28,18 @@ import numpy as np
 import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
 import arch
 import search.driver
 from search.engine import Event
 from search.hardware import cores
+from search.proposing import parameters
+from search.recipe import load_recipe
 from search.record import environment, status, trial_folder, write_json, write_text
 from search.samplers import make_sampler
 from search.storage import open_storage
-from search.study import run_study
+from search.study import load_study, run_study
 from search.trial import Task
 
 STUDY: dict[str, Any] = {
@@ -91,30 +94,51 @@ class AtOnce:
         """Nothing remains."""
 
 
-def timed_driver(run: Path, config: dict[str, Any], before: int, count: int) -> list[float]:
-    """Return the seconds of each of `count` trials after `before`, by the real driver."""
-    moments: list[float] = []
+def turns(
+    run: Path, config: dict[str, Any], before: int, count: int, alone: Iterator[float]
+) -> tuple[list[float], list[float]]:
+    """Return the seconds of each of `count` trials after `before` by the real driver, and of `alone` between them.
+
+    Turn by turn, so that what else the machine does falls on both alike.
+    """
+    ours: list[float] = []
+    theirs: list[float] = []
 
     class Noting(AtOnce):
+        begun = 0.0
+
         def start(self, key: str, task: Task) -> None:
-            moments.append(time.perf_counter())
+            ours.append(time.perf_counter() - self.begun)
+            if len(ours) > before:
+                theirs.append(next(alone))
+            self.begun = time.perf_counter()
             super().start(key, task)
 
     with mock.patch.object(search.driver, "make_engine", side_effect=lambda *_, **__: Noting()):
         run_study(config | {"trials": before + count}, run)
-    return [b - a for a, b in zip(moments[-count - 1 :], moments[-count:], strict=False)]
+    return ours[-count:], theirs[-count:]
 
 
-def timed_optuna(study: optuna.Study, asked: dict[str, BaseDistribution], count: int) -> list[float]:
-    """Return the seconds of each of `count` rounds of ask and tell."""
-    generator, seconds = np.random.default_rng(0), []
-    for _ in range(count):
+def plain(config: dict[str, Any], asked: dict[str, BaseDistribution], url: str) -> Iterator[float]:
+    """Yield the seconds of a trial of Optuna alone, after the trials that the driver's study has when this begins.
+
+    The same trials, for how long TPE takes depends on them.
+    """
+    earlier = optuna.load_study(study_name=config["name"], storage=open_storage(config["storage"]))
+    study = optuna.create_study(
+        storage=open_storage(url),
+        study_name=f"{config['name']}-alone",
+        directions=earlier.directions,
+        sampler=make_sampler(config["sampler"], 0, 0),
+    )
+    study.add_trials(earlier.get_trials(states=[TrialState.COMPLETE]))
+    generator = np.random.default_rng(0)
+    while True:
         start = time.perf_counter()
         trial = study.ask(asked)
         trial.set_constraint(*LIMIT)
         study.tell(trial, float(generator.random()))
-        seconds.append(time.perf_counter() - start)
-    return seconds
+        yield time.perf_counter() - start
 
 
 def storages(folder: Path, postgres: str) -> dict[str, Callable[[str], str]]:
@@ -128,33 +152,13 @@ def storages(folder: Path, postgres: str) -> dict[str, Callable[[str], str]]:
     return known
 
 
-def filled(study: optuna.Study, asked: dict[str, BaseDistribution], count: int) -> None:
-    """Add so many finished trials with random parameters."""
-    sampler, made = optuna.samplers.RandomSampler(seed=1), []
-    source = optuna.create_study(sampler=sampler)
-    for _ in range(count):
-        trial = source.ask(asked)
-        about = {f"constraints:{LIMIT[0]}": LIMIT[1]}
-        value = trial.number % 997 / 997
-        made.append(create_trial(params=trial.params, distributions=dict(asked), value=value, system_attrs=about))
-    assert dict(made[0].constraints) == dict([LIMIT]) if made else True
-    study.add_trials(made)
-
-
 def compare(sampler: str, url: Callable[[str], str], before: int, count: int, folder: Path) -> dict[str, Any]:
     """Return medians in ms for the driver and for Optuna alone."""
     name = f"{sampler}-{before}"
-    run = folder / name
-    ours = timed_driver(run, STUDY | {"sampler": {"name": sampler}, "storage": url(name), "name": name}, before, count)
-    study = optuna.load_study(study_name=name, storage=open_storage(url(name)))
-    asked = next(t for t in study.trials if t.state == TrialState.COMPLETE).distributions
-    alone = optuna.create_study(
-        storage=open_storage(url(f"{name}-alone")),
-        study_name=f"{name}-alone",
-        sampler=make_sampler({"name": sampler}, 0, 0),
-    )
-    filled(alone, asked, before)
-    theirs = timed_optuna(alone, asked, count)
+    config = STUDY | {"sampler": {"name": sampler}, "storage": url(name), "name": name}
+    asked, _ = parameters(load_study(config).space, arch.load(config["network"]), load_recipe(config["recipe"]))
+    alone = plain(config, asked, url(f"{name}-alone"))
+    ours, theirs = turns(folder / name, config, before, count, alone)
     ms = {"driver": 1e3 * statistics.median(ours), "optuna": 1e3 * statistics.median(theirs)}
     return (
         {"sampler": sampler, "trials before": before, "parameters": len(asked)}
@@ -242,6 +246,7 @@ def main() -> None:
                     options.to, {"rows": found, "ratio": ratio, "steps": options.steps, "environment": environment()}
                 )
             return
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         rows = []
         for kind, url in storages(folder, options.postgres).items():
             for sampler in options.samplers.split(","):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from arch.errors import InputError
@@ -117,6 +118,7 @@ class Proposer:
         trials = study.get_trials(deepcopy=False)
         self.waiting = deque(t.number for t in trials if t.state is TrialState.WAITING)
         self.asked = len(trials)
+        self._walked: dict[str, IntersectionSearchSpace] = {}  # by the name that the samplers have for it
 
     def ask(self, tried: Collection[str]) -> Trial:
         """Return the next trial: one that waits, or a new one."""
@@ -163,4 +165,15 @@ class Proposer:
             sampler.point.update(
                 next((v for c, v in order if c.key not in tried and (not limit or c.macs <= limit)), {})
             )
+        self._hand_on(sampler)
         return sampler
+
+    def _hand_on(self, sampler: BaseSampler) -> None:
+        """Give a new sampler what those before it found out about the parameters that all trials have.
+
+        They find it by walking through the trials, and remember how far they came; a sampler that remembers nothing
+        walks through all of them again. What they find is the same. Looked for by its type, for the name is Optuna's own.
+        """
+        for name, own in vars(sampler).items():
+            if isinstance(own, IntersectionSearchSpace):
+                setattr(sampler, name, self._walked.setdefault(name, own))
