@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,11 @@ def load_yaml(path: str | Path) -> Any:
 
 def yaml_bytes(path: str | Path) -> bytes:
     """Return the content of a YAML file; OSError where it cannot be read, InputError beyond a megabyte."""
-    with open(path, "rb") as file:
-        raw = file.read(_MOST_BYTES + 1)
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except ValueError as error:  # a name with a null byte
+        raise OSError(errno.EINVAL, str(error)) from None
     if len(raw) > _MOST_BYTES:
         raise InputError(f"{path}: more than {_MOST_BYTES:,} bytes; this is no file of ours.")
     return raw

@@ -44,7 +44,7 @@ def ablate(
     values = overridden(load_ablation(ablation).model_dump(), changes, "ablation")
     if seeds is not None:
         values["seeds"] = seeds_of(seeds)
-    config = load_ablation(values)
+    config = load_ablation(values, ablation)
     folder = run or Path("runs") / config.name
     outcome = run_ablation(config, folder, show=display(err, progress.value))
     if outcome.signal:

@@ -52,7 +52,7 @@ def search(
     changes["engine"] |= {key: value for key, value in (("name", engine), ("address", address)) if value}
     values = overridden(config.model_dump(), changes, "study")
     outcome = run_study(
-        load_study(values), run, trials=trials, allow=allow_change or (), show=display(err, progress.value)
+        load_study(values, study), run, trials=trials, allow=allow_change or (), show=display(err, progress.value)
     )
     if outcome.ended == "interrupted":
         stopped(outcome.signal)

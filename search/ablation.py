@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from arch.cost import cost
 from arch.derive import derive
@@ -95,6 +95,12 @@ class Ablation(BaseModel):
     seeds: Annotated[int, Field(ge=1, le=10_000)] | Annotated[list[Seed], Field(min_length=1)] = 6
     test: bool = True
     engine: EngineConfig = EngineConfig()
+    _file: str = PrivateAttr("")
+
+    @property
+    def where(self) -> str:
+        """What errors call it: its file, where it has one, and its name."""
+        return f"{self._file}: ablation {self.name}" if self._file else f"ablation {self.name}"
 
     @model_validator(mode="after")
     def _sound(self) -> Ablation:
@@ -114,17 +120,20 @@ class Ablation(BaseModel):
         return self
 
 
-def load_ablation(ablation: str | Path | Mapping[str, Any]) -> Ablation:
+def load_ablation(ablation: str | Path | Mapping[str, Any], file: str = "") -> Ablation:
     """Return an ablation from its YAML file or a mapping; relative network files are beside the ablation's.
+
+    Errors name the `file` that a mapping was made of, here and later.
 
     Raises
     ------
     InputError
         A key is unknown or a value out of range; names file, key and near names.
     """
-    from_file = not isinstance(ablation, Mapping)
-    where = str(ablation) if from_file else "ablation"
-    values = load_yaml(ablation) if not isinstance(ablation, Mapping) else ablation
+    where, values = file or "ablation", ablation
+    if not isinstance(ablation, Mapping):
+        where = file = str(ablation)
+        values = load_yaml(ablation)
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: an ablation is a mapping with at least name, network and changes.")
     values = dict(values)
@@ -133,10 +142,12 @@ def load_ablation(ablation: str | Path | Mapping[str, Any]) -> Ablation:
     if not isinstance(ablation, Mapping):
         values = _with_paths(values, Path(ablation).parent)
     try:
-        return Ablation.model_validate(values)
+        config = Ablation.model_validate(values)
     except ValidationError as error:
         known = Change.model_fields if _in_change(error) else Ablation.model_fields
         raise from_validation(error, where, known) from None
+    config._file = file
+    return config
 
 
 def _in_change(error: ValidationError) -> bool:
@@ -213,19 +224,19 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
     InputError
         A change cannot be made, or is the same network and recipe as another; names it.
     """
-    with within(f"ablation {config.name}"):
+    with within(config.where):
         start = Candidate(load(config.network), load_recipe(config.recipe))
-    base = _applied(config.base, start, f"ablation {config.name}, base", cost(start.spec).macs)
+    base = _applied(config.base, start, f"{config.where}, base", cost(start.spec).macs)
     macs = cost(base.spec).macs
     found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, _said([config.base], _own_levels(config)))}
     for name, changes, levels in _named(config):
         candidate = base
         for change in changes:
-            candidate = _applied(change, candidate, f"ablation {config.name}, change {name}", macs)
+            candidate = _applied(change, candidate, f"{config.where}, change {name}", macs)
         for other, (known, _) in found.items():
             if known.key == candidate.key:
                 raise InputError(
-                    f"ablation {config.name}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
+                    f"{config.where}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
                 )
         found[name] = (candidate, _said(changes, levels))
     return found
@@ -253,9 +264,7 @@ def _named(config: Ablation) -> Iterator[tuple[str, Sequence[Change], dict[str, 
         if changing:
             name = JOIN.join(name for name, _ in changing)
             if name in config.changes:
-                raise InputError(
-                    f"ablation {config.name}: '{name}' is both a change and a combination of levels; rename one."
-                )
+                raise InputError(f"{config.where}: '{name}' is both a change and a combination of levels; rename one.")
             yield (
                 name,
                 [change for _, change in changing],

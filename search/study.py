@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from arch.errors import InputError, from_validation, within
 from arch.spec import Spec, load
@@ -64,6 +64,12 @@ class StudyConfig(BaseModel):
     keep_weights: int = Field(3, ge=0)
     most_failures_in_a_row: int = Field(10, ge=0)
     engine: EngineConfig = EngineConfig()
+    _file: str = PrivateAttr("")
+
+    @property
+    def where(self) -> str:
+        """What errors call it: its file, where it has one, and its name."""
+        return f"{self._file}: study {self.name}" if self._file else f"study {self.name}"
 
     @field_validator("objective")
     @classmethod
@@ -76,17 +82,20 @@ class StudyConfig(BaseModel):
         return names[0] if len(names) == 1 else list(names)
 
 
-def load_study(study: str | Path | Mapping[str, Any]) -> StudyConfig:
+def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyConfig:
     """Return a study from its YAML file or a mapping; a relative network file is beside the study's.
+
+    Errors name the `file` that a mapping was made of, here and later.
 
     Raises
     ------
     InputError
         A key is unknown or a value out of range; names file, key and near names.
     """
-    where, values = "study", study
+    where, values = file or "study", study
     if not isinstance(study, Mapping):
-        where, values = str(study), load_yaml(study)
+        where = file = str(study)
+        values = load_yaml(study)
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: a study is a mapping with at least name, network and space.")
     values = dict(values)
@@ -98,9 +107,11 @@ def load_study(study: str | Path | Mapping[str, Any]) -> StudyConfig:
     if isinstance(values.get("start"), list) and not isinstance(study, Mapping):
         values["start"] = [_beside(study, entry) for entry in values["start"]]
     try:
-        return StudyConfig.model_validate(values)
+        config = StudyConfig.model_validate(values)
     except ValidationError as error:
         raise from_validation(error, where, StudyConfig.model_fields) from None
+    config._file = file
+    return config
 
 
 def _beside(study: str | Path, entry: Any) -> Any:
@@ -162,9 +173,9 @@ def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
     InputError
         The space does not fit the network, the sampler cannot draw it, or a start is no point of it.
     """
-    with within(f"study {config.name}"):
+    with within(config.where):
         base, recipe = load(config.network), load_recipe(config.recipe)
-        check_space(config.space, base, recipe, f"study {config.name}")
+        check_space(config.space, base, recipe, config.where)
         _check_search(config, base, recipe)
         return base, recipe, starts(config.start, config.space, base, recipe)
 

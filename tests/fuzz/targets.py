@@ -42,7 +42,7 @@ class Target:
     files : where it lies, and what right ones hold.
     written : how a changed tree becomes bytes; None where only bytes are changed.
     read : takes the file, and does with it all that is done before a training begins.
-    about : what an error may name instead of the file: the folder it lies in, or the study's name.
+    about : what an error may name instead of the file: the folder it lies in.
     sets_aside : whether a damaged file is renamed, and that written down.
     """
 
@@ -121,12 +121,11 @@ def targets(folder: Path, only: str = "") -> list[Target]:
     found = [
         Target("network", files("network", [path.read_bytes() for path in networks]), read_network),
         Target("recipe", files("recipe", [path.read_bytes() for path in recipes]), read_recipe),
-        Target("study", files("study", _studies()), read_study, about=("study ",)),
+        Target("study", files("study", _studies()), read_study),
         Target(
             "ablation",
             files("ablation", [path.read_bytes() for path in ablations]),
             read_ablation,
-            about=("ablation ",),
         ),
     ]
     if not only or not any(only in target.name for target in found):

@@ -342,3 +342,10 @@ def test_killed_a_dozen_times_at_random_moments(tmp_path: Path) -> None:
     whole.communicate()
     assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "whole")
     assert len(optuna_study(tmp_path / "killed").trials) == 8
+
+
+def test_a_studys_file_is_named_whatever_is_wrong_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "asked.yaml"
+    file.write_text(yaml.safe_dump(study(sampler={"name": "nonsense"})))
+    with pytest.raises(arch.InputError, match=r"asked\.yaml: study micro: .*nonsense"):
+        run_study(str(file), tmp_path / "run")
