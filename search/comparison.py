@@ -113,7 +113,7 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
             f"{folder}: holds another {what} ({'; '.join(differences)}); undo the change or rename that folder."
         )
     seeds = list(dict.fromkeys([*known["seeds"], *asked["seeds"]]))
-    networks = known["networks"] | {k: v for k, v in asked["networks"].items() if k not in both}
+    networks = known["networks"] | asked["networks"]  # what is said of a known one may be new: a level of a new factor
     if len(seeds) > len(known["seeds"]) or len(networks) > len(known["networks"]):
         step = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

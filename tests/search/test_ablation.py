@@ -217,3 +217,17 @@ def test_at_the_command_line(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run" / "none").iterdir()] == ["5"]
     refused = CliRunner().invoke(inceptory.app, [*args, "--seeds", "five"])
     assert isinstance(refused.exception, arch.InputError)
+
+
+def test_a_factor_that_is_added_later_is_said_of_the_known_networks_too(tmp_path: Path) -> None:
+    first = {"name": "f", "network": str(MICRO), "data": "digits", "seeds": 1}
+    slower, plainer = (
+        {"own": {}, "slow": {"recipe": {"lr": 0.01}}},
+        {"own": {}, "plain": {"recipe": {"nesterov": False}}},
+    )
+    quick = {"recipe": {"base": "default", "epochs": 1, "max_steps": 1}}
+    search.run_ablation(first | quick | {"factors": {"rate": slower}}, tmp_path)
+    search.run_ablation(first | quick | {"factors": {"rate": slower, "momentum": plainer}}, tmp_path)
+    networks = read_json(tmp_path / "plan.json")["networks"]
+    assert networks["base"]["levels"] == {"rate": "own", "momentum": "own"}
+    assert all(set(about["levels"]) == {"rate", "momentum"} for about in networks.values())
