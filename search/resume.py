@@ -20,6 +20,7 @@ from search.record import (
     changes,
     read_json,
     read_lines,
+    read_study,
     read_yaml,
     set_aside,
     write_sealed,
@@ -196,7 +197,7 @@ def _ranges(path: Path) -> None:
 # What is read here and there, and can be had anew; `changes.jsonl` is nowhere else, and is left to a person.
 _OWN: dict[str, Callable[[Path], object]] = {
     FINGERPRINT: _if_there(lambda path: read_json(path, "network", "space")),
-    "study.yaml": _if_there(read_yaml),
+    "study.yaml": _if_there(lambda path: read_study(path.parent)),
     "base.yaml": _if_there(lambda path: read_yaml(path, "rows")),
     "environment.json": _if_there(lambda path: read_json(path, "versions")),
     "distributions.json": _if_there(_ranges),
