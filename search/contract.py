@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from arch.errors import InputError, from_validation
 
@@ -71,7 +71,7 @@ class StudyFile(_Kind):
     """`study.yaml` of a run, as far as reports read it; beside a training's exported tables it has its recipe alone."""
 
     name: str = ""
-    objective: str | list[str] = ""
+    objective: str | Annotated[list[str], Field(min_length=1)] = ""
     trials: int = 0
     space: dict[str, Any] = {}
 

@@ -205,7 +205,8 @@ def _weights(folder: Path, run: Path) -> list[Target]:
 
     def joined(draw: random.Random, tree: Any) -> bytes:
         if isinstance(tree, dict) and isinstance(about := tree.get("__metadata__"), dict):
-            texts = {key: as_yaml(draw, value).decode("utf-8", "replace") for key, value in about.items()}
+            ways = {"about": as_json}  # the spec is YAML
+            texts = {k: ways.get(k, as_yaml)(draw, value).decode("utf-8", "replace") for k, value in about.items()}
             tree = tree | {"__metadata__": texts | {"checksum": ours_sum} if draw.random() < 0.8 else texts}
         text = as_json(draw, tree)
         return len(text).to_bytes(8, "little") + text + ours[header:]
