@@ -37,15 +37,18 @@ BLOCKS = {
     "reduction_resnet_b": ("inception_resnet_v2", "reduction_b"),
     "inception_mini": ("inception_mini", "2a"),
 }
-NETWORKS = ("googlenet", "inception_v4", "inception_resnet_v2", "inception_v3_cifar_small")
+NETWORKS = ("googlenet", "inception_v3", "inception_v4", "inception_resnet_v2", "inception_v3_cifar_small")
 
 
 def gallery(folder: Path) -> Path:
-    """Write `networks.md` and its drawings in `networks/` into a folder; return the page."""
-    graphs = {block: row_graph(arch.load(network), row) for block, (network, row) in BLOCKS.items()}
-    graphs |= {network: network_graph(arch.load(network)) for network in NETWORKS}
-    for name, graph in graphs.items():
-        write_text(folder / "networks" / f"{name}.svg", svg(draw(graph)))
+    """Write `networks.md` and its drawings in `blocks/` and `networks/` into a folder; return the page.
+
+    A block and a network may have the same name: each kind has its folder.
+    """
+    for block, (network, row) in BLOCKS.items():
+        write_text(folder / _drawing("blocks", block), svg(draw(row_graph(arch.load(network), row))))
+    for network in NETWORKS:
+        write_text(folder / _drawing("networks", network), svg(draw(network_graph(arch.load(network)))))
     page = folder / "networks.md"
     write_text(page, text())
     return page
@@ -74,8 +77,8 @@ def text() -> str:
             "\n".join(f"- `{spec.name}`: {spec.note}" for spec in group if spec.note),
         ]
     parts += ["## Blocks", "Drawn from their nodes by `inceptory draw NETWORK ROW`; the input is at the bottom."]
-    parts += [_figure(block, f"`{block}`: {network}, row {row}") for block, (network, row) in BLOCKS.items()]
-    parts += ["## Whole networks", *(_figure(network, f"`{network}`") for network in NETWORKS)]
+    parts += [_figure("blocks", block, f"`{block}`: {network}, row {row}") for block, (network, row) in BLOCKS.items()]
+    parts += ["## Whole networks", *(_figure("networks", network, f"`{network}`") for network in NETWORKS)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -106,5 +109,9 @@ def _table(specs: list[Spec]) -> str:
     return Table("networks", "", pd.DataFrame(rows)).markdown().strip()
 
 
-def _figure(name: str, caption: str) -> str:
-    return f"{caption}\n\n![{caption.replace('`', '')}](networks/{name}.svg)"
+def _figure(kind: str, name: str, caption: str) -> str:
+    return f"{caption}\n\n![{caption.replace('`', '')}]({_drawing(kind, name)})"
+
+
+def _drawing(kind: str, name: str) -> str:
+    return f"{kind}/{name}.svg"

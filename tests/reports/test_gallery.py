@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import arch
-from reports.gallery import BLOCKS, gallery, text
+from reports.gallery import BLOCKS, NETWORKS, gallery, text
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -23,8 +23,20 @@ def test_every_block_is_drawn_from_a_row_that_has_it() -> None:
 
 
 def test_the_page_finds_its_drawings(tmp_path: Path) -> None:
+    """Each block's and each network's, of which two share a name, and nothing else lies beside the page."""
     page = gallery(tmp_path)
-    drawings = re.findall(r"\]\((networks/[^)]+)\)", page.read_text())
-    assert len(drawings) == len(set(drawings)) >= len(BLOCKS)
+    drawings = re.findall(r"\]\(((?:blocks|networks)/[^)]+)\)", page.read_text())
+    assert len(drawings) == len(set(drawings)) == len(BLOCKS) + len(NETWORKS)
+    assert {"blocks/inception_v3.svg", "networks/inception_v3.svg"} <= set(drawings)
     for drawing in drawings:
         assert (tmp_path / drawing).read_text() == (DOCS / drawing).read_text()
+    for folder in (tmp_path, DOCS):
+        found = [f"{kind}/{path.name}" for kind in ("blocks", "networks") for path in (folder / kind).iterdir()]
+        assert sorted(found) == sorted(drawings)
+
+
+def test_a_drawing_shows_what_its_caption_names() -> None:
+    block, network = ((DOCS / kind / "inception_v3.svg").read_text() for kind in ("blocks", "networks"))
+    assert "inception_v3_cifar_small, row 3a: inception_v3" in block
+    assert "inception_v3_a" in network
+    assert "inception_v3_a" not in block
