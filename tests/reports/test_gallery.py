@@ -17,6 +17,14 @@ def test_the_page_is_up_to_date_and_names_every_network() -> None:
     assert all(f"| `{name}` " in page for name in arch.list_networks())
 
 
+def test_the_page_says_what_each_block_is_and_where_to_read_on() -> None:
+    page = text()
+    assert "`inception_v1` (googlenet, row 3a): Inception module with dimension reductions" in page
+    pages = re.findall(r"\]\(([^)/]+\.md)\)", page)
+    assert len(pages) == 3
+    assert all((DOCS / name).is_file() for name in pages)
+
+
 def test_every_block_is_drawn_from_a_row_that_has_it() -> None:
     for block, (network, row) in BLOCKS.items():
         assert arch.load(network).row(row).block == block
