@@ -12,6 +12,7 @@ from arch.spec import Spec
 from reports.diagram import draw
 from reports.figures import svg
 from reports.graph import network_graph, row_graph
+from reports.markup import markdown
 from reports.table import Table
 from search.record import write_text
 
@@ -96,7 +97,7 @@ def text() -> str:
         parts += [
             f"## {title}",
             _table(group),
-            "\n".join(f"- `{spec.name}`: {spec.note}" for spec in group if spec.note),
+            "\n".join(f"- `{spec.name}`: {markdown(spec.note)}" for spec in group if spec.note),
         ]
     parts += ["## Blocks", _DRAWN]
     parts += [

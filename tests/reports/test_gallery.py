@@ -25,6 +25,12 @@ def test_the_page_says_what_each_block_is_and_where_to_read_on() -> None:
     assert all((DOCS / name).is_file() for name in pages)
 
 
+def test_sums_in_a_note_are_no_emphasis() -> None:
+    """`7*7*3*8` in Markdown reads 7738, partly in italics."""
+    assert r"7\*7\*3\*8 + 24\*64 = 2,712" in text()
+    assert not re.search(r"\d\*\d", text())
+
+
 def test_every_block_is_drawn_from_a_row_that_has_it() -> None:
     for block, (network, row) in BLOCKS.items():
         assert arch.load(network).row(row).block == block
