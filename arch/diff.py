@@ -28,8 +28,14 @@ class _Side:
 
 
 def described(args: Mapping[str, Any]) -> str:
-    """Return a row's arguments in a line, `b1x1 64, b3x3 96>128`."""
-    return ", ".join(f"{key} {'>'.join(map(str, v)) if isinstance(v, tuple) else v}" for key, v in args.items())
+    """Return a row's arguments in a line, `b1x1 64, b3x3 96>128, ceil, no count_pad`."""
+    return ", ".join(_said(key, value) for key, value in args.items())
+
+
+def _said(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return key if value else f"no {key}"  # said also where false: count_pad is true by default
+    return f"{key} {'>'.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def sized(field: Pair | None) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 
 import torch
-from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 from torch import Tensor, nn
 
 from arch.cost import cost
 from arch.modules import Network, build
 from arch.room import check_room
 from arch.spec import Spec
+
+with (
+    warnings.catch_warnings()
+):  # fvcore scripts a loss when it is imported, which torch deprecates; no user can help it
+    warnings.filterwarnings("ignore", ".torch.jit.script", FutureWarning)
+    from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
 
 @dataclass(frozen=True)

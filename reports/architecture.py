@@ -15,6 +15,7 @@ from arch.registry import Reduced
 from arch.shapes import Placed, place_network
 from arch.spec import FINAL, Row, Spec, expand_row
 from reports.markup import tex
+from reports.table import fitted, needs
 
 TIMES = r"$\times$"
 BRANCHES = {
@@ -48,7 +49,8 @@ def architecture_table(spec: Spec) -> str:
     The channel columns are those of the branches that the rows have; a row of another block spans them with
     its arguments, and where most rows are such there is one column of arguments. Equal rows in succession
     are one line with the sums of their figures. `depth` counts convolutions and linear layers, `params`
-    is in thousands (1 K = 1000), `MACs` in millions. Needs `\usepackage{booktabs}`.
+    is in thousands (1 K = 1000), `MACs` in millions. The table is shrunk to the page's width where it is wider;
+    it needs `\usepackage{booktabs,adjustbox}`.
 
     Raises
     ------
@@ -69,23 +71,26 @@ def architecture_table(spec: Spec) -> str:
     )
     if any(line.times > 1 for line in lines):
         caption += " A line for several rows holds the sums of their figures."
+    tabular = [
+        rf"\begin{{tabular}}{{{alignment}}}",
+        r"\toprule",
+        _cells(*(_x(tex(title)) for title in header)),
+        r"\midrule",
+        *(_printed(line, branches) for line in lines),
+        r"\midrule",
+        total,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     return "\n".join(
         [
-            "% needs \\usepackage{booktabs}",
-            r"\begin{table}",
+            needs("booktabs", "adjustbox"),
+            r"\begin{table*}",
             r"\centering",
             rf"\caption{{{_x(tex(caption))}}}",
             rf"\label{{tab:{''.join(c if c.isalnum() or c in '-.' else '-' for c in spec.name)}}}",
-            rf"\begin{{tabular}}{{{alignment}}}",
-            r"\toprule",
-            _cells(*(_x(tex(title)) for title in header)),
-            r"\midrule",
-            *(_printed(line, branches) for line in lines),
-            r"\midrule",
-            total,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
+            fitted("\n".join(tabular)),
+            r"\end{table*}",
             "",
         ]
     )

@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 import arch
+from arch.registry import BLOCKS as DEFINITIONS
 from arch.spec import Spec
 from reports.diagram import draw
 from reports.figures import svg
 from reports.graph import network_graph, row_graph
+from reports.markup import markdown
 from reports.table import Table
 from search.record import write_text
 
@@ -37,15 +39,39 @@ BLOCKS = {
     "reduction_resnet_b": ("inception_resnet_v2", "reduction_b"),
     "inception_mini": ("inception_mini", "2a"),
 }
-NETWORKS = ("googlenet", "inception_v4", "inception_resnet_v2", "inception_v3_cifar_small")
+NETWORKS = ("googlenet", "inception_v3", "inception_v4", "inception_resnet_v2", "inception_v3_cifar_small")
+
+
+_INTRODUCTION = """\
+All networks that are shipped, what each costs, what is special about it, and drawings. To begin with, take
+`googlenet_cifar_small` for small images and `googlenet` for the paper's own. `inceptory show NETWORK` prints a network
+row by row, with `--format yaml` its file; `inceptory diff A B` lists what differs between two; `inceptory draw NETWORK`
+draws one. A YAML file of your own goes wherever a name does ([your own block](write_your_own_block.md)).
+
+Names: `_printed` is what a paper or a tutorial prints, its slips included; the network without it is the released one or has
+slips mended. `_cifar` is a published network changed for 32x32 images; `_small` and `_tiny` are made for searches
+and demonstrations. How they compare with what was printed: [the papers' tables](reproduce_the_papers.md) and
+[the tutorials](reproduce_the_tutorials.md)."""
+_DRAWN = (
+    "The main blocks, drawn from their nodes by `inceptory draw NETWORK ROW`; the input is at the bottom. "
+    "`inceptory list blocks` names all, with their arguments."
+)
+_COLUMNS = """\
+Figures are those of the named input and number of classes, and leave auxiliary heads out; only `with heads` counts their
+parameters too. MACs are multiply-adds of convolutions and linear layers, batch 1. Depth is the number of layers with
+parameters on the longest path, a separable convolution as one. Dead weights belong to kernel taps that only ever see
+padding. Parameters and MACs equal what torch and fvcore count in the built network (`inceptory count '*' --check`)."""
 
 
 def gallery(folder: Path) -> Path:
-    """Write `networks.md` and its drawings in `networks/` into a folder; return the page."""
-    graphs = {block: row_graph(arch.load(network), row) for block, (network, row) in BLOCKS.items()}
-    graphs |= {network: network_graph(arch.load(network)) for network in NETWORKS}
-    for name, graph in graphs.items():
-        write_text(folder / "networks" / f"{name}.svg", svg(draw(graph)))
+    """Write `networks.md` and its drawings in `blocks/` and `networks/` into a folder; return the page.
+
+    A block and a network may have the same name: each kind has its folder.
+    """
+    for block, (network, row) in BLOCKS.items():
+        write_text(folder / _drawing("blocks", block), svg(draw(row_graph(arch.load(network), row))))
+    for network in NETWORKS:
+        write_text(folder / _drawing("networks", network), svg(draw(network_graph(arch.load(network)))))
     page = folder / "networks.md"
     write_text(page, text())
     return page
@@ -63,19 +89,21 @@ def text() -> str:
     }
     parts = [
         "# Networks",
-        "Written by `inceptory gallery docs`; a test holds it to the networks. Parameters, MACs (multiply-adds of convolutions "
-        "and linear layers, batch 1), depth (layers with parameters on the longest path) and dead weights (whose kernel taps only "
-        "see padding) are without auxiliary heads. Every count equals fvcore's (`inceptory count '*' --check`).",
+        _INTRODUCTION,
+        _COLUMNS,
+        "Written by `inceptory gallery docs`; a test holds it to the networks.",
     ]
     for title, group in kinds.items():
         parts += [
             f"## {title}",
             _table(group),
-            "\n".join(f"- `{spec.name}`: {spec.note}" for spec in group if spec.note),
+            "\n".join(f"- `{spec.name}`: {markdown(spec.note)}" for spec in group if spec.note),
         ]
-    parts += ["## Blocks", "Drawn from their nodes by `inceptory draw NETWORK ROW`; the input is at the bottom."]
-    parts += [_figure(block, f"`{block}`: {network}, row {row}") for block, (network, row) in BLOCKS.items()]
-    parts += ["## Whole networks", *(_figure(network, f"`{network}`") for network in NETWORKS)]
+    parts += ["## Blocks", _DRAWN]
+    parts += [
+        _figure("blocks", block, f"{network}, row {row}", _what(block)) for block, (network, row) in BLOCKS.items()
+    ]
+    parts += ["## Whole networks", *(_figure("networks", network, arch.load(network).source) for network in NETWORKS)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -95,6 +123,7 @@ def _table(specs: list[Spec]) -> str:
             {
                 "network": f"`{spec.name}`",
                 "input": "x".join(map(str, spec.input)),
+                "classes": str(spec.classes),
                 "params": f"{cost.params:,}",
                 "with heads": f"{cost.params + cost.aux_params:,}",
                 "MACs": f"{cost.macs:,}",
@@ -106,5 +135,14 @@ def _table(specs: list[Spec]) -> str:
     return Table("networks", "", pd.DataFrame(rows)).markdown().strip()
 
 
-def _figure(name: str, caption: str) -> str:
-    return f"{caption}\n\n![{caption.replace('`', '')}](networks/{name}.svg)"
+def _what(block: str) -> str:
+    return DEFINITIONS.get(block).summary
+
+
+def _figure(kind: str, name: str, where: str, what: str = "") -> str:
+    caption = f"`{name}` ({where}){f': {what}' if what else ''}"
+    return f"{caption}\n\n![{name}, {where}]({_drawing(kind, name)})"
+
+
+def _drawing(kind: str, name: str) -> str:
+    return f"{kind}/{name}.svg"

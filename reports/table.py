@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,8 @@ from search.record import write_text
 Format = Callable[[Any], str]
 Folders = tuple[str, ...]
 MISSING = "-"
+_NARROW = 8  # columns that a page surely holds
+_BREAK = r"\\{}"  # braces: a bracket that follows would be read as a distance
 
 
 @dataclass(frozen=True)
@@ -101,17 +104,25 @@ class Table:
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def latex(self) -> str:
-        """Return a booktabs table with caption and notes; numbers stand to the right."""
+        r"""Return a booktabs table with caption and notes; numbers stand to the right.
+
+        One of more than 8 columns stands across a page of two columns, its headers broken at spaces, and is
+        shrunk to the page's width where it is wider; it needs `adjustbox` too.
+        """
         marked = self._marked(tex, r"\textbf{{{}}}".format)
+        alignment = ["r" if self.is_number(column) else "l" for column in self.headers()]
+        wide = len(alignment) > _NARROW
+        if wide:
+            marked.columns = [_broken(*pair) for pair in zip(marked.columns, alignment, strict=True)]
         caption = tex(" ".join([f"{self.caption}.", *self.notes])) if self.caption else None
-        return str(
-            marked.style.hide(axis="index").to_latex(
-                hrules=True,
-                column_format="".join("r" if self.is_number(column) else "l" for column in self.headers()),
-                caption=caption,
-                label=f"tab:{self.name}" if self.caption else None,
-            )
+        text = marked.style.hide(axis="index").to_latex(
+            hrules=True,
+            column_format="".join(alignment),
+            environment="table*" if caption and wide else None,
+            caption=caption,
+            label=f"tab:{self.name}" if caption else None,
         )
+        return f"{needs('booktabs', 'adjustbox')}\n{fitted(text)}" if wide else f"{needs('booktabs')}\n{text}"
 
     def html(self, caption: bool = True) -> str:
         """Return a `<table>`, escaped: headers are buttons to sort by, `data-value` holds a cell's plain value.
@@ -154,6 +165,22 @@ def absent(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value) or value is pd.NA
 
 
+def needs(*packages: str) -> str:
+    """Return the line of LaTeX that tells a reader what a table takes."""
+    return rf"% needs \usepackage{{{','.join(packages)}}}"
+
+
+def fitted(text: str) -> str:
+    r"""Return LaTeX whose `tabular` is shrunk to a line's width where it is wider; needs `adjustbox`."""
+    inside = text.replace(r"\begin{tabular}", "\\begin{adjustbox}{max width=\\linewidth}\n\\begin{tabular}")
+    return inside.replace(r"\end{tabular}", "\\end{tabular}\n\\end{adjustbox}")
+
+
+def _broken(header: str, side: str) -> str:
+    lines = wrap(header, 8, break_long_words=False, break_on_hyphens=False)
+    return rf"\shortstack[{side}]{{{_BREAK.join(lines)}}}" if len(lines) > 1 else header
+
+
 def longtable(table: Table, wide: str, width: str = "6cm") -> str:
     """Return a table that goes on over pages, column `wide` set as paragraphs, the notes behind it."""
     body = table.printed().rename(columns=tex).map(tex)
@@ -164,7 +191,7 @@ def longtable(table: Table, wide: str, width: str = "6cm") -> str:
         caption=tex(table.caption),
         label=f"tab:{table.name}",
     )
-    return "\n".join(["% needs \\usepackage{booktabs,longtable}", text, *map(tex, table.notes), ""])
+    return "\n".join([needs("booktabs", "longtable"), text, *map(tex, table.notes), ""])
 
 
 def percent(value: float) -> str:

@@ -78,6 +78,12 @@ def test_arguments_of_heads_and_styles_are_listed() -> None:
     assert (style["a"], style["b"]) == ("norm none, eps 1e-05", "norm batch, eps 0.001")
 
 
+def test_switches_are_listed_without_a_value() -> None:
+    found = lines(rows=[ROWS[0] | {"style": {"bias": False}}, ROWS[1] | {"ceil": True}, ROWS[2]])
+    assert found["stem"]["b"] == "conv out 8, kernel 3, style no bias"
+    assert found["pool"]["b"] == "max_pool kernel 3, padding same, ceil"
+
+
 def test_what_is_written_out_at_its_default_is_no_difference() -> None:
     heads = HEADS | {"pool": {"head": "aux_small", "width": 16, "pool": 2}}
     found = lines(rows=[ROWS[0] | {"stride": 1}, *ROWS[1:]], heads=heads)

@@ -417,6 +417,8 @@ def test_latex_goes_on_over_pages() -> None:
     assert text.count("fvcore") == text.split("\\end{longtable}")[1].count("fvcore")
     paper = run("ledger", "googlenet", "--layout", "paper", "--format", "latex").stdout
     assert "\\label{tab:ledger-googlenet-table-1}" in paper
+    assert paper.startswith("% needs \\usepackage{booktabs,adjustbox}\n\\begin{table*}\n")
+    assert "\\begin{adjustbox}{max width=\\linewidth}\n\\begin{tabular}{llllllllllllrrr}\n" in paper
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,7 @@ EDITED = {
     "tutorial 002": ("googlenet_flowers", {}, (5_978_677, None, 10_318_655)),
     "TF-Slim's norm without a scale in v3": ("inception_v3", SHIFT, (23_817_352, None, None)),
     "the same in tutorial 004's": ("inception_v3_488", SHIFT, (24_227_032, None, 27_552_832)),
+    "the same to the letter": ("inception_v3_488_printed", SHIFT, (23_571_352, 5_652_988_000, 26_897_152)),
     "tutorial 004's padding alone": (
         "inception_v3",
         {"rows": {"conv4a": {"padding": "same"}}},
@@ -149,6 +151,24 @@ def test_totals_after_an_edit(case: str) -> None:
     assert [value for value, wanted in zip(found, expected, strict=True) if wanted is not None] == [
         wanted for wanted in expected if wanted is not None
     ]
+
+
+def _figures(spec: arch.Spec) -> tuple[str, str, str]:
+    total = arch.cost(spec)
+    return f"{total.params:,}", f"{total.params + total.aux_params:,}", f"{total.macs:,}"
+
+
+def test_the_texts_about_tutorial_004s_v3_give_its_own_figures() -> None:
+    """Both readings, each with batch norm's usual scale and without it; the text itself prints no total."""
+    page = (Path(__file__).parents[2] / "docs" / "reproduce_the_tutorials.md").read_text()
+    for name in ("inception_v3_488", "inception_v3_488_printed"):
+        spec = arch.load(name)
+        figures = _figures(spec)
+        unscaled = _figures(arch.from_mapping({"name": "unscaled", "base": name, "edits": SHIFT}))
+        assert f"`{name}` | {' | '.join(figures)} |" in page
+        assert all(figure in page for figure in unscaled[:2])
+        stated = set(re.findall(r"\d[\d,]*,\d{3}", spec.note))
+        assert stated == {*figures[:2], *unscaled[:2]}
 
 
 @pytest.mark.parametrize("name", AUX_MACS)

@@ -27,7 +27,10 @@ def test_every_line_has_a_cell_for_every_column_and_nothing_unescaped(name: str)
     alignment = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)
     assert alignment
     assert {len(line) for line in cells(text)} == {len(alignment[1])}
-    body = text.replace(r"\usepackage{booktabs}", "")
+    assert text.startswith("% needs \\usepackage{booktabs,adjustbox}\n\\begin{table*}\n")
+    assert "\\begin{adjustbox}{max width=\\linewidth}\n\\begin{tabular}" in text
+    assert "\\end{tabular}\n\\end{adjustbox}\n\\end{table*}" in text
+    body = text.partition("\n")[2]
     assert not re.search(r"(?<!\\)[_#%](?! needs)", body)
     assert body.count("{") - body.count(r"\{") == body.count("}") - body.count(r"\}")
     assert body.count("$") % 2 == 0

@@ -334,7 +334,7 @@ def test_heads_stand_at_the_height_of_their_rows_in_one_column() -> None:
 
 
 def test_a_line_is_broken_between_arguments() -> None:
-    """Not between an argument and its value: `count_pad` and `False` stand in one line."""
+    """Not within one: `no` and `count_pad` stand in one line."""
     drawn = {
         text.get_gid(): text.get_text().split("\n")
         for text in draw(network_graph(arch.load("inception_resnet_v2"))).axes[0].texts
@@ -342,9 +342,17 @@ def test_a_line_is_broken_between_arguments() -> None:
     (lines,) = [lines for lines in drawn.values() if lines[0].startswith("5b:")]
     assert len(lines) == 3
     assert lines[1].endswith(",")
-    assert "count_pad False" in lines[2]
+    assert "no count_pad" in lines[2]
     captions = " ".join(line for name, (line, *_) in drawn.items() if name.startswith("caption"))
     assert "1000 classes. Source: Szegedy" in captions
+
+
+def test_switches_are_said_without_a_value() -> None:
+    """`ceil` where it is on; what is off by a row's own word is said too, as the default may be on."""
+    lines = [text for name in ("googlenet", "inception_resnet_v2") for text in texts(network_graph(arch.load(name)))]
+    assert any(text.endswith("kernel 3, stride 2, ceil") for text in lines)
+    assert any(text.endswith("no count_pad") for text in lines)
+    assert not [text for text in lines if re.search("true|false", text, re.IGNORECASE)]
 
 
 def test_too_large_a_drawing_is_refused() -> None:

@@ -88,11 +88,26 @@ def test_markdown_bolds_what_the_table_says_and_escapes(table: Table) -> None:
 
 def test_latex_is_booktabs_with_numbers_to_the_right(table: Table) -> None:
     text = table.latex()
+    assert text.startswith("% needs \\usepackage{booktabs}\n\\begin{table}\n")
     for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}{lrr}", r"100 \% of it", r"\label{tab:t}"):
         assert part in text
     assert r"a\_b\textbar{}$<$c$>$* & \textbf{91.50 $\pm$ 0.25 (6)} & 29.3 \\" in text
     assert "caption" not in Table("t", "", table.frame).latex()
     assert tex("50% & more_") == r"50\% \& more\_"
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(8, True), (9, False)])
+def test_latex_of_many_columns_is_shrunk_to_the_page(columns: int, fits: bool) -> None:
+    frame = pd.DataFrame([{f"column [{index}]": "a" if index == 0 else index for index in range(columns)}])
+    text = Table("t", "Many", frame).latex()
+    assert ("adjustbox" not in text) is fits
+    if fits:
+        return
+    assert text.startswith("% needs \\usepackage{booktabs,adjustbox}\n\\begin{table*}\n\\caption{Many.}")
+    assert "\\begin{adjustbox}{max width=\\linewidth}\n\\begin{tabular}{lrrrrrrrr}\n" in text
+    assert text.endswith("\\end{tabular}\n\\end{adjustbox}\n\\end{table*}\n")
+    assert r"\shortstack[l]{column\\{}[0]} & \shortstack[r]{column\\{}[1]} & " in text
+    assert Table("t", "", frame).latex().splitlines()[1] == r"\begin{adjustbox}{max width=\linewidth}"
 
 
 def test_html_is_a_table_that_sorts_by_plain_numbers(table: Table) -> None:
