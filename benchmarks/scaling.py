@@ -137,8 +137,8 @@ driver, the sampler and the storage are one queue, and a study saturates where t
 {record["workers"]:,} workers and trials of {MEANS[0]:.0f} s it must serve {pace:.1f} trials a second, {1e3 / pace:.0f} ms each.
 
 This page is a simulation (`python -m benchmarks.scaling`), not a measurement of a cluster. What goes in is measured: the
-driver's time a trial at 0 and {most:,} earlier trials (`python -m benchmarks.search`; {about["processor"]}, one core, torch
-{about["versions"]["torch"]}, Optuna {about["versions"]["optuna"]}, files on {about["filesystem"]}), as a line that is drawn on to {record["trials"]:,} trials; and the spread of trial
+driver's time a trial at 0 and {most:,} earlier trials (`python -m benchmarks.search`, medians of {measured["turns"]} runs;
+{about["processor"]}, one core, torch {about["versions"]["torch"]}, Optuna {about["versions"]["optuna"]}, files on {about["filesystem"]}), as a line that is drawn on to {record["trials"]:,} trials; and the spread of trial
 times, from the 48 recorded curves, scaled to the means below. Not in it: the cluster's own scheduling, epochs reported in
 between, a busy database server, and on a disk the time of its commits: some 35 a trial here with SQLite and PostgreSQL, one for each
 drawn parameter.
