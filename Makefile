@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint setup clean
+.PHONY: demo test test-slow kills soak fuzz lint setup clean
 
 setup: $(READY)
 
@@ -27,6 +27,20 @@ test: lint
 
 test-slow: $(READY)
 	$(BIN)/pytest -n auto -m slow
+
+# KILLS=20 MINUTES=5 make kills, TRIALS=50 make soak: quick ones; the records go to docs/results/reliability/
+kills: $(READY)
+	$(BIN)/python -m benchmarks.kills
+	$(BIN)/pytest -m fault --faults docs/results/reliability/faults.json
+
+soak: $(READY)
+	$(BIN)/python -m benchmarks.soak
+
+# FUZZ_COUNT=2000 make fuzz: a quick one; at most 45 minutes on two cores; the record goes to docs/results/reliability/
+fuzz: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --count $${FUZZ_COUNT:-100000} --minutes 35 --out docs/results/reliability/fuzz.json
+	$(BIN)/python -m tests.fuzz.guided --count $$(($${FUZZ_COUNT:-100000} / 10)) --out docs/results/reliability/fuzz_guided.json
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -19,18 +19,21 @@ from arch.nodes import dims
 from arch.spec import FINAL, Spec
 
 Weights = dict[str, Tensor]
+Value = TypeVar("Value")
 
 
 def to_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weights:
     """Return our weights under the library's names; what it does not have (TF-Slim's heads in timm) is left out.
+
+    Auxiliary heads may be missing, as in weights that came from a library without them; the result lacks them too.
 
     Raises
     ------
     InputError
         The library does not have this network, or the weights are not this network's.
     """
-    check_weights(weights, spec)
-    return {theirs: weights[ours] for ours, theirs in names(spec, library).items()}
+    check_weights(weights, spec, _without_absent_heads(shapes_of(spec), weights))
+    return {theirs: weights[ours] for ours, theirs in names(spec, library).items() if ours in weights}
 
 
 def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weights:
@@ -49,12 +52,17 @@ def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Wei
     """
     shapes = shapes_of(spec)
     keys = names(spec, library)
-    if not any(theirs in weights for ours, theirs in keys.items() if _is_auxiliary(ours)):
-        keys = {ours: theirs for ours, theirs in keys.items() if not _is_auxiliary(ours)}
+    keys = _without_absent_heads(keys, {ours for ours, theirs in keys.items() if theirs in weights})
     counters = {theirs: torch.tensor(0) for theirs in keys.values() if theirs.endswith("num_batches_tracked")}
     weights = counters | dict(weights)
     check_weights(weights, spec, {theirs: shapes[ours] for ours, theirs in keys.items()})
     return {ours: weights[theirs] for ours, theirs in keys.items()}
+
+
+def _without_absent_heads(tensors: Mapping[str, Value], there: Container[str]) -> dict[str, Value]:
+    """Return what belongs to tensors of ours, by name, without the auxiliary heads where none of these is there."""
+    some = any(ours in there for ours in tensors if _is_auxiliary(ours))
+    return {ours: value for ours, value in tensors.items() if some or not _is_auxiliary(ours)}
 
 
 def _is_auxiliary(ours: str) -> bool:
@@ -122,7 +130,7 @@ def read_weights(path: Path) -> Weights:
             f"{path}: holds objects, which are not loaded since that would run code from the file, or is no torch file; "
             "save the network's state_dict() alone."
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError):
+    except Exception:  # of a damaged file torch's reader raises many kinds
         raise InputError(f"{path}: is empty, damaged or no file of weights; fetch or save it again.") from None
     if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise InputError(f"{path}: holds no plain state dict (names and tensors); save the network's state_dict().")

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from pydantic import ValidationError
 
+_PASSWORD = re.compile(r"(://[^/\s:@]*):[^\s@]+@")
+_LONGEST = 2_000  # characters of an error: what came may be a whole file
+
 
 class InputError(ValueError):
-    """What was given is wrong. The text says the rule, what came, where, and what to do."""
+    """What was given is wrong. The text says the rule, what came, where, and what to do: one paragraph.
+
+    What cannot be printed in it is escaped, passwords in URLs are hidden, and of a longer text the middle is left out.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_paragraph(text))
 
 
 class SpecError(InputError):
@@ -26,6 +37,32 @@ class ShapeError(SpecError):
     def within(self, *parts: str) -> ShapeError:
         """Return the same error seen from further out, e.g. `row 4c, branch b5x5`."""
         return ShapeError(self.message, (*parts, *self.path))
+
+
+def masked(text: str) -> str:
+    """Return a text with the passwords of URLs in it hidden."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def _paragraph(text: str) -> str:
+    text = masked(text)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - 500]} ... {text[-400:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def within(where: str) -> Iterator[None]:
+    """Have every InputError inside say where it arose, as far as it does not yet."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        if text.startswith(where):
+            raise
+        raise (SpecError if isinstance(error, SpecError) else InputError)(f"{where}: {text}") from None
 
 
 def near(name: object, known: Iterable[str]) -> str:

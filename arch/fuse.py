@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from arch import native
 from arch.modules import ConcatModule, Named, Network, ResidualModule
 from arch.nodes import Conv, Pair, Pool
-from arch.passes import Kernel, Layer, PoolShape, Product, activate, join, pool
+from arch.norms import Layer, activate
+from arch.passes import Kernel, Product, join
+from arch.pools import PoolShape, pool
 from arch.shapes import Placed, place_network
 
 # A convolution on at most _ALWAYS positions is one dense product, and on at most _MOST where its kernel has twice as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from arch.cost import cost
 from arch.modules import Network, build
+from arch.room import check_room
 from arch.spec import Spec
 
 
@@ -39,40 +41,45 @@ class _Traced(nn.Module):
         return (out.logits, *out.aux.values())
 
 
-def check(spec: Spec) -> list[Verdict]:
+@dataclass(frozen=True)
+class Judgement:
+    """The verdicts on a network, and what fvcore's total holds beside conv + linear: batch norm and adaptive pooling."""
+
+    verdicts: list[Verdict]
+    adds: int
+
+
+def check(spec: Spec) -> Judgement:
     """Count a network with fvcore and torch, and set each figure beside the spec's.
 
-    fvcore's conv and linear operators are taken, in evaluation mode at batch 1; its batch-norm and
-    pooling counts are left out, as no paper counts them.
+    fvcore's conv and linear operators are taken, in evaluation mode at batch 1; what it counts by default
+    beside them is kept apart, as no paper counts it. `adds` leaves auxiliary heads out.
     """
     ours = cost(spec)
+    check_room(spec, images=1)
     network = build(spec).eval()
     image = torch.zeros(1, *spec.input)
-    macs, activations = _traced(_Traced(network, aux=False), image)
+    flops, outputs = _traced(_Traced(network, aux=False), image)
     with_aux, _ = _traced(_Traced(network, aux=True), image)
+    macs = _layers(flops)
     aux = sum(p.numel() for name, head in network.heads.items() if name in spec.aux_rows for p in head.parameters())
     total = sum(p.numel() for p in network.parameters())
-    return [
+    verdicts = [
         Verdict("params", ours.params, total - aux),
         Verdict("aux_params", ours.aux_params, aux),
         Verdict("macs", ours.macs, macs),
-        Verdict("aux_macs", ours.aux_macs, with_aux - macs),
-        Verdict("activations", ours.activations, activations),
+        Verdict("aux_macs", ours.aux_macs, _layers(with_aux) - macs),
+        Verdict("activations", ours.activations, _layers(outputs)),
     ]
+    return Judgement(verdicts, round(sum(flops.values())) - macs)
 
 
-def _traced(module: nn.Module, image: Tensor) -> tuple[int, int]:
-    """Return fvcore's (conv + linear MACs, conv + linear outputs) of a module."""
-    flops = (
-        FlopCountAnalysis(module, (image,))
-        .unsupported_ops_warnings(False)
-        .uncalled_modules_warnings(False)
-        .by_operator()
-    )
-    outputs = (
-        ActivationCountAnalysis(module, (image,))
-        .unsupported_ops_warnings(False)
-        .uncalled_modules_warnings(False)
-        .by_operator()
-    )
-    return tuple(round(counts["conv"] + counts["linear"]) for counts in (flops, outputs))  # type: ignore[return-value]
+def _traced(module: nn.Module, image: Tensor) -> tuple[Counter[str], Counter[str]]:
+    """Return fvcore's operations and outputs of a module, by operator."""
+    flops = FlopCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    outputs = ActivationCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return flops.by_operator(), outputs.by_operator()
+
+
+def _layers(counts: Counter[str]) -> int:
+    return round(counts["conv"] + counts["linear"])

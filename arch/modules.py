@@ -22,6 +22,7 @@ from arch.nodes import (
     Relu,
     Residual,
 )
+from arch.room import check_room
 from arch.shapes import Placed, place_network
 from arch.spec import FINAL, Spec
 from arch.style import Style
@@ -117,7 +118,7 @@ def build(spec: Spec, execution: Execution = "plain") -> Network:
     Raises
     ------
     SpecError
-        The spec cannot be a network at its input size.
+        The spec cannot be a network at its input size, or its weights are more than memory holds.
 
     Examples
     --------
@@ -127,6 +128,8 @@ def build(spec: Spec, execution: Execution = "plain") -> Network:
     >>> out.logits.shape, sorted(out.aux)
     (torch.Size([2, 10]), ['3b', '4b'])
     """
+    if torch.get_default_device().type != "meta":  # there tensors take no memory
+        check_room(spec)
     if execution == "fused":
         from arch.fuse import fuse
 

@@ -166,12 +166,15 @@ def stem_v4(
     conv3: Width,
     stride: Kernel = 2,
     padding: PaddingArg = "valid",
+    first: Literal["1x7", "7x1"] = "1x7",
 ) -> Node:
     """The stem of Inception v4 and of the printed Inception-ResNet-v2 (1602.07261, figure 3), 299 to 35 pixels.
 
-    `stride` stands for all its strides of 2, `padding` for all its layers marked V.
+    `stride` stands for all its strides of 2, `padding` for all its layers marked V. `first` of the two
+    asymmetric layers is 1x7 in released code and 7x1 in the figure.
     """
     a, b, c, d = b7x7
+    one, two = ((1, 7), (7, 1)) if first == "1x7" else ((7, 1), (1, 7))
     return chain(
         conv(conv1[0], 3, stride, padding),
         conv(conv1[1], 3, 1, padding),
@@ -179,7 +182,7 @@ def stem_v4(
         concat(pool=chain(max_pool(3, stride, padding)), b3x3=conv(conv2, 3, stride, padding)),
         concat(
             b3x3=reduce(b3x3.reduce) >> conv(b3x3.out, 3, 1, padding),
-            b7x7=reduce(a) >> conv(b, (1, 7)) >> conv(c, (7, 1)) >> conv(d, 3, 1, padding),
+            b7x7=reduce(a) >> conv(b, one) >> conv(c, two) >> conv(d, 3, 1, padding),
         ),
         concat(b3x3=conv(conv3, 3, stride, padding), pool=chain(max_pool(3, stride, padding))),
     )

@@ -28,6 +28,7 @@ NETWORKS = Path(__file__).parent / "networks"
 FINAL = "final"  # the name under which a spec's heads hold the classifier
 RowKey = tuple[str, tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]
 HeadKey = tuple[str, tuple[tuple[str, Any], ...]]
+_MOST_ROWS = 1_000
 _KEYS = ("name", "source", "note", "input", "classes", "style", "rows", "heads")
 
 
@@ -175,7 +176,7 @@ def load(network: str | Path) -> Spec:
     path = Path(network)
     if path.suffix not in (".yaml", ".yml"):
         path = NETWORKS / f"{network}.yaml"
-        if not path.is_file():
+        if str(network) not in list_networks():
             raise InputError(
                 f"there is no network '{network}'.{near(network, list_networks())} "
                 "`inceptory list networks` names all; a file of your own ends in .yaml."
@@ -237,8 +238,8 @@ def _listed(rows: Any, where: str) -> list[Any]:
         raise SpecError(
             f"{where}: 'rows' is a list with at least one row, such as {{name: 3a, block: inception_v1, ...}}."
         )
-    if len(rows) > 1_000:
-        raise SpecError(f"{where}: {len(rows)} rows; a network has at most 1,000.")
+    if len(rows) > _MOST_ROWS:
+        raise SpecError(f"{where}: 'rows' are more than {_MOST_ROWS:,}; a network has at most so many.")
     return rows
 
 
@@ -249,9 +250,11 @@ def _repeated(rows: list[Any], where: str) -> list[Any]:
         if not isinstance(row, Mapping) or "repeat" not in row:
             result.append(row)
             continue
-        times = _whole(row["repeat"], f"{where}, row {row.get('name')}: 'repeat'", 1_000)
+        times = _whole(row["repeat"], f"{where}, row {row.get('name')}: 'repeat'", _MOST_ROWS)
         once = {key: value for key, value in row.items() if key != "repeat"}
         result += [once | {"name": f"{row.get('name')}{number}"} for number in range(1, times + 1)]
+        if len(result) > _MOST_ROWS:
+            break  # enough to be refused, before millions of rows are written out
     return result
 
 

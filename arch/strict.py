@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # a day 45, an int of no digits
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+
 
 def load_yaml(path: str | Path) -> Any:
     """Return what a YAML file holds.
@@ -39,29 +46,60 @@ def load_yaml(path: str | Path) -> Any:
         The file cannot be read, is larger than a megabyte, or is not YAML; names file and line.
     """
     try:
-        with open(path, "rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
+        raw = yaml_bytes(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
-    if len(raw) > _MOST_BYTES:
-        raise InputError(f"{path}: more than {_MOST_BYTES:,} bytes; this is no file of ours.")
     return parse_yaml(raw, str(path))
 
 
-def parse_yaml(text: str | bytes, where: str) -> Any:
-    """Return what a YAML text holds; `where` names it in errors."""
+def yaml_bytes(path: str | Path) -> bytes:
+    """Return the content of a YAML file; OSError where it cannot be read, InputError beyond a megabyte."""
     try:
-        depth = 0
-        for event in yaml.parse(text, Loader=_Loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MOST_NESTED:
-                raise InputError(f"{where}: nested more than {_MOST_NESTED} deep; this is no file of ours.")
-            if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1 if event.start_mark else "?"
-                raise InputError(f"{where}, line {line}: aliases (*name) are not read; write the value out.")
+        with open(path, "rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+    except ValueError as error:  # a name with a null byte
+        raise OSError(errno.EINVAL, str(error)) from None
+    if len(raw) > _MOST_BYTES:
+        raise InputError(f"{path}: more than {_MOST_BYTES:,} bytes; this is no file of ours.")
+    return raw
+
+
+def parse_yaml(text: str | bytes, where: str) -> Any:
+    """Return what a YAML text holds; `where` names it in errors.
+
+    Raises
+    ------
+    InputError
+        It is not YAML, or holds what is not read here: aliases, deep nesting, foreign tags; names the line.
+    """
+    try:
+        _check_events(text, where)
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{where}{line}: not readable as YAML: {error.problem}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not readable as YAML: {error}.") from None
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{where}, line {line}: not readable as YAML: {error.problem}.") from None
+    except yaml.reader.ReaderError as error:
+        raise InputError(f"{where}, line {_line(text, error)}: not readable as YAML: {error.reason}.") from None
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: half of a character (a surrogate) is no text; write it out.") from None
+    except RecursionError:
+        raise InputError(f"{where}, line 1: not readable as YAML: nested too deeply.") from None
+
+
+def _check_events(text: str | bytes, where: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if depth > _MOST_NESTED:
+            raise InputError(f"{where}, line {line}: nested more than {_MOST_NESTED} deep; this is no file of ours.")
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"{where}, line {line}: aliases (*name) are not read; write the value out.")
+        if isinstance(event, yaml.ScalarEvent) and any("\ud800" <= character <= "\udfff" for character in event.value):
+            raise InputError(f"{where}, line {line}: half of a character (a surrogate) is no text; write it out.")
+
+
+def _line(text: str | bytes, error: yaml.reader.ReaderError) -> int:
+    """Return the line of what cannot be read; its position counts bytes, or characters of a text."""
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    return raw[: max(0, error.position)].count(b"\n") + 1

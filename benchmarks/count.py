@@ -79,7 +79,7 @@ def measure(name: str) -> dict[str, Any]:
         with FlopCounterMode(display=False), torch.no_grad():
             network(image)
 
-    assert all(verdict.agrees for verdict in check(spec))
+    assert all(verdict.agrees for verdict in check(spec).verdicts)
     others = {"fvcore": timed([by_fvcore] * 11), "FlopCounterMode": timed([by_torch] * 11)}
     return {"network": name, "macs": arch.cost(spec).macs, "ms": ours | others}
 

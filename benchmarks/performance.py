@@ -175,7 +175,7 @@ def _naive() -> dict[str, float]:
 
 def page() -> str:
     """Return the text of the page."""
-    accuracy = read_json(RECORDS / "accuracy.json")
+    accuracy = json.loads((RECORDS / "accuracy.json").read_text())
     counts = read_json(RECORDS / "count.json")
     about = sorted({(record["processor"], record["commit"]) for record in accuracy})
     parts = [
@@ -197,7 +197,7 @@ def page() -> str:
         "### What was tried for the recipe",
         "googlenet_cifar_small, 45,000 images, judged on the 5,000 held out, n = 1 each (seed 0), so differences of a point say "
         "little. The whitening first layer did not help and is not kept.",
-        tried(read_json(RECORDS / "tried.json")).markdown().strip(),
+        tried(json.loads((RECORDS / "tried.json").read_text())).markdown().strip(),
         "## Training throughput",
         "(a) `plain`: float32, NCHW, PIL items through a DataLoader, as the tutorials write it; (b) `tuned`: with channels_last "
         "and bf16 autocast; (c) `inceptory`: `search.fit` with its defaults. Batch 128. Ratios to (a) as one process on two threads.",

@@ -67,7 +67,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.gather:
         (RECORDS / "accuracy.json").write_text(json.dumps(gathered(options.gather), indent=1) + "\n")
-    printed, records = read_json(RECORDS / "printed.json"), pd.DataFrame(read_json(RECORDS / "accuracy.json"))
+    printed, records = (
+        read_json(RECORDS / "printed.json"),
+        pd.DataFrame(json.loads((RECORDS / "accuracy.json").read_text())),
+    )
     print(overall(printed, records).to_string(index=False), end="\n\n")
     for recipe, told in printed.items():
         if "test_class_accuracy" in told:

@@ -15,6 +15,7 @@ from inceptory.options import (
     ProgressOption,
     SeedsOption,
     SetOption,
+    overridden,
     overrides,
     seeds_of,
 )
@@ -39,16 +40,11 @@ def ablate(
     from search.ablation import load_ablation, run_ablation
     from search.progress import display
 
-    values = load_ablation(ablation).model_dump()
     changes = overrides(set, ("recipe", "data", "engine", "ablation"))
-    values |= changes.pop("ablation")
-    recipe = values["recipe"]
-    values["recipe"] = (recipe if isinstance(recipe, dict) else {"base": recipe}) | changes.pop("recipe")
-    for section, change in changes.items():
-        values[section] |= change
+    values = overridden(load_ablation(ablation).model_dump(), changes, "ablation")
     if seeds is not None:
         values["seeds"] = seeds_of(seeds)
-    config = load_ablation(values)
+    config = load_ablation(values, ablation)
     folder = run or Path("runs") / config.name
     outcome = run_ablation(config, folder, show=display(err, progress.value))
     if outcome.signal:

@@ -193,10 +193,10 @@ def export(
 def bench(
     network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
     batch: Annotated[str, typer.Option(help="sizes of batches")] = "1,32,128",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads")] = 1,
     train: Annotated[bool, typer.Option("--train", help="Time training steps too.")] = False,
-    batches: Annotated[int, typer.Option(min=2, help="timed batches")] = 100,
-    warm_up: Annotated[int, typer.Option(min=0, help="batches before them")] = 10,
+    batches: Annotated[int, typer.Option(min=2, max=1_000_000, help="timed batches")] = 100,
+    warm_up: Annotated[int, typer.Option(min=0, max=1_000_000, help="batches before them")] = 10,
     recipe: Annotated[str, typer.Option(help="whose optimizer a training step runs")] = "default",
     input: InputOption = None,
     classes: ClassesOption = None,

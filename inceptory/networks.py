@@ -1,10 +1,9 @@
-"""Commands about networks: what there is, what it costs, how it looks."""
+"""Commands about networks: what there is, what it costs, what differs, weights carried over."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,20 +15,12 @@ from arch.cost import NetworkCost
 from arch.dead import warning
 from arch.diff import SAME, described, differences, sized
 from arch.errors import InputError, near
-from arch.ledger import Line
 from arch.measure import NetworkMeasures
 from arch.registry import BLOCKS, HEADS
 from arch.spec import FINAL
 from inceptory.app import app
 from inceptory.options import ClassesOption, Format, FormatOption, InputOption, ShowFormat, network_of
-from inceptory.printing import check_folder, err, print_rows, say
-
-
-class Layout(StrEnum):
-    """How the ledger is laid out."""
-
-    lines = "lines"
-    paper = "paper"
+from inceptory.printing import err, print_rows, say
 
 
 @app.command("list")
@@ -200,7 +191,10 @@ def count(
     classes: ClassesOption = None,
     format: FormatOption = Format.table,
 ) -> None:
-    """Count parameters, MACs, activations and more from the spec."""
+    """Count parameters, MACs, activations and more from the spec.
+
+    `fvcore_adds` is what fvcore's own total counts beside convolutions and linear layers: batch norm, adaptive pooling.
+    """
     names = [name for given in networks for name in (arch.list_networks(given) if "*" in given else [given])]
     if not names:
         raise InputError(f"no network matches {', '.join(networks)}; `inceptory list networks` names all.")
@@ -211,8 +205,10 @@ def count(
         from arch.judge import check as judge
 
         for spec, row in zip(specs, rows, strict=True):
-            differing = [v for v in judge(spec) if not v.agrees]
+            judged = judge(spec)
+            differing = [v for v in judged.verdicts if not v.agrees]
             row["fvcore"] = "agrees" if not differing else "DIFFERS"
+            row["fvcore_adds"] = judged.adds
             wrong += [f"{spec.name}: {v.quantity} {v.ours:,} from the spec, {v.judged:,} counted" for v in differing]
     print_rows(rows, format, fold=True)
     if wrong:
@@ -272,15 +268,6 @@ def _changes(value: Any) -> bool:
 
 
 @app.command()
-def gallery(to: Annotated[Path, typer.Argument(help="the folder of the page")] = Path("docs")) -> None:
-    """Write the page of all networks, with drawings of the main blocks."""
-    from reports.gallery import gallery as write_gallery
-
-    check_folder(to)
-    say(str(write_gallery(to)))
-
-
-@app.command()
 def convert(
     network: Annotated[str, typer.Argument(help="a network's name")],
     source: Annotated[Path, typer.Argument(help="weights to read: .safetensors, .pt or .pth")],
@@ -304,83 +291,3 @@ def convert(
     carried = from_library(spec, from_, weights) if from_ else to_library(spec, to, weights)
     write_weights(target, carried)
     say(f"{len(carried)} tensors of {spec.name} written to {target}")
-
-
-@app.command()
-def ledger(
-    which: Annotated[
-        str | None,
-        typer.Argument(help="a paper's name or arXiv number, or a network; a name of both is the paper's; all without"),
-    ] = None,
-    layout: Annotated[
-        Layout, typer.Option(help="paper: GoogLeNet's Table 1 as printed, our exact columns beside.")
-    ] = Layout.lines,
-    format: FormatOption = Format.table,
-    doubtful: Annotated[bool, typer.Option("--doubtful", help="List only what does not agree.")] = False,
-) -> None:
-    """Hold the papers' printed tables, totals and claims against the exact values; 1 if our own count differs."""
-    from arch.ledger import NOTE, RATIO, paper_layout, summary
-    from arch.ledger import ledger as lines_of
-    from arch.verdict import Verdict
-
-    lines = lines_of(which)
-    label = "-".join(["ledger", *([which.replace("_", "-")] if which else []), *(["doubtful"] if doubtful else [])])
-    if layout is Layout.paper:
-        if doubtful or not any((line.paper, line.table) == ("googlenet", "Table 1") for line in lines):
-            asked = "with --doubtful" if doubtful else f"'{which}'"
-            raise InputError(
-                f"--layout paper prints GoogLeNet's Table 1, not {asked}; use `inceptory ledger googlenet --layout paper`."
-            )
-        title = "Table 1 of arXiv 1409.4842 and the exact counts\n"
-        print_rows(paper_layout(), format, title, NOTE, name=f"{label}-table-1")
-    else:
-        shown = [line for line in lines if not (doubtful and line.verdict.agreeing)]
-        about = ", ".join(dict.fromkeys(line.paper for line in lines))
-        note = f"{NOTE} {RATIO}\n{summary(lines)}"
-        print_rows(
-            _ledger_rows(shown, format),
-            format,
-            f"Printed and exact figures: {about}\n",
-            note,
-            name=label,
-            wide="reason",
-        )
-    if wrong := [line for line in lines if line.verdict is Verdict.OURS]:
-        err.print("\n".join(f"{w.paper}, {w.table}, {w.row}, {w.quantity}: {w.reason}" for w in wrong), markup=False)
-        raise typer.Exit(1)
-
-
-def _ledger_rows(lines: list[Line], kind: Format) -> list[dict[str, Any]]:
-    """Return the lines as they are printed: what people read leaves out a paper that is the only one."""
-    rows = [line.table_cells() if kind is Format.table else line.record() for line in lines]
-    if kind not in (Format.json, Format.csv) and len({line.paper for line in lines}) == 1:
-        return [{key: value for key, value in row.items() if key != "paper"} for row in rows]
-    return rows
-
-
-@app.command()
-def draw(
-    network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
-    row: Annotated[str | None, typer.Argument(help="one row's block; 'final' is the classifier")] = None,
-    head: Annotated[bool, typer.Option("--head", help="Draw the auxiliary head of the row.")] = False,
-    to: Annotated[Path, typer.Option(help="the folder of the drawing")] = Path(),
-    input: InputOption = None,
-    classes: ClassesOption = None,
-) -> None:
-    """Draw a network, or the block of one row, as SVG and PNG."""
-    from reports.diagram import save
-    from reports.graph import head_graph, network_graph, row_graph
-
-    spec = network_of(network, input, classes)
-    if head and row is None:
-        raise InputError(
-            f"--head goes with a row, such as `inceptory draw {network} {next(iter(spec.aux_rows), 'ROW')} --head`."
-        )
-    if row is None:
-        graph = network_graph(spec)
-    else:
-        graph = head_graph(spec, row) if head or row == FINAL else row_graph(spec, row)
-    check_folder(to)
-    name = "-".join([spec.name, *([row] if row else []), *(["head"] if head else [])])
-    for path in save(graph, to, name):
-        say(str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -46,7 +47,7 @@ class ShowFormat(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the table is printed.")]
 InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
-ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, help="Another number of classes.")]
+ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, max=65_536, help="Another number of classes.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as recipe.lr=0.05; may be repeated.")]
 ProgressOption = Annotated[
     Progress, typer.Option("--progress", help="How progress is shown; auto: bars on a terminal, lines elsewhere.")
@@ -79,6 +80,27 @@ def overrides(settings: list[str] | None, sections: tuple[str, ...]) -> dict[str
                 f"--set {setting}: unknown section '{section}'.{near(section, sections)} Sections: {', '.join(sections)}."
             )
         result[section][key] = parse_yaml(text, f"--set {setting}")
+    return result
+
+
+def overridden(values: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]], own: str) -> dict[str, Any]:
+    """Return a file's values with `overrides`: those of the section `own` are keys of the file, others keys in theirs.
+
+    Raises
+    ------
+    InputError
+        The file has something else than a mapping in a section of which a key is set.
+    """
+    result = dict(values) | dict(changes[own])
+    for section, change in changes.items():
+        if section == own or not change:
+            continue
+        held = result[section]
+        if section == "recipe" and isinstance(held, str):
+            held = {"base": held}
+        if not isinstance(held, dict):
+            raise InputError(f"--set {section}.KEY=VALUE goes with a mapping, but {own}.{section} is {held!r}.")
+        result[section] = held | dict(change)
     return result
 
 

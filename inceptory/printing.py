@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from arch.errors import InputError
+from arch.errors import InputError, masked
 from inceptory.options import Format
 
 out = Console(width=None if sys.stdout.isatty() else 160)  # a file or pipe is wider than 80 columns
@@ -103,10 +103,14 @@ def records(frame: Any) -> list[dict[str, Any]]:
     return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]
 
 
-def stopped(number: int) -> None:
-    """Say how to go on, and leave with the code that a shell gives to that signal."""
+def again() -> str:
+    """Return the command that was given, as it may be given to a shell again, without passwords."""
     program = sys.argv[0]
     own = Path(program).suffix == ".py" and Path(program).name != "__main__.py"  # a script that calls inceptory.main()
-    command = shlex.join([*(["python", program] if own else ["inceptory"]), *sys.argv[1:]])
-    err.print(f"stopped by {signal.Signals(number).name}; a checkpoint is written. To go on: {command}", markup=False)
+    return masked(shlex.join([*(["python", program] if own else ["inceptory"]), *sys.argv[1:]]))
+
+
+def stopped(number: int) -> None:
+    """Say how to go on, and leave with the code that a shell gives to that signal."""
+    err.print(f"stopped by {signal.Signals(number).name}; a checkpoint is written. To go on: {again()}", markup=False)
     raise typer.Exit(128 + number)

@@ -19,6 +19,7 @@ from inceptory.options import (
     ProgressOption,
     SetOption,
     ShowFormat,
+    overridden,
     overrides,
     seeds_of,
 )
@@ -49,20 +50,17 @@ def search(
     config = load_study(study)
     changes = overrides(set, ("recipe", "data", "sampler", "pruner", "engine", "study"))
     changes["engine"] |= {key: value for key, value in (("name", engine), ("address", address)) if value}
-    values = config.model_dump() | changes.pop("study")
-    recipe = values["recipe"]
-    values["recipe"] = (recipe if isinstance(recipe, dict) else {"base": recipe}) | changes.pop("recipe")
-    for section, change in changes.items():
-        if change and not isinstance(values[section], dict):
-            raise InputError(
-                f"--set {section}.KEY=VALUE goes with a mapping, but study.{section} is {values[section]!r}."
-            )
-        values[section] = values[section] | change if change else values[section]
+    values = overridden(config.model_dump(), changes, "study")
     outcome = run_study(
-        load_study(values), run, trials=trials, allow=allow_change or (), show=display(err, progress.value)
+        load_study(values, study), run, trials=trials, allow=allow_change or (), show=display(err, progress.value)
     )
     if outcome.ended == "interrupted":
         stopped(outcome.signal)
+    if outcome.ended == "failing":
+        raise RuntimeError(
+            f"stopped after {outcome.finished} of {outcome.total} trials: the last trainings failed alike, as said above; "
+            f"`inceptory report {outcome.run}` names the reasons."
+        )
     done = f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished"
     if not status_of(outcome.run)["complete"]:
         raise RuntimeError(f"{done}, and none came to its end; `inceptory report {outcome.run}` names the reasons.")

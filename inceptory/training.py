@@ -44,7 +44,7 @@ def train(
     execution: Annotated[
         str, typer.Option(help="auto, plain, fused (for CPUs) or compiled (for GPUs); how, never what, is computed")
     ] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes torch's default")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=1024, help="CPU threads; 0 takes torch's default")] = 0,
     download: DownloadOption = False,
     progress: ProgressOption = Progress.auto,
 ) -> None:

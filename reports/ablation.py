@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -77,12 +79,13 @@ def _scores(run: Run, found: Scored, notes: tuple[str, ...]) -> Table:
 def _effects(run: Run, found: Scored, notes: tuple[str, ...]) -> list[Table]:
     """Each level of each factor beside the base's level, averaged over all combinations of the others."""
     levels = {name: network.get("levels") for name, network in found.comparison.plan["networks"].items()}
-    cells = {name: given for name, given in levels.items() if given}
+    cells = {name: given for name, given in levels.items() if given and name != BASE}
     if not cells:
         return []
     factors = {factor: run.config["factors"][factor] for factor in next(iter(cells.values()))}
-    own = {factor: next(name for name, change in of.items() if not _changes(change)) for factor, of in factors.items()}
-    at = {tuple(given.values()): name for name, given in cells.items()} | {tuple(own.values()): BASE}
+    at = {tuple(given.values()): name for name, given in cells.items()}
+    own = levels[BASE] or _left_over(factors, at)
+    at[tuple(own.values())] = BASE
     asked = [(factor, level) for factor, names in factors.items() for level in names if level != own[factor]]
     drawn, whole_ones, sources = [], [], []
     for factor, level in asked:
@@ -106,8 +109,11 @@ def _effects(run: Run, found: Scored, notes: tuple[str, ...]) -> list[Table]:
     return [Table("ablation_factors", caption, frame, DIFFERENCE_FORMATS, (note, *notes), sources=sources)]
 
 
-def _changes(change: dict[str, Any]) -> bool:
-    return any(value not in ("", {}, None, False) for value in change.values())
+def _left_over(factors: Mapping[str, Iterable[str]], at: Collection[tuple[str, ...]]) -> dict[str, str]:
+    """Return the base's levels where the plan is older and does not hold them: the combination that is no change."""
+    return next(
+        dict(zip(factors, given, strict=True)) for given in itertools.product(*factors.values()) if given not in at
+    )
 
 
 def _word(verdict: str, pairs: int) -> str:

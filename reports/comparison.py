@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from reports.load import Comparison
-from reports.stats import MIN_PAIRS, Compared, best_supported, compare, mean_std, sign_flip_floor, t_interval
+from reports.stats import MIN_PAIRS, Compared, Free, best_supported, compare, mean_std, t_interval
 from reports.table import Folders, Format, Table, decimals, whole
 from reports.trace import gathered
 from search.record import BASE
@@ -119,8 +119,8 @@ def difference(c: Compared) -> dict[str, Any]:
         "d_z": c.effect,
         "p": c.p,
         "p, Holm": c.adjusted,
-        "p, sign flip": c.sign_flip,
-        "its least": sign_flip_floor(c.n),
+        f"p, {c.free}": c.free_p,
+        "its least": c.free_floor,
         "detectable": c.detectable,
     }
 
@@ -129,8 +129,16 @@ _SIGNED, _P = "{:+.2f}".format, decimals(4)
 DIFFERENCE_FORMATS: dict[str, Format] = (
     {"pairs": whole, "detectable": decimals(2), "sd": decimals(2), "d_z": decimals(2)}
     | dict.fromkeys((DIFFERENCE, "95 % from", "to"), _SIGNED)
-    | dict.fromkeys(("p", "p, Holm", "p, sign flip", "its least"), _P)
+    | dict.fromkeys(("p", "p, Holm", *(f"p, {test}" for test in get_args(Free)), "its least"), _P)
 )
+
+_FREE_NOTES: dict[Free, str] = {
+    "sign flip": "The sign-flip test assumes no distribution; n pairs cannot give less than 2 / 2^n.",
+    "Wilcoxon": (
+        "Wilcoxon's signed-rank test assumes only that differences are symmetric; its least is what its p would be if all "
+        "of these had one sign."
+    ),
+}
 
 
 def trainings(name: str, caption: str, first: str, comparison: Comparison, notes: tuple[str, ...]) -> Table:
@@ -179,7 +187,7 @@ def _test_notes(found: Scored) -> tuple[str, ...]:
     notes = [
         f"Pairs are trainings with the same seed. p is of the two-sided paired t test; Holm adjusts it over the "
         f"{candidates} candidate(s), and the verdict follows it at 0.05. Intervals are of the single difference, not "
-        "adjusted. The sign-flip test assumes no distribution; n pairs cannot give less than 2 / 2^n. Detectable is the "
+        f"adjusted. {' '.join(dict.fromkeys(_FREE_NOTES[c.free] for c in found.compared.values()))} Detectable is the "
         "difference that the t test finds with power 0.8 at this spread and n, before Holm."
     ]
     if seeds < MIN_PAIRS:

@@ -69,7 +69,7 @@ def draw(graph: Graph) -> Figure:
     font = FontProperties(family=_FAMILY, size=_FONT)
     left, right = layout.columns
     room = (PAPER - 2 * _MARGIN + _ACROSS) / (1 + right - left) - _ACROSS - 2 * _INSET
-    lines = [_wrapped(box.lines, max(_NARROWEST, min(room, _WIDEST)), font) for box in graph.boxes]
+    lines = [_box_text(box.lines, max(_NARROWEST, min(room, _WIDEST)), font) for box in graph.boxes]
     frame = _frame(graph, layout, lines, font)
     if max(frame.width, frame.height) > _LARGEST:
         size = f"{frame.width:.0f} x {frame.height:.0f} inches"
@@ -195,8 +195,8 @@ def _frame(graph: Graph, layout: _Layout, lines: Sequence[Sequence[str]], font: 
     first, last = layout.columns
     content = (last - first) * (box + _ACROSS) + box
     width = max(_LEAST, content + 2 * _MARGIN)
-    title = _wrapped([graph.title], width - 2 * _MARGIN, _bold(font))
-    caption = _wrapped([graph.caption], width - 2 * _MARGIN, font)
+    title = _wrapped(graph.title.split(), width - 2 * _MARGIN, _bold(font))
+    caption = _wrapped(graph.caption.split(), width - 2 * _MARGIN, font)
     low = 2 * _MARGIN + (len(title) + len(caption)) * _LINE
     layers = []
     for layer, gap in enumerate(_gaps(layout, box + _ACROSS)):
@@ -256,17 +256,25 @@ def _bold(font: FontProperties) -> FontProperties:
     return bold
 
 
-def _wrapped(lines: Iterable[str], width: float, font: FontProperties) -> list[str]:
-    """Break lines at spaces so that each is at most `width` inches, where its words allow that."""
+def _box_text(lines: Iterable[str], width: float, font: FontProperties) -> list[str]:
+    """Break a box's lines behind commas, so that an argument stays with its value, or else at spaces."""
     result: list[str] = []
     for line in lines:
-        result.append("")
-        for word in line.split():
-            longer = f"{result[-1]} {word}".strip()
-            if result[-1] and _inches(longer, font) > width:
-                result.append(word)
-            else:
-                result[-1] = longer
+        parts = re.split(r"(?<=,) ", line)
+        narrow = all(_inches(part, font) <= width for part in parts)
+        result += _wrapped(parts if narrow else line.split(), width, font)
+    return result
+
+
+def _wrapped(words: Iterable[str], width: float, font: FontProperties) -> list[str]:
+    """Set words in lines of at most `width` inches, where they allow that."""
+    result = [""]
+    for word in words:
+        longer = f"{result[-1]} {word}".strip()
+        if result[-1] and _inches(longer, font) > width:
+            result.append(word)
+        else:
+            result[-1] = longer
     return result
 
 

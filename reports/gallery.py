@@ -19,6 +19,7 @@ BLOCKS = {
     "inception_v2": ("inception_v2_cifar_small", "3a"),
     "inception_v3": ("inception_v3_cifar_small", "3a"),
     "inception_residual": ("inception_residual_cifar_small", "3a"),
+    "separable": ("bn_inception", "conv1"),
     "inception_bn": ("bn_inception", "4a"),
     "reduction_bn": ("bn_inception", "3c"),
     "inception_v3_a": ("inception_v3", "5b"),
@@ -36,7 +37,7 @@ BLOCKS = {
     "reduction_resnet_b": ("inception_resnet_v2", "reduction_b"),
     "inception_mini": ("inception_mini", "2a"),
 }
-NETWORKS = ("googlenet", "inception_v3_cifar_small")
+NETWORKS = ("googlenet", "inception_v4", "inception_resnet_v2", "inception_v3_cifar_small")
 
 
 def gallery(folder: Path) -> Path:

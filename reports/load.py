@@ -13,7 +13,6 @@ import pandas as pd
 from arch.errors import InputError
 from arch.spec import from_mapping, to_yaml
 from arch.spec import load as load_spec
-from arch.strict import load_yaml
 from reports import predictions
 from reports.predictions import Predictions
 from reports.rows import epoch_rows, trial_frame, trial_row
@@ -23,6 +22,8 @@ from search.record import (
     BASE,
     read_json,
     read_lines,
+    read_study,
+    read_yaml,
     replace_file,
     trial_folder,
     write_json,
@@ -71,7 +72,7 @@ def load(run: str | Path) -> Run:
 
 
 def _study(folder: Path) -> Run:
-    config = load_yaml(folder / "study.yaml")
+    config = read_study(folder)
     folders = [(BASE, folder / BASE)] + [(str(int(p.name)), p) for p in sorted((folder / "trials").glob("[0-9]*"))]
     rows = [trial_row(name, path) for name, path in folders if (path / "result.json").exists()]
     trials = trial_frame(rows)
@@ -106,7 +107,8 @@ def _comparison(folder: Path, by: str) -> Comparison | None:
         for seed in plan["seeds"]:
             place, planned = folder / name / str(seed), {by: name, "seed": seed}
             found = trial_row(name, place) if (place / "result.json").exists() else {"state": "missing"}
-            rows.append(planned | {key: value for key, value in found.items() if key not in ("trial", "duplicate_of")})
+            more = {key: value for key, value in found.items() if key not in ("trial", "duplicate_of", *planned)}
+            rows.append(planned | more)
     epochs = [
         epoch | {by: row[by], "seed": row["seed"]}
         for row in rows
@@ -127,7 +129,7 @@ def _exported_comparison(folder: Path, name: str, by: str) -> Comparison | None:
 
 
 def _ablation(folder: Path) -> Run:
-    config, found = load_yaml(folder / "ablation.yaml"), _comparison(folder, "change")
+    config, found = read_yaml(folder / "ablation.yaml"), _comparison(folder, "change")
     if found is None:
         raise InputError(f"{folder}: has no plan.json yet; start `inceptory ablate` again.")
     runs = found.runs
@@ -158,7 +160,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
 def _training(folder: Path) -> Run:
     rows = [trial_row("training", folder)] if (folder / "result.json").exists() else []
     spec = load_spec(folder / "spec.yaml")
-    config = {"recipe": load_yaml(folder / "recipe.yaml"), "network": spec.name}
+    config = {"recipe": read_yaml(folder / "recipe.yaml"), "network": spec.name}
     return Run(
         folder,
         "training",
@@ -176,7 +178,7 @@ def _training(folder: Path) -> Run:
 
 def _exported(folder: Path) -> Run:
     ablation = _exported_comparison(folder, "ablation", "change")
-    config = load_yaml(folder / ("ablation.yaml" if ablation else "study.yaml"))
+    config = read_yaml(folder / ("ablation.yaml" if ablation else "study.yaml"))
     specs = {
         name: load_spec(folder / f"{name}.yaml") for name in ("base", "best") if (folder / f"{name}.yaml").exists()
     }

@@ -12,8 +12,7 @@ import pandas as pd
 from arch.edit import searchable, split_of
 from arch.spec import Spec
 from arch.spec import load as load_spec
-from arch.strict import load_yaml
-from search.record import read_json, read_lines
+from search.record import read_json, read_lines, read_yaml
 
 _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy")
 
@@ -29,7 +28,7 @@ def trial_row(name: str, folder: Path) -> dict[str, Any]:
     if speeds:
         row["images_per_second"] = statistics.median(speeds)
     row["duplicate_of"] = str(result["duplicate_of"]) if "duplicate_of" in result else None
-    weight = load_yaml(folder / "recipe.yaml").get("aux_weight") if (folder / "recipe.yaml").exists() else None
+    weight = read_yaml(folder / "recipe.yaml").get("aux_weight") if (folder / "recipe.yaml").exists() else None
     spec = load_spec(folder / "spec.yaml") if (folder / "spec.yaml").exists() else None
     if spec:
         weights = weight if isinstance(weight, dict) else dict.fromkeys(spec.aux_rows, weight)

@@ -13,11 +13,13 @@ from scipy import optimize, stats
 LEVEL = 0.95  # of intervals
 ALPHA = 0.05  # of tests
 MIN_PAIRS = 6  # with five, even the exact sign-flip test cannot reach 0.05: its least p is 2 / 2^5
-_EXACT_UP_TO = 16  # pairs whose 2^n sign changes are all tried
+_EXACT_UP_TO = 16  # pairs whose 2^n sign changes are all tried; with more, ranks are compared
+_NOISE = 9  # decimals of a difference that count; what is behind them is rounding, and would part what is tied
 _RESAMPLES = 10_000
 
 Interval = tuple[float, float]
 Verdict = Literal["better", "worse", "inconclusive", "no verdict"]
+Free = Literal["sign flip", "Wilcoxon"]  # the tests that assume no distribution
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
@@ -81,12 +83,19 @@ def paired_t(differences: Sequence[float]) -> float:
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
-def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
-    """Return the two-sided p of the sign-flip permutation test on the mean (Fisher 1935, section 21).
+def sign_flip(differences: Sequence[float]) -> float:
+    """Return the two-sided p of the exact sign-flip permutation test on the mean (Fisher 1935, section 21).
 
-    Exact up to 16 pairs, 65,536 seeded random flips beyond. It assumes no distribution, only that each difference
+    All 2^n sign changes are tried, so it is for up to 16 pairs. It assumes no distribution, only that each difference
     is as likely either way round; the least p that n pairs can give is `sign_flip_floor(n)`.
+
+    Raises
+    ------
+    ValueError
+        There are more than 16 pairs.
     """
+    if len(differences) > _EXACT_UP_TO:
+        raise ValueError(f"{len(differences)} pairs have too many sign changes to try them all; use `wilcoxon`.")
     if len(differences) < 2:
         return 1.0 if len(differences) else math.nan
     test = stats.permutation_test(
@@ -94,8 +103,7 @@ def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
         lambda d, axis: np.mean(d, axis=axis),
         permutation_type="samples",
         vectorized=True,
-        n_resamples=2**_EXACT_UP_TO,
-        rng=np.random.default_rng(seed),
+        n_resamples=math.inf,
     )
     return float(test.pvalue)
 
@@ -103,6 +111,18 @@ def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
 def sign_flip_floor(n: int) -> float:
     """Return the least p of the two-sided sign-flip test with n pairs: two of the 2^n sign changes are the extremes."""
     return min(1.0, 2.0 ** (1 - n))
+
+
+def wilcoxon(differences: Sequence[float]) -> float:
+    """Return the two-sided p of Wilcoxon's signed-rank test (Wilcoxon 1945), for many pairs.
+
+    It assumes only that the differences are symmetric about zero. Exact up to 50 pairs without ties, by its normal
+    approximation beyond; differences of zero are left out, and where all are, p is 1.
+    """
+    rounded = np.round(np.asarray(differences, dtype=float), _NOISE)
+    if not rounded.any():
+        return 1.0 if len(rounded) else math.nan
+    return float(stats.wilcoxon(rounded).pvalue)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -166,7 +186,14 @@ def best_supported(verdicts: Mapping[str, Verdict], base: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Compared:
-    """A paired comparison: differences to the base, larger is better. `adjusted` is p after Holm."""
+    """A paired comparison: differences to the base, larger is better.
+
+    Attributes
+    ----------
+    p, adjusted : of the paired t test, as it is and after Holm; the verdict follows the second.
+    free, free_p, free_floor : the test beside it that assumes no distribution, its p, and the least that its p could
+        be: that of these differences if all had one sign.
+    """
 
     n: int
     mean: float
@@ -174,7 +201,9 @@ class Compared:
     interval: Interval
     p: float
     adjusted: float
-    sign_flip: float
+    free: Free
+    free_p: float
+    free_floor: float
     effect: float
     detectable: float
     verdict: Verdict
@@ -182,6 +211,8 @@ class Compared:
 
 def compare(differences: Sequence[Sequence[float]], complete: Sequence[bool] | None = None) -> list[Compared]:
     """Return the comparison of each candidate to the base, adjusted over all of them by Holm.
+
+    The test that assumes no distribution is the same for all: sign flips where they can all be tried, else Wilcoxon's.
 
     Parameters
     ----------
@@ -194,6 +225,7 @@ def compare(differences: Sequence[Sequence[float]], complete: Sequence[bool] | N
     adjusted = holm(
         [p if sure and len(d) >= MIN_PAIRS else math.nan for p, d, sure in zip(raw, differences, whole, strict=True)]
     )
+    free: Free = "sign flip" if max(map(len, differences), default=0) <= _EXACT_UP_TO else "Wilcoxon"
     found = []
     for d, p, corrected, sure in zip(differences, raw, adjusted, whole, strict=True):
         (mean, std), judged = mean_std(d), len(d) if sure else 0
@@ -205,13 +237,20 @@ def compare(differences: Sequence[Sequence[float]], complete: Sequence[bool] | N
                 t_interval(d),
                 p,
                 corrected if judged >= MIN_PAIRS else math.nan,
-                sign_flip(d),
+                *_free(d, free),
                 effect_size(d),
                 detectable(std, len(d)),
                 verdict(mean, corrected, judged),
             )
         )
     return found
+
+
+def _free(differences: Sequence[float], test: Free) -> tuple[Free, float, float]:
+    """Return the test that assumes no distribution, its p, and the least that it could be."""
+    if test == "sign flip":
+        return test, sign_flip(differences), sign_flip_floor(len(differences))
+    return test, wilcoxon(differences), wilcoxon(np.abs(differences).tolist())
 
 
 def spearman(x: Sequence[float], y: Sequence[float], level: float = LEVEL) -> tuple[float, Interval]:

@@ -6,16 +6,17 @@ runs/<ablation>/ is a comparison (see `search.comparison`) of `base` and the cha
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
 from arch.cost import cost
 from arch.derive import derive
 from arch.edit import searchable, stages, with_args, with_family, with_heads_on
-from arch.errors import InputError, SpecError, from_validation, near
+from arch.errors import InputError, SpecError, from_validation, near, within
 from arch.spec import Spec, from_mapping, load, to_mapping
 from arch.strict import load_yaml
 from search.axes import Splits
@@ -33,6 +34,7 @@ from search.record import BASE, write_yaml
 from search.space import Candidate
 from search.training import check_fit
 
+_MOST = 1_000  # combinations of levels
 JOIN = "+"  # between the levels that a factorial combines
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.,=-]+$", max_length=80)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -93,6 +95,12 @@ class Ablation(BaseModel):
     seeds: Annotated[int, Field(ge=1, le=10_000)] | Annotated[list[Seed], Field(min_length=1)] = 6
     test: bool = True
     engine: EngineConfig = EngineConfig()
+    _file: str = PrivateAttr("")
+
+    @property
+    def where(self) -> str:
+        """What errors call it: its file, where it has one, and its name."""
+        return f"{self._file}: ablation {self.name}" if self._file else f"ablation {self.name}"
 
     @model_validator(mode="after")
     def _sound(self) -> Ablation:
@@ -102,6 +110,8 @@ class Ablation(BaseModel):
             raise ValueError(f"a change cannot be called '{BASE}': that is what they are compared with")
         if isinstance(self.seeds, list) and len(set(self.seeds)) < len(self.seeds):
             raise ValueError("each seed is named once")
+        if (amount := math.prod(map(len, self.factors.values()))) > _MOST:
+            raise ValueError(f"the factors have {amount:,} combinations, and at most {_MOST:,} are trained")
         for name, levels in self.factors.items():
             if len(levels) < 2:
                 raise ValueError(f"factor {name} has one level; it takes two or more")
@@ -110,17 +120,20 @@ class Ablation(BaseModel):
         return self
 
 
-def load_ablation(ablation: str | Path | Mapping[str, Any]) -> Ablation:
+def load_ablation(ablation: str | Path | Mapping[str, Any], file: str = "") -> Ablation:
     """Return an ablation from its YAML file or a mapping; relative network files are beside the ablation's.
+
+    Errors name the `file` that a mapping was made of, here and later.
 
     Raises
     ------
     InputError
         A key is unknown or a value out of range; names file, key and near names.
     """
-    from_file = not isinstance(ablation, Mapping)
-    where = str(ablation) if from_file else "ablation"
-    values = load_yaml(ablation) if not isinstance(ablation, Mapping) else ablation
+    where, values = file or "ablation", ablation
+    if not isinstance(ablation, Mapping):
+        where = file = str(ablation)
+        values = load_yaml(ablation)
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: an ablation is a mapping with at least name, network and changes.")
     values = dict(values)
@@ -129,10 +142,12 @@ def load_ablation(ablation: str | Path | Mapping[str, Any]) -> Ablation:
     if not isinstance(ablation, Mapping):
         values = _with_paths(values, Path(ablation).parent)
     try:
-        return Ablation.model_validate(values)
+        config = Ablation.model_validate(values)
     except ValidationError as error:
         known = Change.model_fields if _in_change(error) else Ablation.model_fields
         raise from_validation(error, where, known) from None
+    config._file = file
+    return config
 
 
 def _in_change(error: ValidationError) -> bool:
@@ -191,10 +206,10 @@ def run_ablation(
     recipe = networks[BASE][0].recipe
     engine = config.engine.settled()
     asked = make_plan(networks, seeds, recipe.model_dump(), data, config.data, engine, test=config.test)
-    with locked(folder, "this ablation"):
+    with locked(folder, "this ablation") as held:
         plan = grown(folder, asked, "ablation")
-        write_yaml(folder / "ablation.yaml", _resolved(config, recipe, engine).model_dump())
-        return carry_out(folder, f"{config.name}, ablation", "change", plan, engine, show or Silent())
+        write_yaml(folder / "ablation.yaml", _resolved(config, recipe, engine).model_dump(), sealed=True)
+        return carry_out(held, f"{config.name}, ablation", "change", plan, engine, show or Silent())
 
 
 def _resolved(config: Ablation, recipe: Recipe, engine: EngineConfig) -> Ablation:
@@ -209,22 +224,35 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
     InputError
         A change cannot be made, or is the same network and recipe as another; names it.
     """
-    start = Candidate(load(config.network), load_recipe(config.recipe))
-    base = _applied(config.base, start, f"{config.name}, base", cost(start.spec).macs)
+    with within(config.where):
+        start = Candidate(load(config.network), load_recipe(config.recipe))
+    base = _applied(config.base, start, f"{config.where}, base", cost(start.spec).macs)
     macs = cost(base.spec).macs
-    found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, {"about": config.base.about})}
+    found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, _said([config.base], _own_levels(config)))}
     for name, changes, levels in _named(config):
         candidate = base
         for change in changes:
-            candidate = _applied(change, candidate, f"{config.name}, change {name}", macs)
+            candidate = _applied(change, candidate, f"{config.where}, change {name}", macs)
         for other, (known, _) in found.items():
             if known.key == candidate.key:
                 raise InputError(
-                    f"{config.name}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
+                    f"{config.where}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
                 )
-        about: dict[str, Any] = {"about": "; ".join(change.about for change in changes if change.about)}
-        found[name] = (candidate, about | ({"levels": levels} if levels else {}))
+        found[name] = (candidate, _said(changes, levels))
     return found
+
+
+def _said(changes: Sequence[Change], levels: dict[str, str]) -> dict[str, Any]:
+    about = "; ".join(change.about for change in changes if change.about)
+    return {"about": about, **({"levels": levels} if levels else {})}
+
+
+def _own_levels(config: Ablation) -> dict[str, str]:
+    """Return the base's own level of each factor."""
+    return {
+        factor: next(name for name, change in levels.items() if change == Change())
+        for factor, levels in config.factors.items()
+    }
 
 
 def _named(config: Ablation) -> Iterator[tuple[str, Sequence[Change], dict[str, str]]]:
@@ -236,7 +264,7 @@ def _named(config: Ablation) -> Iterator[tuple[str, Sequence[Change], dict[str, 
         if changing:
             name = JOIN.join(name for name, _ in changing)
             if name in config.changes:
-                raise InputError(f"{config.name}: '{name}' is both a change and a combination of levels; rename one.")
+                raise InputError(f"{config.where}: '{name}' is both a change and a combination of levels; rename one.")
             yield (
                 name,
                 [change for _, change in changing],
@@ -246,14 +274,13 @@ def _named(config: Ablation) -> Iterator[tuple[str, Sequence[Change], dict[str, 
 
 def _applied(change: Change, to: Candidate, where: str, macs: int) -> Candidate:
     """Return a candidate with a change made; `macs` is what `iso_macs` solves for."""
-    try:
+    with within(where):
         spec = _edited(change, to.spec, where)
         if change.iso_macs:
             spec = _solved(spec, macs, where)
-    except SpecError as error:
-        text = str(error)
-        raise InputError(text if text.startswith(where) else f"{where}: {text}") from None
-    return Candidate(spec, load_recipe(to.recipe, change.recipe) if change.recipe else to.recipe)
+        changed = Candidate(spec, load_recipe(to.recipe, change.recipe) if change.recipe else to.recipe)
+        changed.recipe.head_weights(spec.aux_rows)
+        return changed
 
 
 def _edited(change: Change, spec: Spec, where: str) -> Spec:
@@ -285,11 +312,10 @@ def _families(asked: str | Mapping[str, str], spec: Spec) -> Iterator[tuple[str,
 
 
 def _solved(spec: Spec, macs: int, where: str) -> Spec:
-    rows, splits = [row.name for row in searchable(spec)], Splits(mode="iso_macs")
+    rows = [row.name for row in searchable(spec)]
     if not rows:
         raise SpecError(f"{where}: iso_macs solves the widths of searchable rows, but {spec.name} has none.")
-    spec = solve(spec, rows, macs, splits)
-    found = cost(spec).macs
-    if abs(found - macs) > splits.tolerance * macs:
-        raise SpecError(f"{where}: no widths within 1 % of the base's {macs:,} MACs; the nearest have {found:,}.")
-    return spec
+    solved = solve(spec, rows, macs, Splits(mode="iso_macs"))
+    if solved.missed:
+        raise SpecError(f"{where}: {solved.missed}.")
+    return solved.spec

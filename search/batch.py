@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from arch.html import table
 from search.engine import EngineConfig, Event, make_engine
 from search.interrupt import caught
 from search.progress import Silent
-from search.record import read_json, write_json
+from search.record import WriteError, read_json, write_result
 from search.trial import Task, answered, identity, in_words
 
 
@@ -41,12 +41,19 @@ class Outcome:
         return {name: r.get("reason", "") for name, r in self.results.items() if r["state"] == "failed"}
 
 
-def run_tasks(title: str, tasks: Mapping[str, Task], engine: EngineConfig, show: Silent | None = None) -> Outcome:
+def run_tasks(
+    title: str,
+    tasks: Mapping[str, Task],
+    engine: EngineConfig,
+    show: Silent | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Run named tasks, as many side by side as the engine has room for, and return what came of them.
 
     A task whose folder holds its result is answered from there, a failed one too; one that was stopped goes on
     from its checkpoint. A training whose process dies is started anew from its checkpoint, three times in all, and
-    then recorded as failed. SIGINT and SIGTERM let every training write a checkpoint and stop.
+    then recorded as failed. SIGINT and SIGTERM let every training write a checkpoint and stop. `check` is called
+    after each epoch, and may raise.
 
     Raises
     ------
@@ -54,7 +61,7 @@ def run_tasks(title: str, tasks: Mapping[str, Task], engine: EngineConfig, show:
         A folder holds another training than its task, or a task cannot be trained; names it.
     """
     known = {name: result for name, task in tasks.items() if (result := answered(task))}
-    return _Batch(title, tasks, known, engine.settled(), show or Silent()).run()
+    return _Batch(title, tasks, known, engine.settled(), show or Silent(), check).run()
 
 
 @dataclass
@@ -64,6 +71,7 @@ class _Batch:
     results: dict[str, dict[str, Any]]
     config: EngineConfig
     show: Silent
+    check: Callable[[], None]
     attempts: dict[str, int] = field(default_factory=dict)  # of the trainings under way
     caught: int = 0
 
@@ -101,6 +109,7 @@ class _Batch:
         if event.kind == "step":
             self.show.step(name, *event.payload)
         elif event.kind == "epoch":
+            self.check()
             self.show.epoch(name, event.payload)
             self.engine.answer(name, True)
         elif event.kind == "again":
@@ -113,6 +122,8 @@ class _Batch:
                 self._ended(name)
             elif event.kind == "refused":
                 raise InputError(f"{name}: {event.payload}")
+            elif event.kind == "unwritable":
+                raise WriteError(event.payload)
 
     def _lost(self, name: str, how: str) -> None:
         most = self.engine.attempts
@@ -123,7 +134,7 @@ class _Batch:
             return
         task = self.tasks[name]
         failed = {"state": "failed", "reason": f"{how}, {most} times" if most > 1 else how}
-        write_json(Path(task.folder) / "result.json", {**task.about, **identity(task), **failed})
+        write_result(Path(task.folder), {**task.about, **identity(task), **failed})
         del self.attempts[name]
         self._ended(name)
 

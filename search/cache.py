@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,25 +46,32 @@ class Pixels:
 
 
 def cached(path: Path, decode: Callable[[], Pixels]) -> Pixels:
-    """Return the images in `path`; decode and write them first where it is missing or damaged."""
+    """Return the images in `path`; decode and write them first where it is missing, damaged or another's."""
     if path.exists():
         found = _read(path)
         if found:
             return found
-        set_aside(path, "its checksum does not match")
+        aside = set_aside(path, "its checksum does not match")
+        warnings.warn(f"{path}: damaged; set aside as {aside.name}, its images are decoded anew", stacklevel=2)
     fresh = decode()
     about = {"classes": fresh.classes, "checksum": fresh.checksum, "mean": fresh.mean, "std": fresh.std}
+    text = json.dumps(about | {"file": path.name})
+    metadata = {"about": text, "seal": hashlib.sha256(text.encode()).hexdigest()}
     tensors = {"pixels": fresh.pixels, "labels": fresh.labels}
-    replace_file(path, lambda temporary: save_file(tensors, temporary, {"about": json.dumps(about)}))
+    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata))
     return _read(path) or fresh  # read back, so that a large part is mapped from the first time on
 
 
 def _read(path: Path) -> Pixels | None:
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads(file.metadata()["about"])
+            metadata = file.metadata()
+            about = json.loads(metadata["about"])
             pixels, labels = file.get_tensor("pixels"), file.get_tensor("labels")
-    except (SafetensorError, KeyError, ValueError, TypeError):
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError):
+        return None
+    seal = hashlib.sha256(metadata["about"].encode()).hexdigest()
+    if metadata.get("seal", seal) != seal or about.get("file", path.name) != path.name:
         return None
     if pixels.numel() <= MOST_IN_MEMORY:
         pixels = pixels.clone()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from arch.cost import cost
 from arch.edit import families, searchable, split_of, with_args, with_depth, with_family, with_heads_on, with_width
-from arch.errors import InputError, near
+from arch.errors import InputError, near, within
 from arch.registry import BLOCKS
 from arch.spec import Spec
 from search.axes import Range, Space, Splits, named
@@ -96,16 +96,9 @@ def _check_argument(space: Space, base: Spec, argument: str, values: Sequence[An
     for family in taking:
         edited = with_family(base, family, [row])
         for value in values:
-            _located(where, with_args, edited, row, {argument: value})
+            with within(where):
+                with_args(edited, row, {argument: value})
     _check_names(values, where)
-
-
-def _located(where: str, edit: Callable[..., Any], *args: Any) -> Any:
-    """Return what an edit gives; its complaint says where the study asked for it."""
-    try:
-        return edit(*args)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
 
 
 def _check_width(space: Space, width: Range, where: str) -> None:
@@ -122,13 +115,15 @@ def _check_width(space: Space, width: Range, where: str) -> None:
 def _check_depth(space: Space, base: Spec, where: str) -> None:
     for stage, counts in space.depth.items():
         for count in counts:
-            _located(where, with_depth, base, stage, count)
+            with within(where):
+                with_depth(base, stage, count)
         _check_names(counts, f"{where}.{stage}")
 
 
 def _check_heads(space: Space, base: Spec, recipe: Recipe, where: str) -> None:
     for name, rows in space.aux.items():
-        _located(f"{where}, space.aux.{name}", lambda rows: cost(with_heads_on(base, rows)), rows)
+        with within(f"{where}, space.aux.{name}"):
+            cost(with_heads_on(base, rows))
     variants = list(_variants(space, base))
     if space.aux_weight:
         if not base.aux_rows:
@@ -136,7 +131,8 @@ def _check_heads(space: Space, base: Spec, recipe: Recipe, where: str) -> None:
                 f"{where}, space.aux_weight: {base.name} has no auxiliary head; add one or remove the key."
             )
         for value in space.aux_weight.ends:
-            _located(f"{where}, space.aux_weight", load_recipe, recipe, {"aux_weight": {base.aux_rows[0]: value}})
+            with within(f"{where}, space.aux_weight"):
+                load_recipe(recipe, {"aux_weight": {base.aux_rows[0]: value}})
         _check_names(space.aux_weight.ends, f"{where}, space.aux_weight")
     elif isinstance(recipe.aux_weight, Mapping):
         for variant in variants:
@@ -161,6 +157,7 @@ def _check_recipe(recipe: Recipe, key: str, values: Range, where: str) -> None:
     if not values.choices and Recipe.model_fields[key].annotation is not float:
         raise InputError(f"{where}.{key}: only choices can be searched here, such as choices: [64, 128].")
     for value in values.ends:
-        _located(f"{where}.{key}", load_recipe, recipe, {key: value})
+        with within(f"{where}.{key}"):
+            load_recipe(recipe, {key: value})
     if values.choices:
         _check_names(values.choices, f"{where}.{key}")

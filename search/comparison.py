@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,19 @@ from arch.spec import to_mapping
 from search.batch import Outcome, run_tasks
 from search.data import Data, DataConfig
 from search.engine import EngineConfig
+from search.lock import Held
 from search.progress import Silent
 from search.recipe import APART
-from search.record import append_line, differing, environment, read_json, write_json
+from search.record import (
+    Damaged,
+    append_line,
+    differing,
+    environment,
+    read_json,
+    set_aside,
+    write_json,
+    write_sealed,
+)
 from search.space import Candidate
 from search.trial import Task, check_test
 
@@ -84,7 +95,16 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
     """
     if not (folder / "plan.json").exists():
         return asked
-    known = read_json(folder / "plan.json")
+    try:
+        known = read_json(folder / "plan.json", "grown")
+    except Damaged as error:
+        aside = set_aside(folder / "plan.json", str(error))
+        warnings.warn(
+            f"{folder / 'plan.json'}: damaged, set aside as {aside.name}; planned anew as it is asked for now, so ask "
+            "for every network and seed that it held",
+            stacklevel=2,
+        )
+        return asked
     both = [name for name in asked["networks"] if name in known["networks"]]
     old, new = ({"networks": {name: plan["networks"][name]["key"] for name in both}} for plan in (known, asked))
     differences = list(differing(known["fingerprint"], asked["fingerprint"])) or list(differing(old, new))
@@ -93,7 +113,7 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
             f"{folder}: holds another {what} ({'; '.join(differences)}); undo the change or rename that folder."
         )
     seeds = list(dict.fromkeys([*known["seeds"], *asked["seeds"]]))
-    networks = known["networks"] | {k: v for k, v in asked["networks"].items() if k not in both}
+    networks = known["networks"] | asked["networks"]  # what is said of a known one may be new: a level of a new factor
     if len(seeds) > len(known["seeds"]) or len(networks) > len(known["networks"]):
         step = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -106,27 +126,35 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
 
 
 def carry_out(
-    folder: Path, title: str, column: str, plan: Mapping[str, Any], engine: EngineConfig, show: Silent
+    held: Held, title: str, column: str, plan: Mapping[str, Any], engine: EngineConfig, show: Silent
 ) -> Outcome:
-    """Run every training of a plan that has not ended yet; each one's record names its network as `column`.
+    """Run every training of a plan that has not ended yet, in a folder that is held; `column` names networks in records.
 
     Raises
     ------
     InputError
         A network cannot be trained, or the test set that is to be opened is not there.
     """
+    folder = held.folder
     tasks = _tasks(folder, column, plan, engine)
     check_test(next(iter(tasks.values())))
-    write_json(folder / "plan.json", plan)
+    write_sealed(folder / "plan.json", plan)
     about = environment(**engine.described(), data=plan["fingerprint"]["data"])
     write_json(folder / "environment.json", about)
     started = {key: about[key] for key in ("time", "commit", "versions")} | {"pid": os.getpid(), "asked": len(tasks)}
     append_line(folder / "attempts.jsonl", json.dumps(started))
-    outcome = run_tasks(title, tasks, engine, show)
-    ended = "interrupted" if outcome.signal else "complete"
-    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    append_line(folder / "attempts.jsonl", json.dumps({"time": now, "ended": ended, "finished": len(outcome.results)}))
+    try:
+        outcome = run_tasks(title, tasks, engine, show, held.check)
+    except KeyboardInterrupt:  # Ctrl-C twice: what is under way goes on from its last epoch
+        _note_end(folder, "interrupted")
+        raise
+    _note_end(folder, "interrupted" if outcome.signal else "complete")
     return outcome
+
+
+def _note_end(folder: Path, ended: str) -> None:
+    now, finished = time.strftime("%Y-%m-%dT%H:%M:%S%z"), sum(1 for _ in folder.glob("*/*/result.json"))
+    append_line(folder / "attempts.jsonl", json.dumps({"time": now, "ended": ended, "finished": finished}))
 
 
 def _tasks(folder: Path, column: str, plan: Mapping[str, Any], engine: EngineConfig) -> dict[str, Task]:

@@ -24,7 +24,7 @@ from search.objectives import Objectives
 from search.order import mix
 from search.progress import Silent
 from search.recipe import APART, Recipe, load_recipe
-from search.record import BASE, differing, read_json, trial_folder
+from search.record import BASE, differing, read_json, read_yaml, trial_folder
 from search.space import Candidate
 from search.study import StudyConfig, load_study, resolved
 from search.training import check_fit
@@ -53,7 +53,7 @@ class _Study:
     def at(cls, run: Path) -> _Study:
         if not (run / "study.yaml").exists() or not (run / "trials").is_dir():
             raise InputError(f"{run}: no study with trials is here; `inceptory search` makes one.")
-        config = load_study(run / "study.yaml")
+        config = load_study(read_yaml(run / "study.yaml"))
         return cls(run, config, load_recipe(config.recipe))
 
     def contender(self, name: str, folder: Path, varied: Recipe) -> Contender:
@@ -142,9 +142,9 @@ def confirm_study(
     folder = study.run / "confirm"
     networks = {c.name: (c.candidate, {"searched": dict(c.searched)}) for c in contenders}
     asked = make_plan(networks, drawn, common.model_dump(), data, config.data, config.engine)
-    with locked(folder, "this confirmation"):
+    with locked(folder, "this confirmation") as held:
         plan = grown(folder, asked, "confirmation")
-        return carry_out(folder, f"{config.name}, confirmation", "confirmed", plan, config.engine, show or Silent())
+        return carry_out(held, f"{config.name}, confirmation", "confirmed", plan, config.engine, show or Silent())
 
 
 def _common_recipe(

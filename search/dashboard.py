@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from arch.errors import InputError
 from arch.strict import load_yaml
 from search import resume
-from search.storage import JOURNAL, open_storage, parse, shown
+from search.storage import file_of, open_storage, parse, shown
 
 _PATIENCE = 20.0  # seconds that a page waits for a lost server
 _HIDDEN = ("***", "hidden")  # what a recorded URL has in a password's place
@@ -89,20 +89,12 @@ def study_name(run: Path) -> str:
 def storage_of(run: Path) -> str:
     """Return the URL of a run's storage as it is recorded, so without a password."""
     url = str(load_yaml(run / "study.yaml").get("storage") or f"sqlite:///{run / 'study.db'}")
-    return url if _file(url) else _without_marks(url)
-
-
-def _file(url: str) -> Path | None:
-    """Return the file of a storage URL; None of a server's."""
-    if url.startswith(JOURNAL):
-        return Path(url.removeprefix(JOURNAL))
-    parsed = parse(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+    return url if file_of(url) else _without_marks(url)
 
 
 def _check_there(url: str, run: Path) -> None:
     """Refuse a file that is gone: opening it would make an empty one."""
-    file = _file(url)
+    file = file_of(url)
     if file is not None and not file.is_file():
         raise InputError(
             f"{run}: the storage {file} is not there (a relative path counts from the folder that the study was started "

@@ -18,8 +18,8 @@ from torch import Generator, Tensor
 from arch.errors import InputError, from_validation, near
 from search.augment import augment, prepare
 from search.cache import Pixels, cached
-from search.folder import Files, find_folder, folder_pixels, is_small, list_images
-from search.images import READING
+from search.folder import Files, Listing, check_images, find_folder, folder_pixels, is_small, list_images
+from search.images import READING, size_of
 from search.order import Batch, stratified
 from search.recipe import Recipe
 from search.record import append_line
@@ -226,11 +226,17 @@ def data_config(values: Mapping[str, Any]) -> DataConfig:
 def _from_folder(config: DataConfig, folder: Path, place: Path) -> Data:
     listing = list_images(folder, "train")
 
-    def read(part: str) -> Pixels:
-        images = listing if part == "train" else list_images(folder, part, listing.classes)
+    def kept(part: str, images: Listing, ending: str) -> Path:
         content = f"{folder.resolve()} {part} {images.signature} {READING}"
-        key = hashlib.sha256(content.encode()).hexdigest()[:12]
-        return cached(place / "cache" / f"{folder.name}-{part}-{key}.safetensors", lambda: folder_pixels(images))
+        key = hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+        return place / "cache" / f"{folder.name}-{part}-{key}{ending}"
+
+    def listed(part: str) -> Listing:
+        return listing if part == "train" else list_images(folder, part, listing.classes)
+
+    def read(part: str) -> Pixels:
+        images, size = listed(part), size_of(listing.paths[0])
+        return cached(kept(part, images, ".safetensors"), lambda: folder_pixels(images, size))
 
     held_out = (folder / "val").is_dir()
     if is_small(listing):
@@ -240,13 +246,14 @@ def _from_folder(config: DataConfig, folder: Path, place: Path) -> Data:
         return _split(config, Memory.of(train), own, train, lambda: Memory.of(read("test")))
 
     def open_files(part: str) -> tuple[Files, str]:
-        images = list_images(folder, part, listing.classes)
+        images = listed(part)
+        check_images(images, kept(part, images, ".checked"))
         return Files(images.paths, images.labels), images.signature
 
     half = (0.5, 0.5, 0.5)  # unused: a recipe cannot ask for the mean of images that are not in memory
     summary = Pixels(torch.empty(0), listing.labels, listing.classes, listing.signature, half, half)
     own_files = open_files("val") if held_out else None
-    return _split(config, Files(listing.paths, listing.labels), own_files, summary, lambda: open_files("test")[0])
+    return _split(config, open_files("train")[0], own_files, summary, lambda: open_files("test")[0])
 
 
 P = TypeVar("P", Memory, Files)

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
+
 from arch.errors import InputError
 from arch.html import table
 from search.engine import Engine, Event, make_engine
 from search.interrupt import caught
 from search.lock import locked
-from search.opening import note_end, note_start, open_study
+from search.opening import note_end, note_start, open_study, storage_of
 from search.progress import Silent
-from search.record import write_json
+from search.record import WriteError, write_result
+from search.storage import unwritten
 from search.trials import Plan, Training, Trials
 
 _MOST_INFEASIBLE = 500  # proposals that may not be trained in a row, before a study gives up
@@ -27,7 +31,7 @@ class Outcome:
     run: Path
     finished: int
     total: int
-    ended: Literal["complete", "space exhausted", "nothing feasible", "interrupted"]
+    ended: Literal["complete", "space exhausted", "nothing feasible", "failing", "interrupted"]
     signal: int = 0
 
     def _repr_html_(self) -> str:
@@ -47,12 +51,17 @@ class Driver:
 
     def drive(self) -> Outcome:
         """Run the study until it has its total, nothing is left to try, or a signal comes."""
-        with locked(self.run, "this study"), caught(self._catch):
+        with locked(self.run, "this study") as self.held, caught(self._catch):
             try:
                 self._open()
                 outcome = self._loop()
                 note_end(self.run, outcome.ended)
                 return outcome
+            except KeyboardInterrupt:  # Ctrl-C twice: what is under way goes on from its last epoch
+                note_end(self.run, "interrupted")
+                raise
+            except (StorageInternalError, SQLAlchemyError) as error:
+                raise unwritten(storage_of(self.config, self.run), error) or error from error
             finally:
                 self.engine.close()
                 self.show.close()
@@ -76,11 +85,13 @@ class Driver:
         if trials.over(trials.base) > 0:
             self.show.note(f"the base network's {trials.base.macs:,} MACs are over max_macs {limit:,}")
         candidates = trials.candidates()
-        ended: Literal["complete", "space exhausted", "nothing feasible"] = "complete"
+        ended: Literal["complete", "space exhausted", "nothing feasible", "failing"] = "complete"
         while not self.caught:
             while not self.caught and len(trials.begun) < self.engine.slots and trials.missing > 0:
                 if candidates == set() or trials.infeasible_in_a_row >= _MOST_INFEASIBLE:
                     ended = "nothing feasible"
+                elif 0 < self.config.most_failures_in_a_row <= trials.failures_in_a_row:
+                    ended = "failing"
                 elif candidates is not None and candidates <= trials.answers.tried:
                     ended = "space exhausted"
                 else:
@@ -99,6 +110,11 @@ class Driver:
         if ended == "nothing feasible":
             tried = "every candidate is" if candidates == set() else f"{_MOST_INFEASIBLE} proposals in a row were"
             self.show.note(f"{tried} over max_macs {limit:,} or out of reach; raise it or change the space")
+        if ended == "failing":
+            self.show.note(
+                f"{trials.failures_in_a_row} trainings in a row failed alike ({trials.failure}); correct the cause and "
+                "go on, or raise most_failures_in_a_row (0: never stop for that)"
+            )
         return Outcome(self.run, trials.finished, self.config.trials, ended)
 
     def _advance(self) -> None:
@@ -113,6 +129,8 @@ class Driver:
 
     def _handle(self, event: Event) -> None:
         training = self.trials.begun[event.key]
+        if event.kind != "step":
+            self.held.check()
         if event.kind == "step":
             self.show.step(event.key, *event.payload)
         elif event.kind == "epoch":
@@ -122,6 +140,8 @@ class Driver:
             del self.trials.begun[event.key]
         elif event.kind == "refused":
             raise InputError(f"{event.key}: {event.payload}")
+        elif event.kind == "unwritable":
+            raise WriteError(event.payload)
         elif event.kind == "again":
             self.show.note(f"{event.key}: {event.payload}")
         elif event.kind == "lost":
@@ -141,6 +161,6 @@ class Driver:
         else:
             reason = f"{event.payload}, {training.attempts} times" if training.attempts > 1 else event.payload
             result = {**training.task.about, "state": "failed", "reason": reason}
-            write_json(Path(training.task.folder) / "result.json", result)
+            write_result(Path(training.task.folder), result)
             del self.trials.begun[event.key]
             self.trials.ended(event.key, training)

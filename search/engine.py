@@ -21,7 +21,7 @@ from search.homes import homes
 from search.training import Control, Epoch, Stopped
 from search.trial import Task, run
 
-Kind = Literal["step", "epoch", "again", "done", "stopped", "refused", "lost"]
+Kind = Literal["step", "epoch", "again", "done", "stopped", "refused", "unwritable", "lost"]
 STOP_WITHIN = 120.0  # seconds that a training has to stop in when it is asked to, before it is killed
 
 
@@ -91,7 +91,8 @@ class Event:
     """Something that happened to the training called `key`.
 
     `epoch` carries an epoch's metrics, `step` (steps done, all steps), `refused` what is wrong with the
-    task, `lost` how its process ended, `again` the same where the engine has started it anew by itself.
+    task, `unwritable` why its files cannot be written (the disk is full), `lost` how its process ended,
+    `again` the same where the engine has started it anew by itself.
     """
 
     key: str

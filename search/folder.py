@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
 from arch.errors import InputError
@@ -19,8 +25,12 @@ from search.cache import Pixels
 from search.images import read_image, resized, size_of
 from search.order import Batch
 from search.recipe import Recipe
+from search.record import write_text
 
 _SMALL = 96  # images of one size up to this many pixels a side are kept in memory, decoded
+_NAMED = 5  # files that a message names, of however many
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,14 +63,22 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
         images = ImageFolder(str(folder / part))
     except FileNotFoundError as error:
         raise InputError(f"{folder / part}: {error}; a data folder holds {part}/<class>/<image>.") from None
+    for name in images.classes:
+        if not name.isprintable():
+            raise InputError(
+                f"{folder / part}: the class folder {name!r} has a name that cannot be printed; rename it."
+            )
     if classes is not None and tuple(images.classes) != tuple(classes):
         raise InputError(
             f"{folder / part}: its classes ({', '.join(images.classes)}) are not those of train/ ({', '.join(classes)}); "
             "make the folders the same."
         )
+    _tell_left_out(folder / part, len(images.samples))
     digest = hashlib.sha256()
     for path, _ in images.samples:
         stat = os.stat(path)
+        if not S_ISREG(stat.st_mode):
+            raise InputError(f"{path}: is no file (a pipe or device, by its kind); remove it.")
         digest.update(f"{os.path.relpath(path, folder)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return Listing(
         tuple(path for path, _ in images.samples),
@@ -70,19 +88,88 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
     )
 
 
+def _tell_left_out(part: Path, images: int) -> None:
+    """Warn of files in class folders that are no images by their names."""
+    files = [path for path in part.glob("*/**/*") if path.is_file() and not path.name.startswith(".")]
+    left_out = [path for path in files if path.suffix.lower() not in IMG_EXTENSIONS]
+    if left_out:
+        named = ", ".join(str(path.relative_to(part)) for path in sorted(left_out)[:_NAMED])
+        warnings.warn(
+            f"{part}: {len(left_out)} of {len(left_out) + images} files are no images by their names, and left out: {named}",
+            stacklevel=3,
+        )
+
+
 def is_small(listing: Listing) -> bool:
     """Say whether all images have one size of at most 96 pixels a side (read from their headers)."""
-    first = size_of(listing.paths[0])
-    return max(first) <= _SMALL and all(size_of(path) == first for path in listing.paths)
+    sizes = set(_each(size_of, listing.paths))
+    return len(sizes) == 1 and max(sizes.pop()) <= _SMALL
 
 
-def folder_pixels(listing: Listing) -> Pixels:
-    """Decode a listing of small images of one size."""
-    return Pixels.of(torch.stack([read_image(path) for path in listing.paths]), listing.labels, listing.classes)
+def folder_pixels(listing: Listing, size: tuple[int, int]) -> Pixels:
+    """Decode a listing of small images of one (width, height) `size`.
+
+    Raises
+    ------
+    InputError
+        Some cannot be read, or one is of another size; names it.
+    """
+    images = list(_each(read_image, listing.paths))
+    for path, image in zip(listing.paths, images, strict=True):
+        height, width = image.shape[1:]
+        if (width, height) != size:
+            raise InputError(
+                f"{path}: is {width}x{height} (width x height), and the training images are {size[0]}x{size[1]}; resize it."
+            )
+    return Pixels.of(torch.stack(images), listing.labels, listing.classes)
 
 
-class _Decoded(Dataset[Tensor | str]):
-    """Whole batches of decoded images, or what was wrong; random choices follow from the batch's seed alone."""
+def check_images(listing: Listing, note: Path) -> None:
+    """Decode every image once, so that none that is damaged is met in the middle of a training.
+
+    `note` says that this was done; it lies in the cache, and its name changes when a file does.
+
+    Raises
+    ------
+    InputError
+        Some cannot be read; counts them, and names the first.
+    """
+    if not note.exists():
+        for _ in _each(_decodes, listing.paths):
+            pass
+        write_text(note, f"{len(listing.paths)} images, all of them readable\n")
+
+
+def _decodes(path: str) -> bool:
+    return read_image(path).numel() > 0
+
+
+def _each(read: Callable[[str], T], paths: Sequence[str]) -> Iterator[T]:
+    """Yield what is read of each file; InputError at the end where some cannot be: their number, and the first."""
+    wrong: list[InputError] = []
+
+    def attempt(path: str) -> T | None:
+        try:
+            return read(path)
+        except InputError as error:
+            wrong.append(error)
+            return None
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+        for found in threads.map(attempt, paths):
+            if found is not None:
+                yield found
+    if wrong:
+        first = "; ".join(sorted(map(str, wrong))[:_NAMED])
+        raise InputError(f"{len(wrong)} of {len(paths)} images cannot be read: {first}")
+
+
+class _Decoded(Dataset[Tensor | np.ndarray | str]):
+    """Whole batches of decoded images, or what was wrong; random choices follow from the batch's seed alone.
+
+    A worker process hands its batch over in shared memory. Where that is full (/dev/shm, small in containers),
+    torch would wait for the batch for ever; an array goes through a pipe instead.
+    """
 
     def __init__(self, paths: Sequence[str], batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> None:
         self.paths, self.batches, self.recipe = paths, batches, recipe
@@ -92,11 +179,15 @@ class _Decoded(Dataset[Tensor | str]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, item: int) -> Tensor | str:
+    def __getitem__(self, item: int) -> Tensor | np.ndarray | str:
         try:
-            return self._batch(self.batches[item])
+            pixels = self._batch(self.batches[item])
         except InputError as error:  # raised in a worker process, it would come with that process's traceback
             return str(error)
+        try:
+            return pixels.share_memory_() if get_worker_info() else pixels
+        except RuntimeError:
+            return pixels.numpy()
 
     def _batch(self, batch: Batch) -> Tensor:
         index, seed = batch.index, batch.seed
@@ -106,6 +197,20 @@ class _Decoded(Dataset[Tensor | str]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return torch.stack([self.crop(image) for image in images])
+
+
+def _loaded(decoded: _Decoded, workers: int) -> Iterator[Tensor | np.ndarray | str]:
+    """Yield the batches, from worker processes where there is room for their semaphores."""
+    try:
+        return iter(DataLoader(decoded, batch_size=None, num_workers=workers, collate_fn=_as_it_is))
+    except OSError as error:
+        warnings.warn(f"/dev/shm: {error.strerror}; images are decoded without worker processes, slower", stacklevel=2)
+        return iter(DataLoader(decoded, batch_size=None, collate_fn=_as_it_is))
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Leave arrays arrays: as tensors they would need shared memory."""
+    return batch
 
 
 @dataclass
@@ -122,10 +227,10 @@ class Files:
     def stream(self, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int]) -> Iterator[Tensor]:
         """Yield each batch as uint8 (N, 3, H, W) of `size`, before flips and other augmentation."""
         decoded = _Decoded(self.paths, batches, recipe, size)
-        for pixels in DataLoader(decoded, batch_size=None, num_workers=self.workers):
+        for pixels in _loaded(decoded, self.workers):
             if isinstance(pixels, str):
                 raise InputError(pixels)
-            yield pixels
+            yield torch.as_tensor(pixels)
 
     def on(self, device: torch.device) -> Files:
         """Return these images: files stay where they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from torchvision.transforms import v2
 from arch.errors import InputError
 
 READING = "upright, 16 bits to 8"  # of this rule; part of a cache's name, for a change of it changes pixels
+MOST_PIXELS = 89_478_485  # Pillow's bound, above which it warns and goes on
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused here
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of 16 bits a value
 
@@ -24,7 +27,8 @@ _DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of 16 bits a value
 def read_image(source: str | Path | BinaryIO, channels: int = 3, name: str = "") -> Tensor:
     """Return an image as uint8 (channels, H, W): upright as its EXIF says, in RGB, or grey where `channels` is 1.
 
-    Palettes, CMYK and grey become RGB, transparency is dropped, and of 16 bits a value the upper 8 are kept.
+    Palettes, CMYK and grey become RGB, transparency is dropped, of 16 bits a value the upper 8 are kept, and of an
+    animation its first picture. More than 89 million pixels are refused by the header.
 
     Raises
     ------
@@ -60,6 +64,10 @@ def resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 def _opened(source: str | Path | BinaryIO, name: str = "") -> Iterator[Image.Image]:
     try:
         with Image.open(source) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(
+                    f"{image.width}x{image.height} pixels are more than {MOST_PIXELS:,}: too large to be sound"
+                )
             yield image
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error) as error:
         raise _unreadable(name or str(source), error) from None

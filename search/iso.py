@@ -41,6 +41,21 @@ class _Goal:
 
 
 @dataclass(frozen=True)
+class Solved:
+    """The nearest spec that was found.
+
+    Attributes
+    ----------
+    missed : why it will not do; empty where it is within the tolerance.
+    violation : by what part of the wanted MACs it misses the tolerance; 0 where it does not.
+    """
+
+    spec: Spec
+    missed: str = ""
+    violation: float = 0.0
+
+
+@dataclass(frozen=True)
 class _Network:
     """A spec and its MACs."""
 
@@ -57,8 +72,8 @@ class _Move:
     gain: int
 
 
-def solve(spec: Spec, rows: Sequence[str], macs: int, splits: Splits) -> Spec:
-    """Return the spec with the widths of `rows` changed, their proportions kept, to come to `macs`.
+def solve(spec: Spec, rows: Sequence[str], macs: int, splits: Splits) -> Solved:
+    """Return the spec with the widths of `rows` changed, their proportions kept, to come to the base's `macs`.
 
     One factor scales the output widths of all rows; where rounding leaves too much, reductions and then
     single output widths move by one `round`. What comes back is the nearest that was found; it need not
@@ -73,7 +88,10 @@ def solve(spec: Spec, rows: Sequence[str], macs: int, splits: Splits) -> Spec:
         if goal.misses(better.macs) >= goal.misses(found.macs):
             break
         found = better
-    return found.spec
+    if goal.met(found.macs):
+        return Solved(found.spec)
+    reason = f"no widths within {splits.tolerance * 100:g} % of the base network's {macs:,} MACs; the nearest have {found.macs:,}"
+    return Solved(found.spec, reason, abs(found.macs / macs - 1) - splits.tolerance)
 
 
 def _scaled(spec: Spec, goal: _Goal) -> _Network:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.pruners import NopPruner
+from optuna.storages import JournalStorage, RDBStorage
 
 from arch.errors import InputError
 from arch.spec import to_yaml
@@ -19,12 +20,25 @@ from search import resume
 from search.migrate import migrated, outgrown
 from search.objectives import Objectives
 from search.proposing import parameters
-from search.record import append_line, differing, environment, read_json, write_json, write_text, write_yaml
+from search.rebuild import open_whole
+from search.record import (
+    BASE,
+    append_line,
+    differing,
+    environment,
+    mend,
+    read_json,
+    sealed_yaml,
+    write_sealed,
+    write_text,
+    write_yaml,
+)
 from search.rungs import Rungs
 from search.samplers import make_pruner
-from search.storage import open_storage, shown
+from search.storage import shown
 
 if TYPE_CHECKING:
+    from search.study import StudyConfig
     from search.trials import Plan
 
 
@@ -61,18 +75,21 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
     config, base, recipe, data = plan.config, plan.base, plan.recipe, plan.data
     about = environment(**config.engine.described(), data=data.fingerprint, split=data.split)
     new = resume.fingerprint(config, base, recipe, data)
-    contract = resume.check(run, new, about, allow)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = make_pruner(config.pruner, len(Objectives(config.objective)))
+    objectives = Objectives(config.objective)
+    pruner = make_pruner(config.pruner, len(objectives))
     rungs = pruner if isinstance(pruner, Rungs) else None
-    storage = open_storage(config.storage or f"sqlite:///{run / 'study.db'}", give_up=give_up)
-    study = optuna.create_study(
-        storage=storage,
-        study_name=next((c["optuna_study"] for c in reversed(resume.recorded(run))), config.name),
-        directions=Objectives(config.objective).directions,
-        pruner=NopPruner() if isinstance(pruner, Rungs) else pruner,
-        load_if_exists=True,
-    )
+
+    def opened() -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
+        url = storage_of(config, run)
+        name = next((c["optuna_study"] for c in reversed(resume.recorded(run))), config.name)
+        return open_whole(url, run, name, objectives, config.max_macs, give_up)
+
+    mended = [told for folder in (run / BASE, *(run / "trials").glob("[0-9]*")) for told in mend(folder)]
+    mended += resume.mend(run, lambda: opened()[0].user_attrs.get("fingerprint"))
+    contract = resume.check(run, new, about, allow)
+    study, storage, rebuilt = opened()
+    study.pruner = NopPruner() if isinstance(pruner, Rungs) else pruner
     _check_storage(study, run, contract.old, new)
     if contract.allowed:
         grown = outgrown(study, parameters(config.space, base, recipe)[0])
@@ -81,11 +98,21 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
         resume.record(run, contract, len(study.get_trials(deepcopy=False)), study.study_name)
     study.set_user_attr("fingerprint", new)
     resume.keep(run, new)
-    write_yaml(run / "study.yaml", config.model_dump(mode="json") | {"storage": shown(config.storage)})
-    write_text(run / "base.yaml", to_yaml(base))
-    write_json(run / "environment.json", about)
-    notes = (*(f"changed, and recorded: {change}" for change in contract.allowed), *contract.warnings)
+    write_yaml(run / "study.yaml", config.model_dump(mode="json") | {"storage": shown(config.storage)}, sealed=True)
+    write_text(run / "base.yaml", sealed_yaml(to_yaml(base)))
+    write_sealed(run / "environment.json", about)
+    notes = (
+        *mended,
+        *rebuilt,
+        *(f"changed, and recorded: {change}" for change in contract.allowed),
+        *contract.warnings,
+    )
     return Opened(study, rungs, resume.comparable_since(run), notes)
+
+
+def storage_of(config: StudyConfig, run: Path) -> str:
+    """Return the URL of a study's storage: by default SQLite in its run directory."""
+    return config.storage or f"sqlite:///{run / 'study.db'}"
 
 
 def note_start(run: Path, finished: int, asked: int) -> None:
@@ -110,12 +137,6 @@ def note_end(run: Path, ended: str) -> None:
 def _check_storage(study: optuna.Study, run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Refuse a storage that is not the one of this run directory."""
     trials = study.get_trials(deepcopy=False)
-    begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))
-    if begun > len(trials):
-        raise InputError(
-            f"{run}: holds {begun} trials, but the storage knows {len(trials)}; bring the storage back, "
-            "or name a new folder with --run."
-        )
     known = study.user_attrs.get("fingerprint")
     if trials and known is not None and known != old and (differences := list(differing(known, new))):
         raise InputError(

@@ -116,7 +116,7 @@ class LocalPool:
             except (EOFError, OSError):
                 event = self._lost(worker)
             self._seen = self._seen or event.kind == "epoch"
-            if event.kind in ("done", "stopped", "refused", "lost"):
+            if event.kind in ("done", "stopped", "refused", "unwritable", "lost"):
                 worker.key = None
             if event.key:
                 found.append(event)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from arch.errors import InputError, from_validation, near
+from arch.errors import InputError, from_validation, near, within
 from arch.strict import load_yaml
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -168,7 +168,7 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, changes: Mappin
     path = Path(recipe)
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{recipe}.yaml"
-        if not path.is_file():
+        if str(recipe) not in list_recipes():
             raise InputError(
                 f"there is no recipe '{recipe}'.{near(recipe, list_recipes())} `inceptory list recipes` names all."
             )
@@ -177,7 +177,8 @@ def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, changes: Mappin
         raise InputError(f"{path}: a recipe is a mapping with keys such as lr, batch and epochs.")
     mapping.setdefault("name", path.stem)
     base = mapping.pop("base", None)
-    start = load_recipe(base).model_dump(exclude={"source"}) if base else {}
+    with within(str(path)):
+        start = load_recipe(str(base)).model_dump(exclude={"source"}) if base else {}
     return _validated(start | mapping | dict(changes or {}), str(path))
 
 

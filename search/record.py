@@ -19,21 +19,33 @@ old file or the new one. Importing this module does not import torch.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from arch.errors import InputError
-from arch.strict import load_yaml
+from search.files import Damaged as Damaged
+from search.files import WriteError as WriteError
+from search.files import append_line as append_line
+from search.files import checksum as checksum
+from search.files import clear_leftovers as clear_leftovers
+from search.files import read_json as read_json
+from search.files import read_lines as read_lines
+from search.files import read_yaml as read_yaml
+from search.files import replace_file as replace_file
+from search.files import sealed_files as sealed_files
+from search.files import sealed_yaml as sealed_yaml
+from search.files import set_aside as set_aside
+from search.files import write_json as write_json
+from search.files import write_lines as write_lines
+from search.files import write_sealed as write_sealed
+from search.files import write_text as write_text
+from search.files import write_yaml as write_yaml
 
 # what `objective` in study.yaml means is part of the contract
 from search.objectives import Losses as Losses
@@ -42,97 +54,43 @@ from search.objectives import best_first as best_first
 from search.objectives import front as front
 
 BASE = "base"  # the folder of a study's base network, and what its training is called
-_PART = ".inceptory-part"  # the ending of files that are still being written
+# what makes a training's record: a result, and the files that its seal speaks for
+RESULT = "result.json"
+_SEALED = ("spec.yaml", "recipe.yaml", "metrics.jsonl", "weights.safetensors")
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove what writes left behind that a kill cut short; nothing else, whatever the folder is."""
-    for leftover in folder.glob(f".*{_PART}"):
-        leftover.unlink()
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write how a training ended, sealed together with the other files of its folder; the last file to be written."""
+    write_sealed(folder / RESULT, result, _SEALED)
 
 
-def replace_file(path: Path, write: Callable[[str], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in its place at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
-    os.close(handle)
-    try:
-        write(temporary)
-        os.chmod(temporary, 0o644)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def mend(folder: Path) -> list[str]:
+    """Set aside what is damaged in a training's folder, and its result with it, so that it is trained again.
 
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    replace_file(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically, indented; NaN and infinities become null."""
-    write_text(path, json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n")
-
-
-def write_yaml(path: Path, value: Any) -> None:
-    """Write a YAML file atomically, keys in the order given."""
-    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110))
-
-
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a JSON-lines file atomically."""
-    write_text(path, "".join(json.dumps(_finite(row)) + "\n" for row in rows))
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append one line, and have it on the disk before returning."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_json(path: Path) -> Any:
-    """Return what a JSON file of a run holds.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged; names it.
+    Returns a sentence for each damaged file. Nothing is deleted, and what is missing stays so.
     """
+    broken: dict[str, str] = {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); is this the folder of a run?") from None
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); set it aside and run the command again.") from None
+        for name, known in _sealed_by(folder / RESULT).items():
+            if (folder / name).exists() and checksum(folder / name) != known:
+                broken[name] = "its checksum does not match"
+    except Damaged as error:
+        broken[RESULT] = str(error)
+    try:
+        read_lines(folder / "metrics.jsonl")
+    except Damaged as error:
+        broken["metrics.jsonl"] = str(error)
+    told = [f"{folder / name}: damaged, set aside as {set_aside(folder / name, broken[name]).name}" for name in broken]
+    if broken and (folder / RESULT).exists():
+        set_aside(folder / RESULT, f"{', '.join(broken)} beside it: damaged")
+    return told
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a JSON-lines file; a half-written last line is left out, one inside is an error."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):
-                raise InputError(f"{path}, line {number}: damaged; set the file aside.") from None
-    return rows
-
-
-def set_aside(path: Path, reason: str) -> Path:
-    """Rename a damaged file, never delete it, and return its new name."""
-    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-    os.replace(path, aside)
-    append_line(path.parent / "damaged.txt", f"{aside.name}: {reason}")
-    return aside
+def _sealed_by(result: Path) -> dict[str, str]:
+    if not result.exists():
+        return {}
+    read_json(result)
+    return sealed_files(result)
 
 
 def trial_folder(run: Path, number: int) -> Path:
@@ -162,6 +120,11 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key} was {a!r} and is {b!r}"
 
 
+def read_study(run: Path) -> dict[str, Any]:
+    """Return the study of a run directory as it was begun; InputError where it is not whole."""
+    return read_yaml(run / "study.yaml", "name", "objective", "trials", "space")
+
+
 def status(run: Path) -> dict[str, Any]:
     """Return how far a run is, from its folders alone.
 
@@ -171,7 +134,7 @@ def status(run: Path) -> dict[str, Any]:
         The folder is no run.
     """
     if (run / "study.yaml").exists():
-        config = load_yaml(run / "study.yaml")
+        config = read_study(run)
         objectives, total = Objectives(config["objective"]), config["trials"]
         found = list(results(run))
         states = Counter(result["state"] for result in found)
@@ -196,7 +159,7 @@ def status(run: Path) -> dict[str, Any]:
     if (run / "ablation.yaml").exists():
         plan, states = read_json(run / "plan.json"), _states(run)
         return {
-            "run": load_yaml(run / "ablation.yaml")["name"],
+            "run": read_yaml(run / "ablation.yaml")["name"],
             "finished": states.total(),
             "of": len(plan["networks"]) * len(plan["seeds"]),
             "complete": states["complete"],
@@ -282,13 +245,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return asked.stdout.strip() or None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return value

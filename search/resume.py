@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,23 @@ from arch.errors import InputError
 from arch.spec import Spec
 from search.data import Data
 from search.recipe import APART, Recipe
-from search.record import append_line, changes, read_json, read_lines, set_aside, write_json
+from search.record import (
+    Damaged,
+    append_line,
+    changes,
+    read_json,
+    read_lines,
+    read_study,
+    read_yaml,
+    set_aside,
+    write_sealed,
+)
 
 if TYPE_CHECKING:
     from search.study import StudyConfig
 
 CHANGES = "changes.jsonl"
+FINGERPRINT = "fingerprint.json"
 _NEVER = {"name": "it is the study's", "objective": "a study in Optuna keeps its objectives"}
 _WATCHED = ("torch", "torchvision", "optuna", "inceptory")
 # After a change in one of these, what was recorded before is no answer to the same candidate any more.
@@ -85,7 +96,7 @@ def check(run: Path, new: Mapping[str, Any], about: Mapping[str, Any], allow: Co
     InputError
         Something changed and is not allowed to, or never is; names it all.
     """
-    path = run / "fingerprint.json"
+    path = run / FINGERPRINT
     if not path.exists():
         return Contract(new, (), ())
     old = read_json(path)
@@ -153,7 +164,45 @@ def record(run: Path, contract: Contract, asked: int, optuna_study: str) -> None
 
 def keep(run: Path, new: Mapping[str, Any]) -> None:
     """Write the fingerprint that the next start is held against."""
-    write_json(run / "fingerprint.json", new)
+    write_sealed(run / FINGERPRINT, new)
+
+
+def mend(run: Path, known: Callable[[], Mapping[str, Any] | None]) -> list[str]:
+    """Set aside what is damaged of a run's own files, as far as it can be had anew; return a sentence for each.
+
+    Parameters
+    ----------
+    known : returns the fingerprint that the storage holds.
+    """
+    told = []
+    for name, read in _OWN.items():
+        try:
+            read(run / name)
+        except Damaged as error:
+            told.append(f"{run / name}: damaged, set aside as {set_aside(run / name, str(error)).name}")
+            if name == FINGERPRINT and (kept := known()):
+                keep(run, kept)
+    return told
+
+
+def _if_there(read: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda path: read(path) if path.exists() else None
+
+
+def _ranges(path: Path) -> None:
+    if not all(isinstance(text, str) for text in read_json(path).values()):
+        raise Damaged(f"{path}: damaged: holds no ranges of parameters")
+
+
+# What is read here and there, and can be had anew; `changes.jsonl` is nowhere else, and is left to a person.
+_OWN: dict[str, Callable[[Path], object]] = {
+    FINGERPRINT: _if_there(lambda path: read_json(path, "network", "space")),
+    "study.yaml": _if_there(lambda path: read_study(path.parent)),
+    "base.yaml": _if_there(lambda path: read_yaml(path, "rows")),
+    "environment.json": _if_there(lambda path: read_json(path, "versions")),
+    "distributions.json": _if_there(_ranges),
+    "attempts.jsonl": read_lines,
+}
 
 
 def recorded(run: Path) -> list[dict[str, Any]]:

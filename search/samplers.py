@@ -61,6 +61,7 @@ PRUNERS: dict[str, Callable[..., pruners.BasePruner | Rungs]] = {
 }
 _ONE_SEQUENCE = ("qmc",)  # its points belong together: one seed for the whole study
 _ANY_OBJECTIVES = ("none", "rungs")  # Optuna's own pruners need Trial.report, which refuses several objectives
+_MOST = 1_000_000  # of any option that is a whole number: Optuna takes memory for as many
 _PLAIN = {"bool", "int", "float", "str", "None"}
 # What Optuna 5.0 deprecates, and what only says more or less: no part of how a study draws.
 _LEFT_OUT: tuple[str, ...] = ("consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "sigma0")
@@ -193,6 +194,8 @@ def _make(known: Mapping[str, Callable[..., Any]], kind: str, options: Mapping[s
         if given not in types and not (given == "int" and "float" in types):
             wanted = " or ".join(sorted(types - {"None"}))
             raise InputError(f"{kind} {name}: option '{key}' is {value!r}, but it must be of type {wanted}.")
+        if value != value or (isinstance(value, int) and abs(value) > _MOST):
+            raise InputError(f"{kind} {name}: option '{key}' is {value!r}, but it must be a number up to {_MOST:,}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)

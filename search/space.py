@@ -98,13 +98,8 @@ def _candidate(space: Space, base: Spec, spec: Spec, recipe: Recipe) -> Candidat
     """Return the candidate of a drawn spec: as it is, or with its widths solved."""
     if not space.splits or space.splits.mode == "keep_width":
         return Candidate(spec, recipe)
-    macs, tolerance = cost(base).macs, space.splits.tolerance
-    spec = solve(spec, _split_rows(space.splits, spec), macs, space.splits)
-    found = cost(spec).macs
-    if abs(found - macs) <= tolerance * macs:
-        return Candidate(spec, recipe)
-    reason = f"no widths within {tolerance * 100:g} % of the base network's {macs:,} MACs; the nearest have {found:,}"
-    return Candidate(spec, recipe, reason, abs(found / macs - 1) - tolerance)
+    solved = solve(spec, _split_rows(space.splits, spec), cost(base).macs, space.splits)
+    return Candidate(solved.spec, recipe, solved.missed, solved.violation)
 
 
 def _outlined(space: Space, base: Spec, chooser: Chooser) -> Spec:

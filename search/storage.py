@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import functools
 import importlib.util
-import os
 import random
 import time
 import uuid
@@ -26,7 +26,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.orm import Session
 
 from arch.errors import InputError, near
-from search.record import append_line
+from search.files import WriteError, cut_torn, unwritable
 
 PATIENCE = 600.0  # seconds that a lost server is waited for
 _SQLITE_BUSY = 60.0  # seconds that SQLite waits for another writer
@@ -75,6 +75,26 @@ def open_storage(
         raise InputError(f"storage '{shown(url)}' needs psycopg: pip install 'inceptory[postgres]'.")
     full = parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     return _opened(lambda: PatientStorage(full, patience, give_up), url)
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file that a storage lies in; None for a server, or for memory."""
+    if url.startswith(JOURNAL):
+        return Path(url.removeprefix(JOURNAL))
+    parsed = parse(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return None
+    return Path(parsed.database)
+
+
+def unwritten(url: str, error: Exception) -> WriteError | InputError | None:
+    """Return what is told where a storage's file could not be written; None for a server, which says it by itself."""
+    path, cause = file_of(url), error if isinstance(error, SQLAlchemyError) else error.__cause__
+    if path is None or cause is None:
+        return None
+    reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+    number = errno.ENOSPC if "full" in reason else errno.EROFS if "readonly" in reason else errno.EIO
+    return unwritable(path, OSError(number, reason))
 
 
 def shown(url: str) -> str:
@@ -246,9 +266,18 @@ class _Journal(JournalFileBackend):
         except OSError:
             pass  # another writer lives: a last line without its end may be one that it is writing
         else:
-            _mend(path)
+            cut_torn(path)
         fcntl.flock(self._held, fcntl.LOCK_SH)
         super().__init__(str(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append entries; where there is no room, a line that was begun is cut when the journal is opened again."""
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            self._held.close()  # no writer any more: the next one to open it cuts what is torn
+            raise unwritable(self._path, error) from error
 
 
 def _open_journal(path: Path) -> JournalStorage:
@@ -257,14 +286,3 @@ def _open_journal(path: Path) -> JournalStorage:
         return JournalStorage(_Journal(path))
     except (OSError, ValueError) as error:
         raise InputError(f"storage '{JOURNAL}{path}': cannot be opened ({error}).") from None
-
-
-def _mend(path: Path) -> None:
-    """Cut a journal after its last whole line; what was torn is kept in `<name>.torn`."""
-    content = path.read_bytes()
-    torn = content[content.rfind(b"\n") + 1 :]
-    if not torn:
-        return
-    when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    append_line(path.with_name(f"{path.name}.torn"), f"{when} {len(torn)} bytes: {torn!r}")
-    os.truncate(path, len(content) - len(torn))

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from arch.errors import InputError, from_validation
+from arch.errors import InputError, from_validation, within
 from arch.spec import Spec, load
 from arch.strict import load_yaml
 from search.data import DataConfig, load_data
@@ -24,7 +24,7 @@ from search.samplers import check_sampler, make_pruner, make_sampler, options_of
 from search.space import Space, check_space
 from search.training import check_fit
 from search.trials import Plan
-from search.warm import Earlier, starts
+from search.warm import Earlier, Start, starts
 
 _HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
 DEMO = Path(__file__).parent / "demo.yaml"
@@ -42,6 +42,7 @@ class StudyConfig(BaseModel):
     start : what is tried first: names of networks, files with specs, run directories (the best of each), or
         `{run: runs/x, top: 5}`.
     storage : a URL for `search.storage.open_storage`; empty: SQLite in the run directory.
+    most_failures_in_a_row : so many trainings that fail for the same reason, one after the other, end a call; 0: never.
     keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
     """
 
@@ -61,7 +62,14 @@ class StudyConfig(BaseModel):
     start: list[str | Earlier] = []
     storage: str = ""
     keep_weights: int = Field(3, ge=0)
+    most_failures_in_a_row: int = Field(10, ge=0)
     engine: EngineConfig = EngineConfig()
+    _file: str = PrivateAttr("")
+
+    @property
+    def where(self) -> str:
+        """What errors call it: its file, where it has one, and its name."""
+        return f"{self._file}: study {self.name}" if self._file else f"study {self.name}"
 
     @field_validator("objective")
     @classmethod
@@ -74,17 +82,20 @@ class StudyConfig(BaseModel):
         return names[0] if len(names) == 1 else list(names)
 
 
-def load_study(study: str | Path | Mapping[str, Any]) -> StudyConfig:
+def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyConfig:
     """Return a study from its YAML file or a mapping; a relative network file is beside the study's.
+
+    Errors name the `file` that a mapping was made of, here and later.
 
     Raises
     ------
     InputError
         A key is unknown or a value out of range; names file, key and near names.
     """
-    where, values = "study", study
+    where, values = file or "study", study
     if not isinstance(study, Mapping):
-        where, values = str(study), load_yaml(study)
+        where = file = str(study)
+        values = load_yaml(study)
     if not isinstance(values, Mapping):
         raise InputError(f"{where}: a study is a mapping with at least name, network and space.")
     values = dict(values)
@@ -96,9 +107,11 @@ def load_study(study: str | Path | Mapping[str, Any]) -> StudyConfig:
     if isinstance(values.get("start"), list) and not isinstance(study, Mapping):
         values["start"] = [_beside(study, entry) for entry in values["start"]]
     try:
-        return StudyConfig.model_validate(values)
+        config = StudyConfig.model_validate(values)
     except ValidationError as error:
         raise from_validation(error, where, StudyConfig.model_fields) from None
+    config._file = file
+    return config
 
 
 def _beside(study: str | Path, entry: Any) -> Any:
@@ -143,16 +156,28 @@ def run_study(
     config = study if isinstance(study, StudyConfig) else load_study(study)
     if trials is not None:
         config = config.model_copy(update={"trials": trials})
-    base, recipe = load(config.network), load_recipe(config.recipe)
-    check_space(config.space, base, recipe, f"study {config.name}")
-    _check_search(config, base, recipe)
-    known = starts(config.start, config.space, base, recipe)
+    base, recipe, known = prepared(config)
     data = load_data(config.data)
     check_fit(base, data, recipe)
     check_events(recipe)
     folder = Path(run) if run else Path("runs") / config.name
     plan = Plan(resolved(config, recipe), base, recipe, data, known)
     return Driver(plan, folder, allow, show or Silent()).drive()
+
+
+def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
+    """Return a study's base network, recipe and starts, once all that needs no images is checked.
+
+    Raises
+    ------
+    InputError
+        The space does not fit the network, the sampler cannot draw it, or a start is no point of it.
+    """
+    with within(config.where):
+        base, recipe = load(config.network), load_recipe(config.recipe)
+        check_space(config.space, base, recipe, config.where)
+        _check_search(config, base, recipe)
+        return base, recipe, starts(config.start, config.space, base, recipe)
 
 
 def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:

@@ -14,6 +14,7 @@ from arch.cost import cost
 from arch.errors import InputError
 from arch.fuse import runs_as
 from arch.modules import Network, build
+from arch.room import check_room
 from arch.spec import Spec
 from search.hardware import keep_freed_memory, pick_device, pick_execution, pick_precision
 from search.recipe import Recipe, load_recipe
@@ -85,10 +86,11 @@ def bench(
     Raises
     ------
     InputError
-        A number is out of range, or device or execution do not exist here.
+        A number is out of range, device or execution do not exist here, or a batch needs more memory than there is.
     """
     if repeats < 2 or warm_up < 0 or not batches or min(batches) < 1 or threads < 1:
         raise InputError("a timing takes batches of at least 1 image, 2 timed ones, and at least 1 thread.")
+    check_room(spec, max(batches), training=train)
     chosen, where = recipe or load_recipe("default"), pick_device(device)
     how, bf16 = pick_execution(execution, where), pick_precision(precision, where) == "bf16"
     costs, before = cost(spec), torch.get_num_threads()

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from arch.errors import InputError
 from arch.fuse import runs_as
 from arch.modules import Network, build, initialise
+from arch.room import check_room, memory
 from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import Data, Memory, Part
@@ -170,6 +171,8 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
             f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; "
             f"use --classes {len(data.classes)}."
         )
+    largest = max([memory(), *(torch.cuda.mem_get_info(i)[1] for i in range(torch.cuda.device_count()))])
+    check_room(spec, min(recipe.batch, len(data.everything)), training=True, most=largest)
 
 
 def check_images(spec: Spec, data: Data, recipe: Recipe) -> None:

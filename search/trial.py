@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,16 +25,22 @@ from search.hardware import pick_device, pick_execution, pick_precision
 from search.initial import checksum
 from search.interrupt import caught
 from search.latency import latency
+from search.lock import Held, locked
 from search.predictions import Predictions, predictions_of
 from search.progress import Silent
 from search.recipe import Recipe, load_recipe
 from search.record import (
+    Damaged,
+    WriteError,
     clear_leftovers,
     differing,
     environment,
+    mend,
     read_json,
+    read_lines,
     write_json,
     write_lines,
+    write_result,
     write_text,
     write_yaml,
 )
@@ -80,6 +87,8 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         Spec, data, recipe and checkpoint do not go together; nothing was written.
     Stopped
         `control` asked to stop; the checkpoint is written.
+    WriteError
+        There is no room; the last epoch that was recorded is whole.
     """
     control = control or Control()
     folder = Path(task.folder)
@@ -111,12 +120,14 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         "val_images": 0 if task.everything else len(data.val),
     }
     rows: list[dict[str, Any]] = []
+    recorded = _epochs_in(folder)
     last: Epoch | None = None
     try:
         with event_files(folder, recipe) as note:
             for last in epochs:
                 rows.append(last.metrics())
-                write_lines(folder / "metrics.jsonl", rows)
+                if not last.restored or len(rows) > recorded:  # a record never shrinks, not even for a moment
+                    write_lines(folder / "metrics.jsonl", rows)
                 note(rows[-1])
                 yield last
         result["state"] = "complete"
@@ -124,7 +135,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
         if not control.prune:  # the loop was left by an accident: what is recorded waits for the next start
             return
         result["state"] = "pruned"
-    except (Stopped, InputError):
+    except (Stopped, InputError, WriteError):
         raise
     except Diverged as error:
         result |= {"state": "failed", "reason": f"diverged: {error}"}
@@ -146,8 +157,16 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     device = str(pick_device(task.device))
     about_machine = environment(threads=torch.get_num_threads(), device=device, execution=_execution(task))
     write_json(folder / "environment.json", about_machine)
-    write_json(folder / "result.json", result)
+    write_result(folder, result)
     checkpoint.unlink(missing_ok=True)
+
+
+def _epochs_in(folder: Path) -> int:
+    """Return how many epochs a training's record holds; of a damaged one none, as it is written anew."""
+    try:
+        return len(read_lines(folder / "metrics.jsonl"))
+    except Damaged:
+        return 0
 
 
 def identity(task: Task) -> dict[str, Any]:
@@ -200,16 +219,23 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     A folder that holds a finished training of the same task is answered from its record; one of
     another is refused.
     """
-    folder, reins = Path(task.folder), _Shown(show)
+    folder = Path(task.folder)
     check_test(task)
-    known = answered(task)
-    if known and known["state"] == "complete":
-        return _with_test(folder, task, known), 0
+    with locked(folder, "this training") as held:
+        known = answered(task)
+        if known and known["state"] == "complete":
+            return _with_test(folder, task, known), 0
+        return _train(held, task, show)
+
+
+def _train(held: Held, task: Task, show: Silent) -> tuple[dict[str, Any], int]:
+    folder, reins = held.folder, _Shown(show)
     show.begin(folder.name, 1, 0)
     show.started(reins.key, task.recipe)
     try:
         with caught(reins.catch):
             for epoch in run(task, reins):
+                held.check()
                 show.epoch(reins.key, epoch.told())
         result = read_json(folder / "result.json")
         show.finished(reins.key, in_words(result), 1, result)
@@ -231,12 +257,16 @@ def in_words(result: Mapping[str, Any]) -> str:
 def answered(task: Task) -> dict[str, Any] | None:
     """Return the result that a task's folder holds, or None where there is none yet.
 
+    Damaged files are set aside, and the result with them, so that the task is trained again.
+
     Raises
     ------
     InputError
         The folder holds another training; names the differences.
     """
     path = Path(task.folder) / "result.json"
+    for told in mend(path.parent):
+        warnings.warn(f"{told}; it is trained again", stacklevel=2)
     if not path.exists():
         return None
     known: dict[str, Any] = read_json(path)
@@ -258,7 +288,7 @@ def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any
     network = read_weights(folder).network(device, how)
     recipe, data = load_recipe(task.recipe), _loaded(data_config(task.data))
     known |= _test_figures(*judge_test(folder, network, data, recipe, device, _AT_THE_END))
-    write_json(folder / "result.json", known)
+    write_result(folder, known)
     return known
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from optuna import Study
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -19,8 +21,20 @@ from search.objectives import Objectives
 from search.opening import Opened
 from search.progress import Silent
 from search.proposing import MOST_ENUMERATED, Proposer
+from search.rebuild import CENSORED, TOLD
 from search.recipe import Recipe
-from search.record import BASE, read_json, read_lines, results, trial_folder, write_json, write_text, write_yaml
+from search.record import (
+    BASE,
+    read_json,
+    read_lines,
+    results,
+    trial_folder,
+    write_result,
+    write_sealed,
+    write_text,
+    write_yaml,
+)
+from search.repeated import Repeated
 from search.rungs import Rungs
 from search.space import Candidate, Sampled, decode, enumerate_space
 from search.trial import Task
@@ -28,11 +42,6 @@ from search.warm import Start, enqueue
 
 if TYPE_CHECKING:
     from search.study import StudyConfig
-
-# What Optuna hears of a result beside its values; little, for each is a commit of its storage, and the run directory
-# holds everything. A pruned trial's last epoch is a value that it at least reached.
-_TOLD = ("macs", "spec_id", "duplicate_of", "reason")
-_CENSORED = ("epochs", "val_accuracy", "val_loss")
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Training:
     """A training begun or queued: its Optuna trial (None for the base), cost, and how often it was started."""
 
     task: Task
-    trial: Trial | None
+    trial: Trial | Repeated | None
     macs: int
     reported: Collection[int] = ()
     attempts: int = 1
@@ -65,21 +74,23 @@ class Trials:
     queue : trainings that wait for a slot.
     begun : trainings under way or in the queue.
     finished : how many trials count as finished, in all.
+    failures_in_a_row : how many of the last trainings failed for the same reason; `failure` is the last one's.
     """
 
     def __init__(self, plan: Plan, opened: Opened, run: Path, show: Silent) -> None:
         self.plan, self.config, self.run, self.show = plan, plan.config, run, show
-        self.study, self.rungs = opened.study, opened.rungs
+        self.study, self.rungs, self.since = opened.study, opened.rungs, opened.since
         self.objectives = Objectives(self.config.objective)
         self.base = Candidate(plan.base, plan.recipe)
         self.answers = Answers(run, self.objectives, self.config.keep_weights, opened.since)
         self.queue: deque[str] = deque()
         self.begun: dict[str, Training] = {}
         self.infeasible_in_a_row = 0
-        self._waiting: dict[str, list[Trial]] = {}  # duplicates of a candidate that is being trained
+        self.failures_in_a_row, self.failure = 0, ""
+        self._waiting: dict[str, list[Trial | Repeated]] = {}  # duplicates of a candidate that is being trained
         self._open: set[int] = set()  # asked for and not told yet
         path = run / "distributions.json"
-        self._distributions: dict[str, str] = read_json(path) if path.exists() else {}
+        self._distributions: dict[str, str] = read_json(path) if path.exists() else _drawn(self.study)
         for result in results(run):
             self.answers.remember(result)
             if result["trial"] >= opened.since and "duplicate_of" not in result:
@@ -101,8 +112,11 @@ class Trials:
         if not (self.run / BASE / "result.json").exists():
             about = {"trial": BASE, "key": self.base.key}
             self._enqueue(BASE, Training(self._task(BASE, self.base, about), None, self.base.macs))
-        for frozen in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            self._adopt(frozen)
+        for frozen in self.study.get_trials(deepcopy=False):
+            if frozen.state is TrialState.RUNNING:
+                self._adopt(frozen)
+            elif frozen.state.is_finished() and frozen.number >= self.since and not self._has_record(frozen):
+                self._repeat(frozen)
 
     def propose(self) -> None:
         """Ask for one more trial."""
@@ -135,9 +149,17 @@ class Trials:
         else:
             self._consider(trial, set(frozen.intermediate_values))
 
-    def _consider(self, trial: Trial, reported: Collection[int] = ()) -> None:
+    def _has_record(self, frozen: FrozenTrial) -> bool:
+        return (trial_folder(self.run, frozen.number) / "result.json").exists()
+
+    def _repeat(self, frozen: FrozenTrial) -> None:
+        """Make the record of a trial anew that Optuna knows the end of: its folder was damaged or removed."""
+        self.show.note(f"{key_of(frozen.number)}: ended before, and its record is lost; it is made anew")
+        self._consider(Repeated(frozen), set(frozen.intermediate_values))
+
+    def _consider(self, trial: Trial | Repeated, reported: Collection[int] = ()) -> None:
         self._open.add(trial.number)
-        candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(trial))
+        candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(cast(Trial, trial)))
         key = key_of(trial.number)
         about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _start_of(trial)
         self._note_distributions(trial)
@@ -158,7 +180,7 @@ class Trials:
         else:
             self._answer(trial, candidate, answered_by)
 
-    def _infeasible(self, trial: Trial, candidate: Candidate) -> str | None:
+    def _infeasible(self, trial: Trial | Repeated, candidate: Candidate) -> str | None:
         """Return why a candidate is not trained, or None; Optuna hears of it as a constraint."""
         if self.config.max_macs and "macs" not in trial.constraints:
             trial.set_constraint("macs", self.over(candidate))
@@ -176,21 +198,21 @@ class Trials:
         """Return by what part of the limit a candidate is over it; 0 or less is feasible."""
         return candidate.macs / self.config.max_macs - 1 if self.config.max_macs else 0.0
 
-    def _note_distributions(self, trial: Trial) -> None:
+    def _note_distributions(self, trial: Trial | Repeated) -> None:
         """Keep each searched parameter's range with the run, for those who read it without the storage."""
         known = self._distributions | {name: distribution_to_json(d) for name, d in trial.distributions.items()}
         if known != self._distributions:
             self._distributions = known
-            write_json(self.run / "distributions.json", known)
+            write_sealed(self.run / "distributions.json", known)
 
-    def _answer(self, trial: Trial, candidate: Candidate, answered_by: str) -> None:
+    def _answer(self, trial: Trial | Repeated, candidate: Candidate, answered_by: str) -> None:
         """Answer a duplicate from the record."""
         original = read_json(self.answers.folder(answered_by) / "result.json")
         original.pop("start", None)
         about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _start_of(trial)
         self._record(trial, candidate, original | about | {"duplicate_of": original["trial"]})
 
-    def _record(self, trial: Trial, candidate: Candidate, result: dict[str, Any]) -> None:
+    def _record(self, trial: Trial | Repeated, candidate: Candidate, result: dict[str, Any]) -> None:
         """Write the folder of a trial that needs no training, and tell it."""
         folder = trial_folder(self.run, trial.number)
         write_text(folder / "spec.yaml", to_yaml(candidate.spec))
@@ -202,9 +224,7 @@ class Trials:
             "macs": costs.macs,
             "aux_macs": costs.aux_macs,
         }
-        write_json(
-            folder / "result.json", figures | {"spec_id": candidate.spec.id, "recipe_id": candidate.recipe.id} | result
-        )
+        write_result(folder, figures | {"spec_id": candidate.spec.id, "recipe_id": candidate.recipe.id} | result)
         self._tell(trial, read_json(folder / "result.json"))
 
     def _task(self, key: str, candidate: Candidate, about: Mapping[str, Any]) -> Task:
@@ -226,6 +246,8 @@ class Trials:
 
     def goes_on(self, key: str, training: Training, metrics: Mapping[str, Any]) -> bool:
         """Take note of an epoch; return whether the training goes on. The base always does."""
+        if isinstance(training.trial, Repeated):
+            return metrics["epoch"] >= metrics["epochs"] or not training.trial.ended_at(metrics["epoch"])
         trial, epoch, last = training.trial, metrics["epoch"], metrics["epoch"] >= metrics["epochs"]
         alone = len(self.objectives) == 1  # Trial.report refuses several objectives
         if trial and alone and epoch not in training.reported:
@@ -238,6 +260,7 @@ class Trials:
     def ended(self, key: str, training: Training) -> None:
         """Take note of a training's end, and of those that waited for it."""
         result = read_json(self.answers.folder(key) / "result.json")
+        self._count_failure(result.get("reason", "") if result["state"] == "failed" else "")
         if training.trial:
             self._tell(training.trial, result)
         else:
@@ -245,10 +268,19 @@ class Trials:
         for duplicate in self._waiting.pop(key, []):
             self._consider(duplicate)
 
-    def _tell(self, trial: Trial, result: dict[str, Any]) -> None:
+    def _count_failure(self, reason: str) -> None:
+        alike = reason and _kind(reason) == _kind(self.failure)
+        self.failures_in_a_row = self.failures_in_a_row + 1 if alike else int(bool(reason))
+        self.failure = reason
+
+    def _tell(self, trial: Trial | Repeated, result: dict[str, Any]) -> None:
         """Tell Optuna how a trial ended; a pruned one keeps its epochs and last values, as far as it came."""
         self.answers.remember(result)
-        for name in _TOLD if result["state"] != "pruned" else _TOLD + _CENSORED:
+        self._open.discard(trial.number)
+        if isinstance(trial, Repeated):
+            self.show.note(f"{key_of(trial.number)}: {trial.beside(result, self.objectives)}")
+            return
+        for name in TOLD if result["state"] != "pruned" else TOLD + CENSORED:
             if result.get(name) is not None:
                 trial.set_user_attr(name, result[name])
         if result["state"] == "infeasible":  # pruned, as Optuna sees it
@@ -259,7 +291,6 @@ class Trials:
         else:
             failed = result["state"] in ("failed", "complete")
             self.study.tell(trial.number, state=TrialState.FAIL if failed else TrialState.PRUNED)
-        self._open.discard(trial.number)
         if result["state"] == "infeasible":
             self.show.rejected(key_of(trial.number), result["reason"])
         else:
@@ -267,10 +298,21 @@ class Trials:
             self.show.finished(key_of(trial.number), words(result, self.objectives), self.finished, result)
 
 
+def _kind(reason: str) -> str:
+    """Return what failures for the same reason have in common: it without its numbers, and every divergence is one."""
+    return "diverged" if reason.startswith("diverged") else re.sub(r"[-+.\d]*\d", "#", reason)
+
+
 def _counts(trial: FrozenTrial) -> bool:
     return trial.state.is_finished() and trial.user_attrs.get("outcome") != "infeasible"
 
 
-def _start_of(trial: Trial) -> dict[str, Any]:
+def _drawn(study: Study) -> dict[str, str]:
+    """Return the range of each parameter that some trial was drawn from."""
+    trials = study.get_trials(deepcopy=False)
+    return {name: distribution_to_json(d) for trial in trials for name, d in trial.distributions.items()}
+
+
+def _start_of(trial: Trial | Repeated) -> dict[str, Any]:
     """Return what a trial was started from, where it was enqueued by name."""
     return {"start": trial.user_attrs["start"]} if "start" in trial.user_attrs else {}

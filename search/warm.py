@@ -13,12 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arch.errors import InputError
 from arch.spec import Spec, load
-from arch.strict import load_yaml
 from search.answers import ranked
 from search.encode import encode
 from search.objectives import Objectives
 from search.recipe import Recipe, load_recipe
-from search.record import read_json, trial_folder
+from search.record import read_json, read_study, trial_folder
 from search.space import Candidate, Sampled, Space, decode
 
 _Found = tuple[str, Spec, Recipe, Path | None]  # a start's name, network, recipe, and the folder of its training
@@ -94,7 +93,7 @@ def _networks(entry: str | Earlier, recipe: Recipe) -> list[_Found]:
 def _best(run: Path, top: int) -> list[_Found]:
     if not (run / "study.yaml").exists():
         raise InputError(f"start {run}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
-    objectives = Objectives(load_yaml(run / "study.yaml")["objective"])
+    objectives = Objectives(read_study(run)["objective"])
     numbers = ranked(run, objectives)[:top]
     if not numbers:
         raise InputError(f"start {run}: no trial has come to its end there.")

@@ -154,7 +154,7 @@ def read_classes(path: Path, amount: int) -> tuple[str, ...]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({error}).") from None
     pairs = (
         list(found.items()) if isinstance(found, dict) else list(enumerate(found)) if isinstance(found, list) else []

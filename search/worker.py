@@ -19,6 +19,7 @@ import torch
 
 from arch.errors import InputError
 from search.homes import know
+from search.record import WriteError
 from search.training import Control, Stopped
 from search.trial import Task, run
 
@@ -38,6 +39,8 @@ def train(task: Task, reins: Control, goes_on: Callable[[Mapping[str, Any]], boo
         return "stopped", None
     except InputError as error:
         return "refused", str(error)
+    except WriteError as error:
+        return "unwritable", str(error)
     return "done", None
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,14 @@ import arch
 import search
 from arch.registry import BLOCKS, HEADS
 from search.data import Data
+from search.record import environment, write_json
 
 HERE = Path(__file__).parent
 MICRO = HERE / "data" / "micro.yaml"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", type=Path, metavar="FILE", help="record how often each fault was injected, and lost")
 
 
 def pytest_configure() -> None:
@@ -24,10 +30,27 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.user_properties += [("fault", mark.args[0]) for mark in item.iter_markers("fault")]
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Write the record of the faults: a test that breaks something is one injection, and one that fails a loss."""
+    if not config.getoption("--faults"):
+        return
+    found: dict[str, dict[str, int]] = {}
+    for outcome, lost in (("passed", 0), ("failed", 1), ("error", 1)):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name in [value for key, value in report.user_properties if key == "fault"]:
+                counts = found.setdefault(name, {"injected": 0, "lost": 0})
+                counts["injected"] += 1
+                counts["lost"] += lost
+    record = {"faults": dict(sorted(found.items())), "environment": environment(threads=1, device="cpu")}
+    write_json(config.getoption("--faults"), record)
 
 
 # What some tests need beyond the Python packages of the extra `test`, and how to find out whether it is here.

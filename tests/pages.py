@@ -22,16 +22,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from rich.console import Console
 
-from inceptory import printing
-from inceptory.app import app
+from tests import commands
 
 ROOT = Path(__file__).parent.parent
 _FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
@@ -104,14 +102,9 @@ def run(command: str) -> str:
 
 def inceptory(words: list[str]) -> str:
     """Call the command line in this process; return what it prints on standard output."""
-    out, err, kept = io.StringIO(), io.StringIO(), printing.out
-    printing.out = Console(width=160)  # as where the output is no terminal
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            app(words, standalone_mode=False)
-    finally:
-        printing.out = kept
-    return _trimmed(out.getvalue())
+    done = commands.here(*words)
+    assert done.returncode == 0, f"{words}: {done.stderr}"
+    return _trimmed(done.stdout)
 
 
 def _trimmed(text: str) -> str:

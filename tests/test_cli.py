@@ -13,20 +13,20 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+import typer
 import yaml
 from safetensors.torch import load_file, save_file
 
 import arch
+from arch.edit import with_args
+from arch.errors import InputError
+from inceptory import networks
+from inceptory.options import overridden, overrides
 from search.record import read_json
+from tests.commands import here as run
 from tests.conftest import MICRO, study
 
 ROOT = Path(__file__).parent.parent
-
-
-def run(*args: str, cwd: Path | None = None, columns: str = "200") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "inceptory", *args]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": columns}
-    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, check=False)
 
 
 @pytest.mark.parametrize("kind", ["networks", "blocks", "heads", "recipes", "datasets"])
@@ -61,8 +61,22 @@ def test_count_json_has_the_promised_keys() -> None:
 
 def test_count_check_asks_the_judge() -> None:
     done = run("count", "googlenet_cifar_small", str(MICRO), "--check", "--format", "json")
-    assert [row["fvcore"] for row in json.loads(done.stdout)] == ["agrees", "agrees"]
+    rows = json.loads(done.stdout)
+    assert [row["fvcore"] for row in rows] == ["agrees", "agrees"]
+    assert all(row["fvcore_adds"] > 0 for row in rows)
     assert done.returncode == 0
+
+
+def test_count_check_fails_where_another_network_is_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("arch.judge.build", lambda spec: arch.build(with_args(spec, "stem", {"out": 33})))
+    with pytest.raises(typer.Exit) as left:
+        networks.count(["googlenet_cifar_tiny"], check=True, format=networks.Format.json)
+    assert left.value.exit_code == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)[0]["fvcore"] == "DIFFERS"
+    assert "googlenet_cifar_tiny: params 228,058 from the spec, " in " ".join(printed.err.split())
 
 
 def test_show_yaml_is_accepted_by_count_also_after_an_edit(tmp_path: Path) -> None:
@@ -99,15 +113,17 @@ def test_count_measures_the_network_too() -> None:
     assert (line["receptive_field"], line["peak_memory_MiB"]) == ("715x715", "0.078125")
 
 
-def test_tables_fit_160_columns() -> None:
+def test_tables_fit_160_columns_where_the_output_is_no_terminal() -> None:
     for args in (
         ["count", "*"],
         ["diff", "inception_v3", "googlenet"],
         ["show", "inception_v4"],
     ):
-        done = run(*args, columns="160")
+        command = [sys.executable, "-m", "inceptory", *args]
+        env = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
         assert done.returncode == 0
-        assert max(map(len, done.stdout.splitlines())) <= 160
+        assert 80 < max(map(len, done.stdout.splitlines())) <= 160
         assert "\u2026" not in done.stdout
 
 
@@ -190,6 +206,23 @@ def test_torch_is_not_imported_where_it_is_not_needed(args: list[str], tmp_path:
     assert done.returncode == 0, done.stderr
 
 
+def test_set_is_merged_into_a_files_sections_and_its_own_keys() -> None:
+    file = {"name": "x", "recipe": "default", "data": {"name": "digits", "val_fraction": 0.2}, "seeds": 6}
+    sections = ("recipe", "data", "ablation")
+    changes = overrides(["recipe.lr=0.1", "data.val_fraction=0.5", "ablation.seeds=[3, 4]"], sections)
+    assert overridden(file, changes, "ablation") == {
+        "name": "x",
+        "recipe": {"base": "default", "lr": 0.1},
+        "data": {"name": "digits", "val_fraction": 0.5},
+        "seeds": [3, 4],
+    }
+    assert overridden(file, overrides(None, sections), "ablation") == file
+    whole = overrides(["ablation.recipe={base: muon}", "recipe.lr=0.1"], sections)
+    assert overridden(file, whole, "ablation")["recipe"] == {"base": "muon", "lr": 0.1}
+    with pytest.raises(InputError, match=r"goes with a mapping, but ablation\.data is 'cifar10'"):
+        overridden(file, overrides(["ablation.data=cifar10", "data.val_fraction=0.5"], sections), "ablation")
+
+
 def test_convert_carries_weights_there_and_back(tmp_path: Path) -> None:
     network = arch.build(arch.load("googlenet_torchvision"))
     save_file(network.state_dict(), tmp_path / "ours.safetensors")
@@ -240,7 +273,7 @@ def test_from_a_study_to_its_report(tmp_path: Path) -> None:
 
 def test_train_stops_resumes_and_answers_from_its_record(tmp_path: Path) -> None:
     args = ["train", str(MICRO), "--data", "digits", "--threads", "1", "--test", "--run", "run"]
-    short = ["--set", "recipe.epochs=15", "--set", "recipe.batch=32"]
+    short = ["--set", "recipe.epochs=6", "--set", "recipe.batch=32"]
     command = [sys.executable, "-m", "inceptory", *args, *short]
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -256,7 +289,7 @@ def test_train_stops_resumes_and_answers_from_its_record(tmp_path: Path) -> None
     done = run(*args, *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = read_json(tmp_path / "run" / "result.json")
-    assert result["epochs"] == 15
+    assert result["epochs"] == 6
     assert f"test accuracy {result['test_accuracy']:.2%}" in done.stdout
     assert run(*args, *short, cwd=tmp_path).stdout == done.stdout
     assert len((tmp_path / "run" / "test_openings.jsonl").read_text().splitlines()) == 1
@@ -267,9 +300,8 @@ def test_a_failed_training_is_code_1(tmp_path: Path) -> None:
     plain = arch.from_mapping(arch.to_mapping(arch.load(MICRO)) | {"style": {"norm": "none"}})
     (tmp_path / "plain.yaml").write_text(arch.to_yaml(plain))
     wild = ["recipe.lr=99", "recipe.warmup=0", "recipe.schedule=constant", "recipe.batch=16", "recipe.weight_decay=1"]
-    done = run(
-        "train", "plain.yaml", "--data", "digits", *(part for value in wild for part in ("--set", value)), cwd=tmp_path
-    )
+    args = ["train", "plain.yaml", "--data", "digits", "--threads", "1"]
+    done = run(*args, *(part for value in wild for part in ("--set", value)), cwd=tmp_path)
     assert done.returncode == 1
     assert "diverged" in done.stderr
     assert "Traceback" not in done.stderr

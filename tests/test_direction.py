@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MAY = {"arch": {"arch"}, "search": {"arch", "search"}, "reports": {"arch", "reports", "search.record"}}
-TORCH = {"modules", "fuse", "passes", "native", "convert", "judge", "export"}
+TORCH = {"modules", "fuse", "norms", "passes", "pools", "native", "convert", "judge", "export"}
 
 
 def _imports(path: Path) -> set[str]:

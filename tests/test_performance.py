@@ -17,7 +17,7 @@ def test_the_page_is_made_of_its_records() -> None:
 
 def test_the_readmes_figures_are_the_records() -> None:
     readme = " ".join((PAGE.parents[2] / "README.md").read_text().split())
-    records = read_json(RECORDS / "accuracy.json")
+    records = json.loads((RECORDS / "accuracy.json").read_text())
     ours = [r for r in records if (r["network"], r["recipe"], r["epochs"]) == ("googlenet_cifar_small", "muon", 20)]
     values = [100 * record["test_accuracy"] for record in ours]
     assert f"mean of {len(values)} random seeds ({min(values):.2f} to {max(values):.2f})" in readme

@@ -102,6 +102,9 @@ def test_weights_go_both_ways(pair: tuple[str, arch.Network, nn.Module]) -> None
     assert all(torch.equal(there[name], tensor) for name, tensor in theirs.state_dict().items())
     back = from_library(ours.spec, library, there)
     assert all(torch.equal(tensor, ours.state_dict()[name]) for name, tensor in back.items())
+    again = to_library(ours.spec, library, back)  # what came from timm has no auxiliary head
+    assert set(again) == set(there)
+    assert all(torch.equal(again[name], tensor) for name, tensor in there.items())
 
 
 def test_old_files_and_networks_without_heads() -> None:
@@ -113,6 +116,12 @@ def test_old_files_and_networks_without_heads() -> None:
     assert not unexpected
     assert missing
     assert all(name.startswith("heads.6e.") for name in missing)
+    back = to_library(arch.load("inception_v3"), "torchvision", ours)
+    assert set(back) == set(theirs)
+    assert all(torch.equal(back[name], tensor) for name, tensor in old.items())
+    del ours["rows.conv1a.conv3x3.conv.weight"]
+    with pytest.raises(InputError, match=r"missing: rows\.conv1a\.conv3x3\.conv\.weight"):
+        to_library(arch.load("inception_v3"), "torchvision", ours)
 
 
 def test_every_naming_is_one_to_one() -> None:

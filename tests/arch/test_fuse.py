@@ -72,8 +72,8 @@ BLOCK_ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "reduction_a": [{"k": 2, "l": 3, "m": 4, "n": 5}, {"k": 2, "l": 3, "m": 4, "n": 5, "padding": "same"}],
     "reduction_b": [{"b3x3": [2, 5], "b7x7": [2, 3, 2, 3], "padding": padding} for padding in ("valid", "same")],
     "stem_v4": [
-        {"conv1": [3, 4, 5], "conv2": 4, "b3x3": [2, 3], "b7x7": [2, 3, 2, 3], "conv3": 4, "stride": s, "padding": "same"}
-        for s in (1, 2)
+        {"conv1": [3, 4, 5], "conv2": 4, "b3x3": [2, 3], "b7x7": [2, 3, 2, 3], "conv3": 4, "padding": "same"} | more
+        for more in ({"stride": 1}, {"stride": 2}, {"stride": 1, "first": "7x1"})
     ],
     "inception_v4_a": [{"b1x1": 3, "b3x3": [2, 5], "double3x3": [3, 2], "pool": 4}],
     "inception_v4_b": [{"b1x1": 3, "b7x7": [2, 5, 3], "double7x7": [3, 2, 2, 3, 4], "pool": 4}],

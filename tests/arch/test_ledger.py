@@ -28,7 +28,7 @@ from arch.ledger import Line, ledger, paper_layout, papers, summary
 from arch.quantity import MEASURES, quantity
 from arch.shapes import place_network
 from arch.verdict import Verdict, ratio, read, shape_of, verdict
-from tests.test_cli import run
+from tests.commands import here as run
 
 KEYS = ["paper", "table", "row", "quantity", "printed", "exact", "ratio", "verdict", "reason"]
 
@@ -347,7 +347,7 @@ def test_the_totals_of_other_networks() -> None:
 def test_a_changed_network_is_noticed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import typer
 
-    from inceptory import networks
+    from inceptory import papers
 
     load = arch.load
 
@@ -360,7 +360,7 @@ def test_a_changed_network_is_noticed(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert {("4b", "pool proj"), ("4b", "output size"), ("4b", "params"), ("4b", "ops"), ("4c", "params")} <= wrong
     assert not {row for row, _ in wrong} & {"conv1", "3a", "4a", "4d", "5a"}
     with pytest.raises(typer.Exit) as left:
-        networks.ledger("googlenet", networks.Layout.lines, networks.Format.json, doubtful=False)
+        papers.ledger("googlenet", papers.Layout.lines, papers.Format.json, doubtful=False)
     assert left.value.exit_code == 1
     captured = capsys.readouterr()
     assert "ours differs" in captured.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from arch.diff import differences
 from arch.edit import searchable
 from arch.judge import check
 from arch.layers import layers
-from arch.nodes import dims
+from arch.nodes import Conv, Node, Pool, Relu, Residual, dims
+from arch.quantity import tree
+from arch.shapes import Placed
 from arch.spec import NETWORKS
 from arch.strict import load_yaml
 
@@ -42,22 +45,45 @@ EXACT = {
     "googlenet_d2l": (5_977_530, 276_066_304, 5_977_530),
     "inception_mini": (269_898, 27_872_256, 269_898),
     "inception_v3_488": (24_244_328, 5_842_387_040, 27_571_024),
+    "inception_v3_488_printed": (23_588_328, 5_652_988_000, 26_915_024),
     "googlenet_conv_relu": (5_955_452, 228_985_600, 5_955_452),
     "googlenet_conv_relu_192": (5_998_362, 229_157_120, 5_998_362),
 }
-# params without and with heads after an edit of the style or the classes
+FULL_CONV1 = {"conv1": {"block": "conv", "out": 64, "kernel": 7, "stride": 2}}
+SHIFT = {"style": {"norm": "batch_shift"}}
+# the same three after an edit; None where the source gives no such figure
 EDITED = {
-    "tutorial 002 with 1000 classes": ("googlenet_flowers", {"classes": 1000}, 6_998_552, 13_378_280),
-    "tutorial 002": ("googlenet_flowers", {}, 5_978_677, 10_318_655),
-    "TF-Slim's norm without a scale in v3": ("inception_v3", {"style": {"norm": "batch_shift"}}, 23_817_352, None),
-    "the same in tutorial 004's": ("inception_v3_488", {"style": {"norm": "batch_shift"}}, 24_227_032, 27_552_832),
+    "tutorial 002 with 1000 classes": ("googlenet_flowers", {"classes": 1000}, (6_998_552, 1_582_671_872, 13_378_280)),
+    "tutorial 002": ("googlenet_flowers", {}, (5_978_677, None, 10_318_655)),
+    "TF-Slim's norm without a scale in v3": ("inception_v3", SHIFT, (23_817_352, None, None)),
+    "the same in tutorial 004's": ("inception_v3_488", SHIFT, (24_227_032, None, 27_552_832)),
+    "tutorial 004's padding alone": (
+        "inception_v3",
+        {"rows": {"conv4a": {"padding": "same"}}},
+        (23_834_568, 5_816_172_640, 27_161_264),
+    ),
+    "BN-Inception with a full 7x7": ("bn_inception", {"rows": FULL_CONV1}, (11_194_984, 2_018_851_840, None)),
+    "the same as printed": ("bn_inception_printed", {"rows": FULL_CONV1}, (11_285_224, 2_032_600_064, None)),
+    "the same with Caffe's biases": (
+        "bn_inception_printed",
+        {"rows": FULL_CONV1, "style": {"bias": True}},
+        (11_295_240, 2_032_600_064, None),
+    ),
 }
-# other readings of the first layer: a full 7x7 in BN-Inception
-FULL_CONV1 = {
-    "bn_inception": (11_194_984, 2_018_851_840),
-    "bn_inception_printed": (11_285_224, 2_032_600_064),
+# what fvcore says in all of torchvision's and timm's networks, and of GoogLeNet with batch norm
+FVCORE_TOTALS = {
+    "googlenet_torchvision": 1_504_878_688,
+    "googlenet_bn": 1_589_174_368,
+    "inception_v3": 5_731_282_144,
+    "inception_v4": 12_284_251_296,
+    "inception_resnet_v2": 13_182_930_592,
 }
-AUX_MACS = {"googlenet": 8_372_224, "inception_v3": 5_683_200}
+AUX_MACS = {
+    "googlenet": 8_372_224,
+    "googlenet_torchvision": 3_013_496_832 // 2 - 1_498_376_192,  # trained, two images
+    "googlenet_bn_cifar32": 64_879_104 // 2 - 32_288_768,
+    "inception_v3": 5_683_200,
+}
 STAGES = json.loads((DATA / "stages.json").read_text())
 SISTERS = {
     "googlenet_cifar_small": "inception_v1",
@@ -83,7 +109,12 @@ def test_sisters_have_two_heads_and_the_tutorial_networks_budget(name: str) -> N
 
 @pytest.mark.parametrize("name", arch.list_networks())
 def test_the_judge_agrees(name: str) -> None:
-    assert [verdict for verdict in check(arch.load(name)) if not verdict.agrees] == []
+    judged = check(arch.load(name))
+    assert [verdict for verdict in judged.verdicts if not verdict.agrees] == []
+    if name in FVCORE_TOTALS:
+        assert arch.cost(arch.load(name)).macs + judged.adds == FVCORE_TOTALS[name]
+    if name == "googlenet":
+        assert judged.adds == 1024 * 7 * 7  # the mean over the last map; it has no norm
 
 
 def test_googlenet_rows_as_table_1() -> None:
@@ -103,23 +134,21 @@ def test_googlenet_rows_as_table_1() -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_outputs(name: str) -> None:
-    rows = {row.name: list(row.output) for row in arch.cost(arch.load(name)).rows}
-    assert {row: rows.get(row) for row in STAGES[name]} == STAGES[name]
+    """Of rows, and of the joins inside a stem (`stem/concat`)."""
+    placed = tree(name).trunk
+    parts = {f"{row}/{part.name}": part for row, whole in placed.items() for part in whole.parts}
+    found = {stage: list((placed | parts)[stage].output) for stage in STAGES[name]}
+    assert found == STAGES[name]
 
 
 @pytest.mark.parametrize("case", EDITED)
 def test_totals_after_an_edit(case: str) -> None:
-    name, edits, params, with_heads = EDITED[case]
+    name, edits, expected = EDITED[case]
     total = arch.cost(arch.from_mapping({"name": "edited", "base": name, "edits": edits}))
-    assert total.params == params
-    assert with_heads is None or total.params + total.aux_params == with_heads
-
-
-@pytest.mark.parametrize("name", FULL_CONV1)
-def test_bn_inception_with_a_full_first_layer(name: str) -> None:
-    edits = {"rows": {"conv1": {"block": "conv", "out": 64, "kernel": 7, "stride": 2}}}
-    total = arch.cost(arch.from_mapping({"name": "full", "base": name, "edits": edits}))
-    assert (total.params, total.macs) == FULL_CONV1[name]
+    found = (total.params, total.macs, total.params + total.aux_params)
+    assert [value for value, wanted in zip(found, expected, strict=True) if wanted is not None] == [
+        wanted for wanted in expected if wanted is not None
+    ]
 
 
 @pytest.mark.parametrize("name", AUX_MACS)
@@ -130,7 +159,64 @@ def test_macs_of_the_heads(name: str) -> None:
 def test_a_norm_without_a_scale_is_built_as_it_is_counted() -> None:
     edits = {"style": {"norm": "batch_shift"}, "input": [3, 75, 75]}
     spec = arch.from_mapping({"name": "shift", "base": "inception_v3", "edits": edits | {"heads": {"6e": "remove"}}})
-    assert [verdict for verdict in check(spec) if not verdict.agrees] == []
+    assert [verdict for verdict in check(spec).verdicts if not verdict.agrees] == []
+
+
+def leaves(network: str, row: str) -> list[Node]:
+    """The leaves of a row in the order in which they are written."""
+
+    def inside(placed: Placed) -> Iterator[Node]:
+        if not placed.parts:
+            yield placed.node
+        for part in placed.parts:
+            yield from inside(part)
+
+    return list(inside(tree(network).trunk[row]))
+
+
+def test_pools_of_bn_inception() -> None:
+    """No count tells a mean from a maximum: figure 5 of arXiv 1502.03167 has means, but in 3c, 4e and 5b."""
+    for network in ("bn_inception", "bn_inception_printed"):
+        rows = [row for row in tree(network).trunk if row[0] in "345"]
+        pools = {row: leaf for row in rows for leaf in leaves(network, row) if isinstance(leaf, Pool)}
+        assert [row for row in rows if pools[row].kind == "max"] == ["3c", "4e", "5b"]
+        assert [row for row in rows if pools[row].stride == (2, 2)] == ["3c", "4e"]
+        for row in ("3c", "4e"):  # stride 2 on the last 3x3 of each branch
+            strides = [leaf.stride[0] for leaf in leaves(network, row) if isinstance(leaf, Conv)]
+            assert strides == [1, 2, 1, 1, 2]
+
+
+@pytest.mark.parametrize("network", ["inception_resnet_v1", "inception_resnet_v2_printed", "inception_resnet_v2"])
+def test_scales_of_the_residual_modules(network: str) -> None:
+    """0.17, 0.10 and 0.20 by kind of module, in released code; its last one is not scaled and has no rectifier."""
+    found = {row: placed.node for row, placed in tree(network).trunk.items() if isinstance(placed.node, Residual)}
+    kinds = {"a": (0.17, True), "b": (0.1, True), "c": (0.2, True)}
+    expected = {row: kinds[row[0]] for row in found}
+    if network == "inception_resnet_v2":
+        expected["c10"] = (1.0, False)
+    assert {row: (node.scale, node.activation) for row, node in found.items()} == expected
+
+
+def test_order_of_the_stems_asymmetric_layers() -> None:
+    """7x1, then 1x7 in figure 3 of arXiv 1602.07261; the other way round in released code."""
+    for network, order in (
+        ("inception_v4", [(1, 7), (7, 1)]),
+        ("inception_resnet_v2_printed", [(7, 1), (1, 7)]),
+    ):
+        kernels = [leaf.kernel for leaf in leaves(network, "stem") if isinstance(leaf, Conv)]
+        assert [kernel for kernel in kernels if 7 in kernel] == order
+
+
+def test_rectifiers_of_the_tutorials() -> None:
+    """001 and 004's d2l have none in block 2; 001 has one behind each module's pool."""
+    for network in ("googlenet_fashion224", "googlenet_d2l"):
+        rows = [row for row in tree(network).trunk if row[0] in "345"]
+        behind = {row: any(isinstance(leaf, Relu) for leaf in leaves(network, row)) for row in rows}
+        assert set(behind.values()) == {network == "googlenet_fashion224"}
+        acting = {row: [leaf.activation for leaf in leaves(network, row) if isinstance(leaf, Conv)] for row in rows}
+        assert all(all(flags) for flags in acting.values())
+        assert [leaf.activation for leaf in leaves(network, "conv2") if isinstance(leaf, Conv)] == [False, False]
+        assert [leaf.activation for leaf in leaves(network, "conv1") if isinstance(leaf, Conv)] == [True]
 
 
 LISTED = {"000": "googlenet_bn_cifar32", "003": "googlenet_bn_blocks"}

@@ -81,7 +81,7 @@ BROKEN = {
     "input": (lambda m: m | {"input": [3, 32]}, ["'input'", "[channels, height, width]"]),
     "boolean": (lambda m: m | {"classes": True}, ["'classes'", "whole number"]),
     "repeat": (lambda m: _row(m, 1, repeat=0), ["row 3a: 'repeat' is 0", "from 1 to 1,000"]),
-    "repeat too often": (lambda m: _row(_row(m, 0, repeat=999), 1, repeat=999), ["rows; a network has at most 1,000"]),
+    "repeat too often": (lambda m: _row(_row(m, 0, repeat=999), 1, repeat=999), ["'rows' are more than 1,000"]),
 }
 
 

@@ -74,19 +74,33 @@ def test_bold_is_what_the_test_supports_and_cells_name_their_trainings() -> None
     assert trace(tables, "ablation_runs", str(len(runs.frame)), "state").folders == ("plan.json",)  # gone/6 has none
 
 
-def test_the_effect_of_a_factor_is_the_mean_over_the_others() -> None:
+@pytest.mark.parametrize("own", [{"base": {"a": "off", "b": "low"}}, {}], ids=["recorded", "an older plan"])
+def test_the_effect_of_a_factor_is_the_mean_over_the_others(own: dict[str, dict[str, str]]) -> None:
     factors = {"a": {"off": {}, "on": {"heads": []}}, "b": {"low": {}, "high": {"recipe": {"lr": 1.0}}}}
     levels = {
         "on": {"a": "on", "b": "low"},
         "high": {"a": "off", "b": "high"},
         "on+high": {"a": "on", "b": "high"},
     }
-    table = ablation_tables(run_of(levels, factors, **{"on": 0.02, "high": 0.10, "on+high": 0.16}))[2]
+    table = ablation_tables(run_of(own | levels, factors, **{"on": 0.02, "high": 0.10, "on+high": 0.16}))[2]
     effect = table.frame.set_index(["factor", "level"])["difference to the base (points)"]
     assert effect["a", "on"] == pytest.approx((2 + 6) / 2, abs=0.05)  # beside off: 2 at low, 16 - 10 at high
     assert effect["b", "high"] == pytest.approx((10 + 14) / 2, abs=0.05)
     assert table.frame["beside"].tolist() == ["off", "low"]
     assert set(table.sources[0]) == {f"{name}/{seed}" for name in ("base", "on", "high", "on+high") for seed in SEEDS}
+
+
+def test_the_column_and_the_note_name_the_test_that_assumes_no_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ablation_tables(run_of({}, {}, up=0.02))[1]
+    monkeypatch.setattr(f"{__name__}.SEEDS", list(range(1, 19)))
+    monkeypatch.setattr(f"{__name__}.NOISE", NOISE * 3)
+    many = ablation_tables(run_of({}, {}, up=0.02))[1]
+    for table, named, other in ((few, "sign flip", "Wilcoxon"), (many, "Wilcoxon", "sign flip")):
+        assert f"p, {named}" in table.printed().columns
+        assert f"p, {other}" not in table.printed().columns
+        assert named in table.notes[0].replace("sign-flip", "sign flip")
+        assert other not in table.notes[0].replace("sign-flip", "sign flip")
+    assert many.printed()["p, Wilcoxon"].tolist() == ["0.0002"]
 
 
 def test_a_factor_with_a_missing_cell_gets_no_verdict() -> None:

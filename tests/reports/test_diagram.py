@@ -333,6 +333,20 @@ def test_heads_stand_at_the_height_of_their_rows_in_one_column() -> None:
     assert len({round(boxes[f"box-{edge.end}"].x0, 6) for edge in graph.edges}) == 1
 
 
+def test_a_line_is_broken_between_arguments() -> None:
+    """Not between an argument and its value: `count_pad` and `False` stand in one line."""
+    drawn = {
+        text.get_gid(): text.get_text().split("\n")
+        for text in draw(network_graph(arch.load("inception_resnet_v2"))).axes[0].texts
+    }
+    (lines,) = [lines for lines in drawn.values() if lines[0].startswith("5b:")]
+    assert len(lines) == 3
+    assert lines[1].endswith(",")
+    assert "count_pad False" in lines[2]
+    captions = " ".join(line for name, (line, *_) in drawn.items() if name.startswith("caption"))
+    assert "1000 classes. Source: Szegedy" in captions
+
+
 def test_too_large_a_drawing_is_refused() -> None:
     rows = [{"block": "conv", "out": 1 + index % 2, "kernel": 1} for index in range(1_000)]
     with pytest.raises(arch.InputError, match="at most 300 either way"):

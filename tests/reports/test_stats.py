@@ -22,6 +22,7 @@ from reports.stats import (
     spearman,
     t_interval,
     verdict,
+    wilcoxon,
 )
 
 
@@ -46,8 +47,32 @@ def test_sign_flips_are_all_tried() -> None:
     assert sign_flip([1.0, 2.0, 4.0, -1.0]) == pytest.approx(6 / 16)  # 8, 6, 6 and their opposites
     assert sign_flip_floor(MIN_PAIRS) < 0.05 < sign_flip_floor(MIN_PAIRS - 1)
     assert sign_flip([0.0] * 6) == 1.0
-    many = np.random.default_rng(1).normal(0.4, 1, 20).tolist()  # too many to try all: close to the t test
-    assert sign_flip(many) == pytest.approx(paired_t(many), abs=0.02)
+    with pytest.raises(ValueError, match="use `wilcoxon`"):
+        sign_flip([1.0] * 17)
+
+
+def test_wilcoxon_by_hand() -> None:
+    """The negative ranks sum to 2: of the 2^5 signs three give as little (none, 1 or 2 negative), on either side."""
+    assert wilcoxon([1.0, -2.0, 3.0, 4.0, 5.0]) == pytest.approx(2 * 3 / 32)
+    assert wilcoxon([1.0, -2.0, 3.0, 4.0, 5.0, 0.0]) == pytest.approx(2 * 3 / 32)  # a zero has no sign
+    assert wilcoxon([float(k) for k in range(1, 21)]) == pytest.approx(2 / 2**20)
+    assert wilcoxon([0.0] * 20) == 1.0
+    assert math.isnan(wilcoxon([]))
+    many = np.random.default_rng(1).normal(0.4, 1, 20).tolist()
+    assert wilcoxon(many) == pytest.approx(paired_t(many), abs=0.02)
+    hundredths = [71.23 - 70.11, 71.55 - 70.43, -(70.62 - 69.50)] * 6  # 1.12 each, but for the rounding
+    assert len(set(map(abs, hundredths))) > 1
+    assert wilcoxon(hundredths) == wilcoxon([1.12, 1.12, -1.12] * 6)
+
+
+def test_beyond_sixteen_pairs_ranks_stand_beside_the_t_test() -> None:
+    draws = np.random.default_rng(8).normal(0.5, 1, (2, 17))
+    few, many = compare([draws[0, :16].tolist(), draws[1, :16].tolist()]), compare(draws.tolist())
+    assert [(c.free, c.free_floor) for c in few] == [("sign flip", 2 / 2**16)] * 2
+    assert [c.free for c in many] == ["Wilcoxon"] * 2
+    assert [c.free_p for c in many] == [judge.wilcoxon(row).pvalue for row in draws]
+    assert [c.free_floor for c in many] == [pytest.approx(2 / 2**17)] * 2
+    assert [c.free for c in compare([draws[0].tolist(), draws[1, :6].tolist()])] == ["Wilcoxon"] * 2  # one test a table
 
 
 def test_holm_by_hand() -> None:
@@ -111,6 +136,15 @@ def test_the_sign_flip_test_holds_its_level_without_normality() -> None:
     draws = np.random.default_rng(2).laplace(0, 1, (600, 6)) ** 3
     rejected = np.mean([sign_flip(row.tolist()) < 0.05 for row in draws])
     assert rejected < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 600)
+
+
+@pytest.mark.parametrize("steps", [0, 0.5], ids=["without ties", "with ties and zeros"])
+def test_wilcoxons_test_holds_its_level_at_twenty_pairs(steps: float) -> None:
+    """Heavy tails, no effect: 5 % of 2,000 are found, to within three standard errors."""
+    draws = np.random.default_rng(6).laplace(0, 1, (2_000, 20))
+    draws = np.round(draws / steps) * steps if steps else draws**3
+    rejected = np.mean([wilcoxon(row.tolist()) < 0.05 for row in draws])
+    assert rejected == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 2_000))
 
 
 def test_power_is_what_is_stated() -> None:

@@ -1,4 +1,4 @@
-"""Drivers as processes of their own: started from the command line, and waited for."""
+"""Drivers as processes of their own: started from the command line, and waited for; or in this process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.commands import here
+
 
 def start(folder: Path, run: str = "run") -> subprocess.Popen[str]:
     """Start the study in the folder's study.yaml."""
-    command = [sys.executable, "-m", "inceptory", "search", str(folder / "study.yaml"), "--run", str(folder / run)]
+    command = [sys.executable, "-m", "inceptory", *_search(folder, run)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+
+
+def finish(folder: Path, run: str = "run") -> subprocess.CompletedProcess[str]:
+    """Give the same command in this process, which need not import torch once more, and wait for its end."""
+    return here(*_search(folder, run))
+
+
+def _search(folder: Path, run: str) -> list[str]:
+    return ["search", str(folder / "study.yaml"), "--run", str(folder / run)]
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import arch
 import search
-from search.record import write_json, write_lines, write_text, write_yaml
+from search.record import write_lines, write_result, write_text, write_yaml
 from search.space import Candidate
 from search.training import Control, Epoch
 from search.trial import Task
@@ -48,7 +48,7 @@ def train(task: Task, control: Control) -> Iterator[Epoch]:
     timed = {"latency": costs.macs / 1e9, "latency_batch": 64, "latency_threads": 1, "latency_device": "cpu"}
     result |= last | {"epochs": len(rows), "seconds": 0.1 * len(rows)} | (timed if task.latency else {})
     write_text(folder / "weights.safetensors", "weights")
-    write_json(folder / "result.json", result)
+    write_result(folder, result)
 
 
 @pytest.fixture

@@ -100,12 +100,21 @@ def test_a_factorial_is_every_combination_but_the_bases_own() -> None:
     both, about = found["none+lr1"]
     assert (both.spec.style.norm, both.recipe.lr) == ("none", 1.0)
     assert about["levels"] == {"norm": "none", "rate": "lr1"}
+    assert found["base"][1]["levels"] == {"norm": "batch", "rate": "lr0.1"}
 
 
 @pytest.mark.parametrize(
     ("changes", "fragments"),
     [
         ({"changes": {}}, ["at least one change"]),
+        (
+            {"changes": {"deep": {"network": "inception_v4", "iso_macs": True}}},
+            ["change deep: iso_macs solves", "inception_v4 has none"],
+        ),
+        (
+            {"changes": {"deep": {"network": "googlenet", "iso_macs": True}}},
+            ["change deep: no widths within 1 %", "MACs; the nearest have"],
+        ),
         ({"changes": {"base": {"heads": []}}}, ["cannot be called 'base'"]),
         ({"changes": {"a/b": {"heads": []}}}, ["a/b", "pattern"]),
         ({"changes": {"x": {"headss": []}}}, ["headss", "Did you mean heads"]),
@@ -208,3 +217,17 @@ def test_at_the_command_line(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run" / "none").iterdir()] == ["5"]
     refused = CliRunner().invoke(inceptory.app, [*args, "--seeds", "five"])
     assert isinstance(refused.exception, arch.InputError)
+
+
+def test_a_factor_that_is_added_later_is_said_of_the_known_networks_too(tmp_path: Path) -> None:
+    first = {"name": "f", "network": str(MICRO), "data": "digits", "seeds": 1}
+    slower, plainer = (
+        {"own": {}, "slow": {"recipe": {"lr": 0.01}}},
+        {"own": {}, "plain": {"recipe": {"nesterov": False}}},
+    )
+    quick = {"recipe": {"base": "default", "epochs": 1, "max_steps": 1}}
+    search.run_ablation(first | quick | {"factors": {"rate": slower}}, tmp_path)
+    search.run_ablation(first | quick | {"factors": {"rate": slower, "momentum": plainer}}, tmp_path)
+    networks = read_json(tmp_path / "plan.json")["networks"]
+    assert networks["base"]["levels"] == {"rate": "own", "momentum": "own"}
+    assert all(set(about["levels"]) == {"rate", "momentum"} for about in networks.values())

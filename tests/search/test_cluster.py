@@ -21,7 +21,7 @@ import search
 from search.record import read_json, results
 from search.study import run_study
 from tests.conftest import needs, study
-from tests.search.driving import start, wait_for
+from tests.search.driving import finish, start, wait_for
 
 pytestmark = pytest.mark.usefixtures("only_shipped")
 LONG = {"base": "default", "epochs": 12, "batch": 64, "precision": "fp32"}
@@ -80,6 +80,7 @@ def trainings(cluster: Any) -> list[str]:
     return found.stdout.decode().splitlines()
 
 
+@pytest.mark.fault("a Ray node is killed")
 def test_a_node_that_dies_costs_an_attempt_and_nothing_else(cluster: Any, tmp_path: Path) -> None:
     asked = config(tmp_path, cluster.address, trials=2)
     run = tmp_path / "run"
@@ -98,17 +99,18 @@ def test_a_node_that_dies_costs_an_attempt_and_nothing_else(cluster: Any, tmp_pa
     assert figures(run) == figures(tmp_path / "whole")
 
 
+@pytest.mark.fault("a Ray driver is killed")
 def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: Any, tmp_path: Path) -> None:
     config(tmp_path, cluster.address)
     run = tmp_path / "run"
     process = start(tmp_path)
-    wait_for(lambda: (run / "trials" / "00001" / "metrics.jsonl").exists(), process)
+    wait_for(lambda: any(run.glob("trials/*/result.json")), process)
     process.kill()
     process.communicate()
     before = {path: path.stat().st_mtime_ns for path in run.glob("trials/*/result.json")}
     assert before
-    resumed = start(tmp_path)
-    text = resumed.communicate(timeout=300)[0]
+    resumed = finish(tmp_path)
+    text = resumed.stdout + resumed.stderr
     assert resumed.returncode == 0, text
     assert states(run) == ["COMPLETE"] * 3
     assert {path: path.stat().st_mtime_ns for path in before} == before  # finished trials were not trained again
@@ -116,6 +118,7 @@ def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: 
     assert trainings(cluster) == []
 
 
+@pytest.mark.fault("SIGTERM or Ctrl-C")
 def test_a_signal_makes_trainings_stop_at_a_checkpoint(cluster: Any, tmp_path: Path) -> None:
     config(tmp_path, cluster.address, recipe=LONG | {"epochs": 2000}, engine={
         "name": "ray", "address": cluster.address, "threads": 1, "workers": 3,  # one more than there is room for
@@ -153,6 +156,7 @@ def test_where_the_run_directory_is_not_shared_files_come_back_through_ray(
     assert figures(run) == figures(tmp_path / "whole")
 
 
+@pytest.mark.fault("a worker is killed")
 def test_a_worker_that_always_dies_fails_its_trial_with_the_reason(cluster: Any, tmp_path: Path) -> None:
     """A time limit that nothing can meet: each attempt is killed, and the study goes on to its end."""
     engine = {"name": "ray", "address": cluster.address, "threads": 1, "time_limit": 0.5, "max_retries": 1}

@@ -25,6 +25,7 @@ from search.engine import EngineConfig, Event
 from search.progress import Silent
 from search.record import read_json, read_lines, status
 from search.trial import Task
+from tests.commands import here
 from tests.conftest import study
 
 ROOT = Path(__file__).parents[2]
@@ -282,6 +283,7 @@ def test_three_attempts_then_failed_by_name_and_the_rest_goes_on(
     assert len(engine.begun) == 6
 
 
+@pytest.mark.fault("a confirmation is stopped or killed")
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
 def test_stopped_or_killed_it_goes_on_to_exactly_its_total(run: Path, number: signal.Signals, workers: int) -> None:
     command = [
@@ -313,7 +315,7 @@ def test_stopped_or_killed_it_goes_on_to_exactly_its_total(run: Path, number: si
         assert list(run.glob("confirm/*/*/checkpoint.pt"))
     before = stamps(run)
     assert len(before) < 4
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    done = here(*command[3:])
     assert done.returncode == 0, done.stderr
     after = stamps(run)
     assert len(after) == 4

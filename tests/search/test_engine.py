@@ -51,6 +51,7 @@ def until(pool: LocalPool, wanted: Callable[[Event], bool]) -> Event:
     raise AssertionError("it did not happen")
 
 
+@pytest.mark.fault("a worker is killed")
 def test_a_worker_that_is_killed_is_lost_and_its_training_goes_on(
     tmp_path: Path, micro: arch.Spec, pools: list[LocalPool]
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_worker_that_is_killed_is_lost_and_its_training_goes_on(
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 12
 
 
+@pytest.mark.fault("a training runs out of memory (RLIMIT_AS)")
 def test_a_training_without_memory_fails_with_its_reason(
     tmp_path: Path, micro: arch.Spec, pools: list[LocalPool]
 ) -> None:
@@ -97,6 +99,7 @@ def test_a_training_without_memory_fails_with_its_reason(
     until(pool, lambda event: event.key == "next" and event.kind == "done")
 
 
+@pytest.mark.fault("a training hangs")
 def test_a_training_that_hangs_is_killed_at_its_time_limit(
     tmp_path: Path, micro: arch.Spec, pools: list[LocalPool]
 ) -> None:
@@ -111,6 +114,7 @@ def test_a_training_that_hangs_is_killed_at_its_time_limit(
     assert (tmp_path / "checkpoint.pt").exists()
 
 
+@pytest.mark.fault("a training hangs")
 def test_a_time_limit_that_nothing_meets_fails_the_trial_not_the_study(tmp_path: Path) -> None:
     engine = {"workers": 1, "threads": 1, "time_limit": 0.01}
     assert run_study(study(trials=1, engine=engine), tmp_path).finished == 1

@@ -74,3 +74,8 @@ def test_errors_name_key_and_near_name() -> None:
     with pytest.raises(arch.InputError, match="'lr'"):
         search.load_recipe("default", {"lr": "fast"})
     assert set(TUTORIALS) < set(list_recipes())
+
+
+def test_a_name_with_a_null_byte_is_no_file() -> None:
+    with pytest.raises(arch.InputError, match=r"no.x00thing.yaml: cannot be read"):
+        search.load_recipe("no\0thing.yaml")

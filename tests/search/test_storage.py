@@ -25,7 +25,7 @@ from search.record import results, write_yaml
 from search.storage import open_storage, shown
 from search.study import run_study
 from tests.conftest import needs, postgres_programs, study
-from tests.search.driving import start, wait_for
+from tests.search.driving import finish, start, wait_for
 
 PASSWORD = "only-for-the-test"
 
@@ -77,35 +77,48 @@ def server() -> Iterator[Server]:
         shutil.rmtree(folder)
 
 
-LONG = {"base": "default", "epochs": 10, "batch": 64, "precision": "fp32"}
+LONG = {"base": "default", "epochs": 5, "batch": 64, "precision": "fp32"}
 
 
 def figures(run: Path) -> dict[int, tuple]:
     return {r["trial"]: (r["state"], r["val_loss"], r["train_loss"], r["key"]) for r in results(run)}
 
 
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_server_that_goes_away_and_comes_back_costs_only_time(server: Server, tmp_path: Path, mode: str) -> None:
-    """Stopped twice mid-study, once in order and once as by a crash; the driver is killed meanwhile, too."""
-    asked = study(name=f"gone-{mode}", recipe=LONG, trials=3, storage=server.url)
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple]:
+    """The figures of the study whose storage does not go away."""
+    run = tmp_path_factory.mktemp("whole")
+    run_study(study(name="gone", recipe=LONG, trials=3), run)
+    return figures(run)
+
+
+@pytest.mark.fault("the PostgreSQL server stops for 3 to 30 s")
+@pytest.mark.parametrize(
+    ("mode", "seconds"), [("fast", 3), ("immediate", 3), pytest.param("immediate", 30, marks=pytest.mark.slow)]
+)
+def test_a_server_that_goes_away_and_comes_back_costs_only_time(
+    server: Server, never_stopped: dict[int, tuple], tmp_path: Path, mode: str, seconds: int
+) -> None:
+    """Stopped mid-study, in order or as by a crash; the driver is killed after it, too."""
+    name = f"gone-{mode}-{seconds}"
+    asked = study(name=name, recipe=LONG, trials=3, storage=server.url)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(asked))
     run = tmp_path / "run"
     process = start(tmp_path)
     wait_for(lambda: (run / "trials" / "00000" / "metrics.jsonl").exists(), process)
     server.stop(mode)
-    time.sleep(3)
+    time.sleep(seconds)
     assert process.poll() is None
     server.start()
     wait_for(lambda: (run / "trials" / "00001" / "metrics.jsonl").exists(), process)
     process.kill()
     process.communicate()
-    resumed = start(tmp_path)
-    text = resumed.communicate(timeout=300)[0]
+    resumed = finish(tmp_path)
+    text = resumed.stdout + resumed.stderr
     assert resumed.returncode == 0, text
-    trials = optuna.load_study(study_name=f"gone-{mode}", storage=server.url).trials
+    trials = optuna.load_study(study_name=name, storage=server.url).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
-    run_study(asked | {"storage": ""}, tmp_path / "whole")
-    assert figures(run) == figures(tmp_path / "whole")
+    assert figures(run) == never_stopped
     written = b"".join(path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert PASSWORD.encode() not in written
     assert PASSWORD not in text
@@ -130,6 +143,7 @@ def lose(storage: Any, number: int, monkeypatch: pytest.MonkeyPatch) -> list[int
     return commits
 
 
+@pytest.mark.fault("the answer to a commit is lost")
 @pytest.mark.parametrize("request_", ["ask", "ask for an enqueued one", "tell", "tell pruned"])
 def test_a_commit_whose_answer_is_lost_is_not_repeated(
     server: Server, monkeypatch: pytest.MonkeyPatch, request_: str
@@ -203,6 +217,7 @@ def test_patience_has_an_end(server: Server) -> None:
         server.start()
 
 
+@pytest.mark.fault("a line is torn at the end of a file, or broken in the middle")
 def test_a_journal_is_cut_after_its_last_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "study.log"
     url = f"journal://{path}"

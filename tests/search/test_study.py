@@ -18,7 +18,7 @@ from search.record import read_json, read_lines, results, status
 from search.space import Candidate
 from search.study import run_study
 from tests.conftest import study
-from tests.search.driving import start, wait_for
+from tests.search.driving import finish, start, wait_for
 
 FIGURES = ("state", "val_accuracy", "val_loss", "train_loss", "key", "macs", "searched", "epochs")
 
@@ -201,57 +201,65 @@ LONG = {"base": "default", "epochs": 6, "batch": 32, "precision": "fp32"}
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_and_resumed_to_exactly_its_total(tmp_path: Path, workers: int) -> None:
     """The driver dies by SIGKILL in its second trial; the next start completes the study."""
-    config = study(recipe=LONG, trials=3, engine={"workers": workers, "threads": 1})
+    config = study(recipe=LONG | {"epochs": 4, "batch": 64}, trials=3, engine={"workers": workers, "threads": 1})
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
     killed = start(tmp_path, "killed")
     wait_for(lambda: (tmp_path / "killed" / "trials" / "00001" / "metrics.jsonl").exists(), killed)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     before = outcomes(tmp_path / "killed")
-    resumed = start(tmp_path, "killed")
-    text = resumed.communicate()[0]
-    assert resumed.returncode == 0, text
+    resumed = finish(tmp_path, "killed")
+    assert resumed.returncode == 0, resumed.stderr
     after = outcomes(tmp_path / "killed")
     assert {number: after[number] for number in before} == before
     assert sorted(after) == [0, 1, 2]
     assert [t.state.name for t in optuna_study(tmp_path / "killed").trials] == ["COMPLETE"] * 3
     if workers == 1:  # with one worker, to the same bits as never killed
-        whole = start(tmp_path, "whole")
-        whole.communicate()
+        finish(tmp_path, "whole")
         assert outcomes(tmp_path / "whole") == after
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.fault("SIGTERM or Ctrl-C")
+@pytest.mark.parametrize(
+    ("number", "code", "workers"),
+    [
+        (signal.SIGINT, 130, 1),
+        (signal.SIGTERM, 143, 2),
+        pytest.param(signal.SIGINT, 130, 2, marks=pytest.mark.slow),  # both were seen already, each with the other
+    ],
+)
 def test_a_signal_ends_cleanly_with_a_checkpoint_and_the_command(
-    tmp_path: Path, number: signal.Signals, code: int
+    tmp_path: Path, number: signal.Signals, code: int, workers: int
 ) -> None:
-    (tmp_path / "study.yaml").write_text(
-        yaml.safe_dump(study(recipe=LONG | {"epochs": 400}, trials=2, engine={"workers": 2, "threads": 1}))
-    )
+    config = study(recipe=LONG | {"epochs": 400}, trials=2, engine={"workers": workers, "threads": 1})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    under_way = tmp_path / "run" / ("base" if workers == 1 else "trials/00000")
     process = start(tmp_path, "run")
-    wait_for(lambda: (tmp_path / "run" / "trials" / "00000" / "metrics.jsonl").exists(), process)
+    wait_for(lambda: (under_way / "metrics.jsonl").exists(), process)
     process.send_signal(number)
     text = process.communicate(timeout=60)[0]
     assert process.returncode == code, text
     assert "To go on: inceptory search" in text
-    assert (tmp_path / "run" / "trials" / "00000" / "checkpoint.pt").exists()
-    assert not (tmp_path / "run" / "trials" / "00000" / "result.json").exists()
+    assert (under_way / "checkpoint.pt").exists()
+    assert not (under_way / "result.json").exists()
 
 
+@pytest.mark.fault("a second driver in one directory")
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study(recipe=LONG | {"epochs": 400})))
     first = start(tmp_path, "run")
     wait_for(lambda: (tmp_path / "run" / "base" / "metrics.jsonl").exists(), first)
-    second = start(tmp_path, "run")
-    assert "another process is at work on this study" in second.communicate()[0]
+    second = finish(tmp_path, "run")
+    assert "another process is at work on this study" in " ".join(second.stderr.split())
     assert second.returncode == 2
     first.kill()
     first.wait()
 
 
+@pytest.mark.fault("a worker is killed")
 def test_a_worker_that_dies_costs_one_attempt(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(
-        yaml.safe_dump(study(recipe=LONG | {"epochs": 12}, trials=2, engine={"workers": 2, "threads": 1}))
+        yaml.safe_dump(study(recipe=LONG, trials=2, engine={"workers": 2, "threads": 1}))
     )
     process = start(tmp_path, "run")
     wait_for(lambda: (tmp_path / "run" / "trials" / "00000" / "metrics.jsonl").exists(), process)
@@ -334,3 +342,10 @@ def test_killed_a_dozen_times_at_random_moments(tmp_path: Path) -> None:
     whole.communicate()
     assert outcomes(tmp_path / "killed") == outcomes(tmp_path / "whole")
     assert len(optuna_study(tmp_path / "killed").trials) == 8
+
+
+def test_a_studys_file_is_named_whatever_is_wrong_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "asked.yaml"
+    file.write_text(yaml.safe_dump(study(sampler={"name": "nonsense"})))
+    with pytest.raises(arch.InputError, match=r"asked\.yaml: study micro: .*nonsense"):
+        run_study(str(file), tmp_path / "run")

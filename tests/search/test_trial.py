@@ -111,7 +111,7 @@ def test_only_leftovers_of_our_own_are_cleared(micro: arch.Spec, tmp_path: Path)
 
 
 def test_a_half_written_last_line_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
+    path = tmp_path / "attempts.jsonl"
     write_lines(path, [{"epoch": 1}, {"epoch": float("nan")}])
     with open(path, "a") as file:
         file.write('{"epoch": ')

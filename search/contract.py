@@ -1,0 +1,121 @@
+"""What the files of a run hold at least: whoever reads one learns here, by file and key, that another hand was at it.
+
+Further keys are let through, so that newer runs stay readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from arch.errors import InputError, from_validation
+
+_Figure = float | None
+_Figures = dict[str, _Figure] | None
+# a network's name is a folder's, and leads nowhere else
+_Folder = Annotated[str, StringConstraints(pattern=r"^\.?[A-Za-z0-9_,=+-][A-Za-z0-9_.,=+-]*$", max_length=250)]
+
+
+class _Kind(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Result(_Kind):
+    """`result.json` of a training."""
+
+    state: str
+    reason: str | None = None
+    key: str = ""
+    val_accuracy: _Figure = None
+    val_loss: _Figure = None
+    test_accuracy: _Figure = None
+    macs: int | None = None
+    params: int | None = None
+    searched: dict[str, Any] | None = None
+    val_aux_accuracy: _Figures = None
+    test_aux_accuracy: _Figures = None
+    test_class_accuracy: _Figures = None
+
+
+class Metrics(_Kind):
+    """A line of `metrics.jsonl`: an epoch."""
+
+    epoch: int
+    epochs: int | None = None
+    images_per_second: float | None
+    train_loss: _Figure = None
+    val_accuracy: _Figure = None
+
+
+class Planned(_Kind):
+    """A network of a plan."""
+
+    spec: dict[str, Any]
+    recipe: dict[str, Any]
+    key: str
+
+
+class PlanFile(_Kind):
+    """`plan.json` of a confirmation or an ablation."""
+
+    fingerprint: dict[str, Any]
+    seeds: list[int]
+    networks: dict[_Folder, Planned]
+    recipe: dict[str, Any]
+
+
+class StudyFile(_Kind):
+    """`study.yaml` of a run, as far as reports read it; beside a training's exported tables it has its recipe alone."""
+
+    name: str = ""
+    objective: str | list[str] = ""
+    trials: int = 0
+    space: dict[str, Any] = {}
+
+
+class AblationFile(_Kind):
+    """`ablation.yaml` of a run, as far as reports read it."""
+
+    name: str
+
+
+class RecipeFile(_Kind):
+    """`recipe.yaml` of a training."""
+
+    aux_weight: float | dict[str, float] = 0.0
+
+
+class Anything(_Kind):
+    """A mapping."""
+
+
+KINDS: dict[str, type[_Kind]] = {
+    "result.json": Result,
+    "metrics.jsonl": Metrics,
+    "plan.json": PlanFile,
+    "study.yaml": StudyFile,
+    "ablation.yaml": AblationFile,
+    "recipe.yaml": RecipeFile,
+}
+
+
+def checked(path: Path, value: Any, line: int = 0) -> dict[str, Any]:
+    """Return what a file of a run, or a line of it, holds, as it is; the file's name says what that must be.
+
+    Raises
+    ------
+    InputError
+        It lacks a key, or a value is of another kind; names file, line and key.
+    """
+    where = f"{path}, line {line}: damaged" if line else f"{path}: damaged"
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}: holds no mapping, as it did when it was written; set it aside.")
+    kind = KINDS.get(path.name, Anything)
+    try:
+        kind.model_validate(value)
+    except ValidationError as error:
+        raise from_validation(error, where, kind.model_fields) from None
+    return dict(value)
