@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import pickle
-import tempfile
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from arch.modules import build
 from arch.naming import names
 from arch.nodes import dims
 from arch.spec import FINAL, Spec
+from arch.whole import whole_file
 
 Weights = dict[str, Tensor]
 Value = TypeVar("Value")
@@ -152,12 +153,15 @@ def write_weights(path: Path, weights: Weights) -> None:
     ------
     InputError
         The ending is another one, or the folder does not exist.
+    OSError
+        There is no room; names the file.
     """
     check_target(path)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".inceptory-") as folder:
-        part = Path(folder) / path.name
-        if path.suffix == ".safetensors":
-            part.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}))
-        else:
-            torch.save(weights, part)
-        part.replace(path)
+    if path.suffix == ".safetensors":
+        content = save({name: tensor.contiguous() for name, tensor in weights.items()})
+    else:
+        memory = io.BytesIO()  # of a file that cannot be written, torch says neither which nor why
+        torch.save(weights, memory)
+        content = memory.getvalue()
+    with whole_file(path) as part:
+        part.write_bytes(content)

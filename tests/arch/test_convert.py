@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import resource
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,20 @@ def test_files(tmp_path: Path, ending: str) -> None:
     again = read_weights(tmp_path / f"w.{ending}")
     assert set(again) == {"a", "n"}
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_a_file_that_cannot_be_written_is_named_and_the_old_one_is_whole(tmp_path: Path, ending: str) -> None:
+    file, limit = tmp_path / f"w.{ending}", resource.getrlimit(resource.RLIMIT_FSIZE)
+    file.write_bytes(b"the old one")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limit[1]))
+    try:
+        with pytest.raises(OSError, match=rf"File too large.*w\.{ending}"):
+            write_weights(file, {"a": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert file.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
