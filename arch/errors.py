@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-_PASSWORD = re.compile(r"(://[^/\s:@]*):[^\s@]+@")
+_PASSWORD = re.compile(r"(://[^/\s:@]*):\S+@")  # to the last @, as one in the password need not be escaped
+_IN_QUERY = re.compile(r"([?&]\w*password=)[^&\s'\"]+", re.IGNORECASE)
 _LONGEST = 2_000  # characters of an error: what came may be a whole file
 
 
@@ -41,7 +42,7 @@ class ShapeError(SpecError):
 
 def masked(text: str) -> str:
     """Return a text with the passwords of URLs in it hidden."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    return _IN_QUERY.sub(r"\1hidden", _PASSWORD.sub(r"\1:***@", text))
 
 
 def _paragraph(text: str) -> str:
