@@ -45,13 +45,18 @@ def masked(text: str) -> str:
     return _IN_QUERY.sub(r"\1hidden", _PASSWORD.sub(r"\1:***@", text))
 
 
+def printable(text: str, also: str = "") -> str:
+    """Return a text with what cannot be printed in it escaped, as commands to a terminal; `also` stays as it is."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in also else c.encode("unicode_escape").decode() for c in text)
+
+
 def _paragraph(text: str) -> str:
     text = masked(text)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 500]} ... {text[-400:]}"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from search.checkpoint import load_checkpoint
 from search.initial import initial_weights
 from search.lock import locked
 from search.record import Damaged, append_line, read_json, read_lines, read_yaml
+from tests.commands import here
 from tests.conftest import MICRO, study
 
 ROOT = Path(__file__).parents[1]
@@ -260,6 +261,18 @@ def test_a_pipe_or_an_endless_device_in_a_foreign_run_is_refused(kind: str, tmp_
             read(tmp_path / name)
     with pytest.warns(UserWarning, match="the training starts anew"):
         assert load_checkpoint(tmp_path / "checkpoint.pt", {}) is None
+
+
+@pytest.mark.parametrize("kind", ["table", "md", "latex"])
+def test_names_command_no_terminal(kind: str, tmp_path: Path) -> None:
+    """A run's name with an escape sequence, which would change the title of the window."""
+    run = tmp_path / "a\x1b]0;evil\x07b"
+    run.mkdir()
+    (run / "spec.yaml").write_text(MICRO.read_text())
+    done = here("status", str(run), "--format", kind)
+    assert done.returncode == 0, done.stderr
+    assert "x1b]0;evil" in done.stdout
+    assert [c for c in done.stdout if not c.isprintable() and c != "\n"] == []
 
 
 def test_nothing_is_fetched_unasked(

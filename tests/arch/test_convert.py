@@ -167,6 +167,12 @@ def test_what_is_refused(tmp_path: Path) -> None:
         names(arch.load("googlenet"), "torchvision")
     with pytest.raises(InputError, match=r"no naming of 'tim'\. Did you mean timm"):
         names(spec, "tim")
+    quantised = weights | {"heads.final.linear.bias": torch.zeros(1000).to(torch.int8)}
+    with pytest.raises(InputError, match=r"floating-point numbers: heads\.final\.linear\.bias is torch\.int8"):
+        to_library(spec, "torchvision", quantised)
+    diverged = weights | {"heads.final.linear.bias": torch.zeros(1000) * torch.nan}
+    with pytest.raises(InputError, match=r"NaN or infinite: heads\.final\.linear\.bias"):
+        to_library(spec, "torchvision", diverged)
     (tmp_path / "w.pth").write_bytes(b"no weights")
     with pytest.raises(InputError, match="no torch file"):
         read_weights(tmp_path / "w.pth")
