@@ -99,9 +99,12 @@ def trial_folder(run: Path, number: int) -> Path:
 
 
 def results(run: Path) -> Iterator[dict[str, Any]]:
-    """Yield the result of every trial that has one, by number."""
+    """Yield the result of every trial that has one, by number; Damaged where one is not its folder's."""
     for path in sorted((run / "trials").glob("[0-9]*/result.json")):
-        yield read_json(path)
+        result = read_json(path, "trial")
+        if not isinstance(result["trial"], int) or trial_folder(run, result["trial"]) != path.parent:
+            raise Damaged(f"{path}: says that it is of trial {result['trial']!r}; move that folder out of trials/.")
+        yield result
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
