@@ -76,12 +76,19 @@ def recorded(mean: float, count: int) -> np.ndarray:
 
 
 def services() -> dict[tuple[str, str], Service]:
-    """Return the driver's time by storage and sampler: the line through what was measured."""
+    """Return the driver's time by storage and sampler: lines through what was measured, parallel for each sampler.
+
+    What grows with the trials is the sampler's time, whatever the storage; so it is the median of what each storage shows.
+    """
     found: dict[tuple[str, str], Service] = {}
     frame = pd.DataFrame(read_json(RESULTS / "performance" / "search.json")["rows"])
-    for (storage, sampler), group in frame.groupby(["storage", "sampler"], sort=False):
-        slope, start = np.polyfit(group["trials before"], group["driver"] / 1e3, 1)
-        found[str(storage), str(sampler)] = Service(float(max(start, 0.0)), float(max(slope, 0.0)))
+    for sampler, of_sampler in frame.groupby("sampler", sort=False):
+        by_storage = dict(list(of_sampler.groupby("storage", sort=False)))
+        slopes = [np.polyfit(group["trials before"], group["driver"] / 1e3, 1)[0] for group in by_storage.values()]
+        growing = max(float(np.median(slopes)), 0.0)
+        for storage, group in by_storage.items():
+            fixed = float((group["driver"] / 1e3 - growing * group["trials before"]).mean())
+            found[str(storage), str(sampler)] = Service(max(fixed, 0.0), growing)
     return found
 
 
@@ -137,8 +144,9 @@ driver, the sampler and the storage are one queue, and a study saturates where t
 {record["workers"]:,} workers and trials of {MEANS[0]:.0f} s it must serve {pace:.1f} trials a second, {1e3 / pace:.0f} ms each.
 
 This page is a simulation (`python -m benchmarks.scaling`), not a measurement of a cluster. What goes in is measured: the
-driver's time a trial at 0 and {most:,} earlier trials (`python -m benchmarks.search`; {about["processor"]}, one core, torch
-{about["versions"]["torch"]}, Optuna {about["versions"]["optuna"]}, files on {about["filesystem"]}), as a line that is drawn on to {record["trials"]:,} trials; and the spread of trial
+driver's time a trial at 0 and {most:,} earlier trials (`python -m benchmarks.search`, medians of {measured["turns"]} runs;
+{about["processor"]}, one core, torch {about["versions"]["torch"]}, Optuna {about["versions"]["optuna"]}, files on {about["filesystem"]}), as a line that is
+drawn on to {record["trials"]:,} trials, equally steep for all storages of a sampler; and the spread of trial
 times, from the 48 recorded curves, scaled to the means below. Not in it: the cluster's own scheduling, epochs reported in
 between, a busy database server, and on a disk the time of its commits: some 35 a trial here with SQLite and PostgreSQL, one for each
 drawn parameter.

@@ -7,6 +7,8 @@ disk adds its own time to each commit, the same to both but for two more commits
 it out, and the record says so.
 
     python -m benchmarks.search --to docs/results/performance/search.json
+    python -m benchmarks.search --of turn1.json turn2.json turn3.json --to docs/results/performance/search.json
+                                                   # the medians of several turns, on a machine that others use
     python -m benchmarks.search --status 10000     # how long `status` takes on a study of so many trials
     taskset -c 0,1 python -m benchmarks.search --pool 8 --to docs/results/performance/pool.json
                                                    # trials an hour, side by side and one at a time, on CIFAR-10
@@ -36,7 +38,7 @@ from search.engine import Event
 from search.hardware import cores
 from search.proposing import parameters
 from search.recipe import load_recipe
-from search.record import environment, status, trial_folder, write_json, write_text
+from search.record import environment, read_json, status, trial_folder, write_json, write_text
 from search.samplers import make_sampler
 from search.storage import open_storage
 from search.study import load_study, run_study
@@ -167,6 +169,13 @@ def compare(sampler: str, url: Callable[[str], str], before: int, count: int, fo
     )
 
 
+def medians(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the record of several turns of the same comparison: each line's medians, with the last turn's environment."""
+    every = pd.DataFrame([row for record in records for row in record["rows"]])
+    rows = every.groupby(["storage", "sampler", "trials before", "parameters"], sort=False, as_index=False).median()
+    return records[-1] | {"rows": rows.to_dict("records"), "turns": len(records)}
+
+
 def time_status(trials: int, folder: Path) -> float:
     """Return the seconds that `status` takes on a study folder of so many finished trials."""
     write_text(folder / "study.yaml", f"name: many\nobjective: val_accuracy\ntrials: {trials}\n")
@@ -230,8 +239,14 @@ def main() -> None:
     parser.add_argument("--status", type=int, default=0)
     parser.add_argument("--pool", type=int, default=0, help="so many trials, side by side and one at a time")
     parser.add_argument("--steps", type=int, default=150, help="of each of these trials")
+    parser.add_argument("--of", nargs="+", type=Path, default=[], help="records to take the medians of")
     parser.add_argument("--to", type=Path)
     options = parser.parse_args()
+    if options.of and not options.to:
+        parser.error("--of needs --to")
+    if options.of:
+        write_json(options.to, medians([read_json(path) for path in options.of]))
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.status:
@@ -255,7 +270,7 @@ def main() -> None:
                     print(rows[-1], flush=True)
     if options.to:
         about = environment(threads=1) | {"filesystem": filesystem(Path(tempfile.gettempdir()))}
-        write_json(options.to, {"rows": rows, "count": options.count, "environment": about})
+        write_json(options.to, {"rows": rows, "count": options.count, "turns": 1, "environment": about})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A long study of short trials under kills: does memory stay flat, and the storage whole?
 
-So many one-epoch trials of a tiny network on the embedded digits, with two workers, and every 20 to 40 seconds a SIGKILL of
+So many one-epoch trials of googlenet_cifar_small (2 to 3 s each) on the embedded digits, with two workers, and every 20 to 40 seconds a SIGKILL of
 the driver or of a worker. Meanwhile the memory and the open files of the driver and its workers are watched. At the end the
 storage is held against the records, and the study's table against one that is computed from the records alone.
 
@@ -28,7 +28,7 @@ import torch
 import yaml
 
 import reports
-from benchmarks.kills import NETWORK, RECIPE, RECORDS, children, fork, gone
+from benchmarks.kills import RECIPE, RECORDS, children, fork, gone
 from search.memory import resident
 from search.objectives import Objectives
 from search.rebuild import why_damaged
@@ -77,13 +77,12 @@ def soak(folder: Path, trials: int, limit: float, every: tuple[float, float], mo
 
     After `limit` seconds nothing is killed any more, and the study's total is what it has come to.
     """
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(NETWORK))
     study = {
         "name": "soak",
-        "network": "tiny.yaml",
+        "network": "googlenet_cifar_small",
         "data": {"name": "digits"},
         "recipe": RECIPE | {"epochs": 1},
-        "space": {"splits": {"round": 2, "minimum": 2}, "recipe": {"lr": {"low": 0.01, "high": 0.2}}},
+        "space": {"splits": {"round": 4, "minimum": 4}, "recipe": {"lr": {"low": 0.01, "high": 0.2}}},
         "sampler": {"name": "random"},
         "trials": trials,
         "engine": {"name": "local", "workers": 2, "threads": 1, "device": "cpu"},
