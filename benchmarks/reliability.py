@@ -24,7 +24,7 @@ _HEAD = """# What was broken, and what was lost
 Made by `python -m benchmarks.reliability` from the records in `docs/results/reliability/`; expected is that nothing is lost.
 """
 _FUZZ = """
-## Wrong files
+## Wrong files, by kind
 
 A file that is changed, at random but repeatably (`make fuzz`; `--only NUMBER` reads one input again), must end as a valid object
 or be refused by one error that names it. Everything else is a fault: another exception, an error of several lines or without
@@ -61,18 +61,16 @@ def outcomes(record: dict[str, Any]) -> Table:
         }
         for name, found in record["counts"].items()
     ]
-    return Table("outcomes", "Outcomes", pd.DataFrame(rows))
+    return Table("outcomes", record["fault"][0].upper() + record["fault"][1:], pd.DataFrame(rows))
 
 
 def page(records: list[dict[str, Any]]) -> str:
     """Return the whole page."""
+    fuzzed = [record for record in records if "counts" in record]
     parts = [_HEAD, faults(records).markdown()]
-    for record in records:
-        if "counts" in record:
-            parts += [
-                _FUZZ.format(seconds=record["seconds_each"], memory=record["memory_gib"]),
-                outcomes(record).markdown(),
-            ]
+    if fuzzed:
+        limits = {"seconds": fuzzed[0]["seconds_each"], "memory": fuzzed[0]["memory_gib"]}
+        parts += [_FUZZ.format(**limits), *(outcomes(record).markdown() for record in fuzzed)]
     return "\n".join(parts)
 
 

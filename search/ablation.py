@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from arch.cost import cost
 from arch.derive import derive
 from arch.edit import searchable, stages, with_args, with_family, with_heads_on
-from arch.errors import InputError, SpecError, from_validation, near, within
+from arch.errors import InputError, SpecError, near, within
 from arch.spec import Spec, from_mapping, load, to_mapping
-from arch.strict import load_yaml
+from search.asked import Asked, beside
 from search.axes import Splits
 from search.batch import Outcome
 from search.comparison import carry_out, grown, make_plan
@@ -68,7 +68,7 @@ class Change(BaseModel):
     recipe: dict[str, Any] = {}
 
 
-class Ablation(BaseModel):
+class Ablation(Asked):
     """An ablation, as its YAML file holds it.
 
     Attributes
@@ -82,7 +82,8 @@ class Ablation(BaseModel):
         otherwise on held-out images, for ablations that something is to be chosen by.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str] = "ablation"
+    needs: ClassVar[str] = "an ablation is a mapping with at least name, network and changes"
 
     name: Name
     question: str = ""
@@ -95,12 +96,6 @@ class Ablation(BaseModel):
     seeds: Annotated[int, Field(ge=1, le=10_000)] | Annotated[list[Seed], Field(min_length=1)] = 6
     test: bool = True
     engine: EngineConfig = EngineConfig()
-    _file: str = PrivateAttr("")
-
-    @property
-    def where(self) -> str:
-        """What errors call it: its file, where it has one, and its name."""
-        return f"{self._file}: ablation {self.name}" if self._file else f"ablation {self.name}"
 
     @model_validator(mode="after")
     def _sound(self) -> Ablation:
@@ -119,6 +114,25 @@ class Ablation(BaseModel):
                 raise ValueError(f"factor {name}: one level, the base's own, is {{}}; the others change something")
         return self
 
+    @classmethod
+    def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+        found: dict[str, Any] = _with_paths(values, folder)
+        return found
+
+    @classmethod
+    def _known(cls, error: ValidationError) -> Iterable[str]:
+        return Change.model_fields if len(error.errors()[0]["loc"]) > 1 else cls.model_fields
+
+
+def _with_paths(values: Any, folder: Path) -> Any:
+    """Return the values with every `network` that is a file found from the ablation's folder."""
+    if not isinstance(values, Mapping):
+        return values
+    found = {key: _with_paths(value, folder) for key, value in values.items() if key != "edits"}
+    if "network" in found:
+        found["network"] = beside(folder, found["network"])
+    return {key: found.get(key, value) for key, value in values.items()}
+
 
 def load_ablation(ablation: str | Path | Mapping[str, Any], file: str = "") -> Ablation:
     """Return an ablation from its YAML file or a mapping; relative network files are beside the ablation's.
@@ -130,39 +144,7 @@ def load_ablation(ablation: str | Path | Mapping[str, Any], file: str = "") -> A
     InputError
         A key is unknown or a value out of range; names file, key and near names.
     """
-    where, values = file or "ablation", ablation
-    if not isinstance(ablation, Mapping):
-        where = file = str(ablation)
-        values = load_yaml(ablation)
-    if not isinstance(values, Mapping):
-        raise InputError(f"{where}: an ablation is a mapping with at least name, network and changes.")
-    values = dict(values)
-    if isinstance(values.get("data"), str):
-        values["data"] = {"name": values["data"]}
-    if not isinstance(ablation, Mapping):
-        values = _with_paths(values, Path(ablation).parent)
-    try:
-        config = Ablation.model_validate(values)
-    except ValidationError as error:
-        known = Change.model_fields if _in_change(error) else Ablation.model_fields
-        raise from_validation(error, where, known) from None
-    config._file = file
-    return config
-
-
-def _in_change(error: ValidationError) -> bool:
-    return len(error.errors()[0]["loc"]) > 1
-
-
-def _with_paths(values: Any, folder: Path) -> Any:
-    """Return the values with every `network` that is a file found from the ablation's folder."""
-    if not isinstance(values, Mapping):
-        return values
-    found = {key: _with_paths(value, folder) for key, value in values.items() if key != "edits"}
-    network = found.get("network")
-    if isinstance(network, str) and network.endswith((".yaml", ".yml")):
-        found["network"] = str((folder / network).resolve())
-    return {key: found.get(key, value) for key, value in values.items()}
+    return Ablation.read(ablation, file)
 
 
 def run_ablation(

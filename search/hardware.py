@@ -87,3 +87,10 @@ def keep_freed_memory() -> None:
     if mallopt and not set_already:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_MMAP_THRESHOLD, 2**30)
+
+
+def give_back_freed_memory() -> None:
+    """Give the system what was freed: a network of other sizes would leave holes in it that no one fills."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)

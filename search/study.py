@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from arch.errors import InputError, from_validation, within
+from arch.errors import InputError, within
 from arch.spec import Spec, load
-from arch.strict import load_yaml
+from search.asked import Asked, beside
 from search.data import DataConfig, load_data
 from search.driver import Driver, Outcome
 from search.engine import EngineConfig
@@ -30,7 +30,7 @@ _HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
 DEMO = Path(__file__).parent / "demo.yaml"
 
 
-class StudyConfig(BaseModel):
+class StudyConfig(Asked):
     """A study, as its YAML file holds it.
 
     Attributes
@@ -46,7 +46,8 @@ class StudyConfig(BaseModel):
     keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str] = "study"
+    needs: ClassVar[str] = "a study is a mapping with at least name, network and space"
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     network: str
@@ -64,12 +65,6 @@ class StudyConfig(BaseModel):
     keep_weights: int = Field(3, ge=0)
     most_failures_in_a_row: int = Field(10, ge=0)
     engine: EngineConfig = EngineConfig()
-    _file: str = PrivateAttr("")
-
-    @property
-    def where(self) -> str:
-        """What errors call it: its file, where it has one, and its name."""
-        return f"{self._file}: study {self.name}" if self._file else f"study {self.name}"
 
     @field_validator("objective")
     @classmethod
@@ -81,9 +76,17 @@ class StudyConfig(BaseModel):
             raise ValueError("an objective is named twice")
         return names[0] if len(names) == 1 else list(names)
 
+    @classmethod
+    def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+        if "network" in values:
+            values["network"] = beside(folder, values["network"])
+        if isinstance(values.get("start"), list):
+            values["start"] = [beside(folder, entry) for entry in values["start"]]
+        return values
+
 
 def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyConfig:
-    """Return a study from its YAML file or a mapping; a relative network file is beside the study's.
+    """Return a study from its YAML file or a mapping; relative network files are beside the study's.
 
     Errors name the `file` that a mapping was made of, here and later.
 
@@ -92,33 +95,7 @@ def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyCo
     InputError
         A key is unknown or a value out of range; names file, key and near names.
     """
-    where, values = file or "study", study
-    if not isinstance(study, Mapping):
-        where = file = str(study)
-        values = load_yaml(study)
-    if not isinstance(values, Mapping):
-        raise InputError(f"{where}: a study is a mapping with at least name, network and space.")
-    values = dict(values)
-    if isinstance(values.get("data"), str):
-        values["data"] = {"name": values["data"]}
-    network = values.get("network")
-    if isinstance(network, str) and network.endswith((".yaml", ".yml")) and not isinstance(study, Mapping):
-        values["network"] = str((Path(study).parent / network).resolve())
-    if isinstance(values.get("start"), list) and not isinstance(study, Mapping):
-        values["start"] = [_beside(study, entry) for entry in values["start"]]
-    try:
-        config = StudyConfig.model_validate(values)
-    except ValidationError as error:
-        raise from_validation(error, where, StudyConfig.model_fields) from None
-    config._file = file
-    return config
-
-
-def _beside(study: str | Path, entry: Any) -> Any:
-    """Return a start with its spec file found from the study's folder."""
-    if isinstance(entry, str) and entry.endswith((".yaml", ".yml")):
-        return str((Path(study).parent / entry).resolve())
-    return entry
+    return StudyConfig.read(study, file)
 
 
 def run_study(

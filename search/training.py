@@ -22,7 +22,7 @@ from arch.room import check_room, memory
 from arch.spec import Spec
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import Data, Memory, Part
-from search.hardware import keep_freed_memory, pick_device, pick_execution, pick_precision
+from search.hardware import give_back_freed_memory, keep_freed_memory, pick_device, pick_execution, pick_precision
 from search.initial import checksum, initial_weights
 from search.muon import Muon
 from search.order import mix, plain_batches, steps_an_epoch, training_batches
@@ -207,6 +207,7 @@ class _Trainer:
         self.spec, self.data, self.recipe, self.seed = spec, data, recipe, seed
         self.device, self.path, self.control = device, checkpoint, control
         if device.type == "cpu":
+            give_back_freed_memory()
             keep_freed_memory()
         self.part = (data.train if on == "train" else data.everything).on(device)
         self.judged_on = data.val.on(device) if on == "train" else None

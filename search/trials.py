@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -62,7 +62,7 @@ class Training:
     task: Task
     trial: Trial | Repeated | None
     macs: int
-    reported: Collection[int] = ()
+    reported: set[int] = field(default_factory=set)
     attempts: int = 1
 
 
@@ -173,7 +173,7 @@ class Trials:
         if answered_by == key or answered_by is None:
             self.answers.known[candidate.key] = key
             task = self._task(key, candidate, about)
-            self._enqueue(key, Training(task, trial, candidate.macs, reported))
+            self._enqueue(key, Training(task, trial, candidate.macs, set(reported)))
             self._note_epochs(key, candidate.macs)
         elif answered_by in self.begun:
             self._waiting.setdefault(answered_by, []).append(trial)
@@ -252,6 +252,7 @@ class Trials:
         alone = len(self.objectives) == 1  # Trial.report refuses several objectives
         if trial and alone and epoch not in training.reported:
             trial.report(metrics[self.objectives.judged], epoch)
+            training.reported.add(epoch)  # one whose worker died tells its epochs again
         if self.rungs:
             self._note(self.rungs, key, training.macs, metrics)
             return last or trial is None or not self.rungs.prunes(key, epoch)

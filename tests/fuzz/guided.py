@@ -51,7 +51,7 @@ def main() -> None:
     if ended.returncode and not parts["faults"]:
         sys.exit(ended.returncode)
     found = record([parts], time.monotonic() - begun)
-    found |= {"fault": "the same, by coverage (atheris)", "seed": given.seed, "processes": 1}
+    found |= {"fault": "a file of bytes that coverage has led to (atheris)", "seed": given.seed, "processes": 1}
     print(json.dumps(found["counts"], indent=2), *found["what was lost"][:50], sep="\n")
     print(f"{found['injected']:,} inputs in {found['minutes']} min, {found['lost']} of them with a fault")
     if given.out:

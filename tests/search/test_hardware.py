@@ -35,3 +35,25 @@ def test_freed_memory_is_kept_unless_the_user_has_set_the_allocator() -> None:
     assert given_back > 50_000  # 10 turns of 40 MB in pages of 4 KiB are 97,656
     assert _faults("keep") < given_back / 10
     assert _faults("keep", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072") > 50_000
+
+
+_HELD = """
+import os, torch
+from search.hardware import give_back_freed_memory, keep_freed_memory
+from search.memory import resident
+keep_freed_memory()
+held = [torch.ones(5_000_000, dtype=torch.uint8) for _ in range(60)]
+pin = [torch.ones(100) for _ in range(10)]  # above them: freed, they are a hole
+del held
+before = resident(os.getpid())
+give_back_freed_memory()
+print(before - resident(os.getpid()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_what_is_kept_is_given_back_when_another_training_begins() -> None:
+    """300 MB were freed, and a training of another network would not fill the holes."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run([sys.executable, "-c", _HELD], env=clean, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 250_000_000
