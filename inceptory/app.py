@@ -42,7 +42,11 @@ def main() -> None:
         raise
     except OSError as error:
         wrong = error.errno in _NO_PATH
-        said = f"{error.filename}: {error.strerror}; name another path." if wrong else _told(error)
+        said = (
+            f"{error.filename or 'the working directory'}: {error.strerror}; name another path."
+            if wrong
+            else _told(error)
+        )
         err.print(f"inceptory: {said}", markup=False, highlight=False)
         sys.exit(2 if wrong else 1)
     except RuntimeError as error:

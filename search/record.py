@@ -56,6 +56,7 @@ from search.objectives import front as front
 BASE = "base"  # the folder of a study's base network, and what its training is called
 # what makes a training's record: a result, and the files that its seal speaks for
 RESULT = "result.json"
+_KINDS = {"study.yaml": "a study", "ablation.yaml": "an ablation", "spec.yaml": "a training"}  # by their own file
 _SEALED = ("spec.yaml", "recipe.yaml", "metrics.jsonl", "weights.safetensors")
 
 
@@ -91,6 +92,13 @@ def _sealed_by(result: Path) -> dict[str, str]:
         return {}
     read_json(result)
     return sealed_files(result)
+
+
+def check_kind(folder: Path, own: str) -> None:
+    """Raise InputError where a folder is a run of another kind than that of the file `own`: their files would mix."""
+    for name, kind in _KINDS.items():
+        if name != own and (folder / name).exists():
+            raise InputError(f"{folder}: holds {kind} already ({name}); name another folder with --run.")
 
 
 def trial_folder(run: Path, number: int) -> Path:

@@ -119,12 +119,17 @@ def parse(url: str) -> URL:
     """
     url = url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise InputError(
             f"storage '{shown(url)}': not a URL such as sqlite:///study.db, "
             "postgresql+psycopg://user@host/database or journal:///folder/study.log."
         ) from None
+    if "@" in (parsed.host or ""):
+        raise InputError(
+            f"storage '{shown(url)}': an @ in a password is written as %40."
+        )  # a driver would show its rest
+    return parsed
 
 
 def _opened(make: Callable[[], RDBStorage], url: str) -> RDBStorage:

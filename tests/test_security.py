@@ -224,6 +224,7 @@ def test_passwords_are_in_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         f"network: postgresql://me:with@{SECRET}@server/db",
         f"network: postgresql://server/db?sslpassword={SECRET}&user=me",
         f"storage: postgresql://me:with@{SECRET}@:/db",
+        f"storage: postgresql://me:with@{SECRET}@127.0.0.1:1/db",
         f"storage: nothing://server/db?password={SECRET}",
     ],
 )
