@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import pickle
-import tempfile
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +17,11 @@ from arch.modules import build
 from arch.naming import names
 from arch.nodes import dims
 from arch.spec import FINAL, Spec
+from arch.whole import whole_file
 
 Weights = dict[str, Tensor]
 Value = TypeVar("Value")
+_COUNTER = "num_batches_tracked"  # of a norm: the only whole numbers among weights
 
 
 def to_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weights:
@@ -53,7 +55,7 @@ def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Wei
     shapes = shapes_of(spec)
     keys = names(spec, library)
     keys = _without_absent_heads(keys, {ours for ours, theirs in keys.items() if theirs in weights})
-    counters = {theirs: torch.tensor(0) for theirs in keys.values() if theirs.endswith("num_batches_tracked")}
+    counters = {theirs: torch.tensor(0) for theirs in keys.values() if theirs.endswith(_COUNTER)}
     weights = counters | dict(weights)
     check_weights(weights, spec, {theirs: shapes[ours] for ours, theirs in keys.items()})
     return {ours: weights[theirs] for ours, theirs in keys.items()}
@@ -83,7 +85,7 @@ def check_weights(
     Raises
     ------
     InputError
-        Names the first tensors of each kind, behind `where`.
+        Names the first tensors of each kind, or those that hold no finite floating-point numbers, behind `where`.
     """
     shapes = shapes_of(spec) if shapes is None else shapes
     start = f"{where}: " if where else ""
@@ -104,6 +106,11 @@ def check_weights(
             f"{start}these are not the weights of {spec.name} for {spec.classes} classes: {few(wrong)}. Check the "
             "network and the number of classes."
         )
+    values = {name: tensor for name, tensor in weights.items() if not name.endswith(_COUNTER)}
+    if foreign := [f"{name} is {tensor.dtype}" for name, tensor in values.items() if not tensor.is_floating_point()]:
+        raise InputError(f"{start}weights are floating-point numbers: {few(foreign)}. Save them unquantised.")
+    if lost := [name for name, tensor in values.items() if not bool(tensor.float().isfinite().all())]:
+        raise InputError(f"{start}NaN or infinite: {few(lost)}. The training diverged, or the file is damaged.")
 
 
 def few(names: Sequence[str], most: int = 3) -> str:
@@ -152,12 +159,15 @@ def write_weights(path: Path, weights: Weights) -> None:
     ------
     InputError
         The ending is another one, or the folder does not exist.
+    OSError
+        There is no room; names the file.
     """
     check_target(path)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".inceptory-") as folder:
-        part = Path(folder) / path.name
-        if path.suffix == ".safetensors":
-            part.write_bytes(save({name: tensor.contiguous() for name, tensor in weights.items()}))
-        else:
-            torch.save(weights, part)
-        part.replace(path)
+    if path.suffix == ".safetensors":
+        content = save({name: tensor.contiguous() for name, tensor in weights.items()})
+    else:
+        memory = io.BytesIO()  # of a file that cannot be written, torch says neither which nor why
+        torch.save(weights, memory)
+        content = memory.getvalue()
+    with whole_file(path) as part:
+        part.write_bytes(content)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-_PASSWORD = re.compile(r"(://[^/\s:@]*):[^\s@]+@")
+_PASSWORD = re.compile(r"(://[^/\s:@]*):\S+@")  # to the last @, as one in the password need not be escaped
+_IN_QUERY = re.compile(r"([?&]\w*password=)[^&\s'\"]+", re.IGNORECASE)
 _LONGEST = 2_000  # characters of an error: what came may be a whole file
 
 
@@ -41,16 +42,21 @@ class ShapeError(SpecError):
 
 def masked(text: str) -> str:
     """Return a text with the passwords of URLs in it hidden."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    return _IN_QUERY.sub(r"\1hidden", _PASSWORD.sub(r"\1:***@", text))
+
+
+def printable(text: str, also: str = "") -> str:
+    """Return a text with what cannot be printed in it escaped, as commands to a terminal; `also` stays as it is."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in also else c.encode("unicode_escape").decode() for c in text)
 
 
 def _paragraph(text: str) -> str:
     text = masked(text)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 500]} ... {text[-400:]}"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)
 
 
 @contextmanager

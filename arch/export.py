@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import tempfile
+import io
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from arch.errors import InputError, near
 from arch.modules import Named, Network
 from arch.spec import FINAL
+from arch.whole import whole_file
 
 TOLERANCE = 1e-4  # of the largest logit: the greatest difference that an export may have
 BATCHES = (1, 2, 5)  # sizes on which it is held against the original
@@ -68,12 +68,13 @@ def export(network: Network, file: Path, kind: str, metadata: Mapping[str, str] 
         The kind is unknown, what it needs is not installed, or the folder does not exist.
     RuntimeError
         The exported network computes something else; says by how much. Nothing is written.
+    OSError
+        There is no room; names the file.
     """
     check_export(kind, file)
     network = _alone(network)
     write, load = (_write_onnx, _load_onnx) if kind == "onnx" else (_write_program, _load_program)
-    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".inceptory-") as folder:
-        part = Path(folder) / f"network{ENDINGS[kind]}"
+    with whole_file(file) as part:
         write(_Logits(network), _images(network, 2), part, dict(metadata or {}))
         difference = _difference(network, load(part))
         if not difference <= TOLERANCE:
@@ -82,7 +83,6 @@ def export(network: Network, file: Path, kind: str, metadata: Mapping[str, str] 
                 f"and at most {TOLERANCE:g} is allowed; use the other kind of export, or report it."
             )
         size = part.stat().st_size
-        part.replace(file)
     return Export(file, kind, difference, size)
 
 
@@ -131,7 +131,9 @@ def _dynamic() -> dict[str, Any]:
 
 def _write_program(module: nn.Module, images: Tensor, part: Path, metadata: dict[str, str]) -> None:
     program = torch.export.export(module, (images,), dynamic_shapes=_dynamic())
-    torch.export.save(program, part, extra_files=metadata)
+    memory = io.BytesIO()  # where a file cannot be written, torch ends the whole process
+    torch.export.save(program, memory, extra_files=metadata)
+    part.write_bytes(memory.getvalue())
 
 
 def _load_program(part: Path) -> Run:
@@ -148,7 +150,7 @@ def _write_onnx(module: nn.Module, images: Tensor, part: Path, metadata: dict[st
     import onnx
 
     program = torch.export.export(module, (images,), dynamic_shapes=_dynamic())
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):  # the exporter reports its steps to the user
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter reports its steps to the user
         warnings.simplefilter("ignore")
         made = torch.onnx.export(
             program, input_names=["images"], output_names=["logits"], external_data=False, verbose=False

@@ -12,6 +12,8 @@ from arch.errors import InputError
 
 _MOST_BYTES = 1_000_000
 _MOST_NESTED = 20
+_MOST_DIGITS = 100  # of a number; YAML 1.1 reads 1:30 to the base of 60, which for long ones takes hours
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -31,6 +33,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return mapping
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > _MOST_DIGITS:
+            said = f"a number of more than {_MOST_DIGITS} characters"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, AttributeError, LookupError) as error:  # a day 45, an int of no digits

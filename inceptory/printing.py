@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from arch.errors import InputError, masked
+from arch.errors import InputError, masked, printable
 from inceptory.options import Format
 
 out = Console(width=None if sys.stdout.isatty() else 160)  # a file or pipe is wider than 80 columns
@@ -37,7 +37,9 @@ def print_rows(
     if kind is Format.json:
         print(json.dumps(rows, indent=2))
     elif kind is Format.table:
-        grid = RichTable(title=title.replace("[", r"\[") or None, title_justify="left", box=None, pad_edge=False)
+        grid = RichTable(
+            title=printable(title, "\n").replace("[", r"\[") or None, title_justify="left", box=None, pad_edge=False
+        )
         columns = list(rows[0]) if rows else []
         for column in columns:
             numbers = all(isinstance(row[column], int | float) or row[column] is None for row in rows)
@@ -70,15 +72,15 @@ def check_folder(folder: Path) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line as it is, unbroken."""
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print a line as it is, unbroken; what a terminal would take for commands is escaped."""
+    out.print(printable(text, "\n"), markup=False, highlight=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value).replace("[", r"\[")
+        return printable(str(value), "\n").replace("[", r"\[")
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 

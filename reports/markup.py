@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from arch.errors import printable
+
 _TEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -28,13 +30,13 @@ _TEX = {
 
 def tex(text: Any) -> str:
     """Return text with what LaTeX reads as commands escaped."""
-    return "".join(_TEX.get(letter, letter) for letter in str(text))
+    return "".join(_TEX.get(letter, letter) for letter in printable(str(text), "\n"))
 
 
 def markdown(text: Any) -> str:
     """Return text for a cell of a Markdown table; backticks stay, as they mark names as code."""
     escaped = str(text).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
-    return " ".join(escaped.splitlines())
+    return printable(" ".join(escaped.splitlines()))
 
 
 def attribute(name: str, value: Any) -> str:

@@ -49,18 +49,25 @@ def read(path: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as file:
             held = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+    except Exception as error:  # NumPy and zipfile raise many kinds for a damaged archive
         raise InputError(f"{path}: cannot be read ({error}); evaluate again.") from None
     missing = [name for name in _ARRAYS if name not in held]
     if missing:
         raise InputError(f"{path}: lacks {', '.join(missing)}; evaluate again.")
     aux = {name.removeprefix("aux."): array for name, array in held.items() if name.startswith("aux.")}
-    images, classes = held["probabilities"].shape
-    fits = [len(array) == images for array in (held["labels"], *aux.values())]
-    if not images or len(held["classes"]) != classes or not all(fits) or len(held["shown"]) != len(held["images"]):
+    images, classes = held["probabilities"].shape if held["probabilities"].ndim == 2 else (0, 0)
+    fits = [_indices(array, classes) and len(array) == images for array in (held["labels"], *aux.values())]
+    fits += [_indices(held["shown"], images), held["images"].ndim == 4, len(held["shown"]) == len(held["images"])]
+    fits += [held["classes"].shape == (classes,), held["probabilities"].dtype.kind == "f"]
+    if not images or not all(fits) or not np.isfinite(held["probabilities"]).all():
         raise InputError(f"{path}: its arrays are not of the same images and classes; evaluate again.")
     names = tuple(map(str, held["classes"]))
     return Predictions(held["labels"], held["probabilities"], names, aux, held["shown"], held["images"])
+
+
+def _indices(array: np.ndarray, most: int) -> bool:
+    """Return whether an array is a row of indices of so many things."""
+    return array.ndim == 1 and array.dtype.kind in "iu" and (not len(array) or 0 <= array.min() <= array.max() < most)
 
 
 def by_class(found: Predictions) -> pd.DataFrame:

@@ -100,7 +100,7 @@ class Table:
         """Return a GitHub table with caption and notes."""
         marked = self._marked(markup.markdown, "**{}**".format)
         body = marked.to_markdown(index=False, disable_numparse=True)
-        parts = [f"**{self.caption}**" if self.caption else "", str(body), *self.notes]
+        parts = [f"**{markup.markdown(self.caption)}**" if self.caption else "", str(body), *self.notes]
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def latex(self) -> str:

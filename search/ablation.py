@@ -30,7 +30,7 @@ from search.iso import solve
 from search.lock import locked
 from search.progress import Silent
 from search.recipe import Recipe, load_recipe
-from search.record import BASE, write_yaml
+from search.record import BASE, check_kind, write_yaml
 from search.space import Candidate
 from search.training import check_fit
 
@@ -188,6 +188,7 @@ def run_ablation(
     recipe = networks[BASE][0].recipe
     engine = config.engine.settled()
     asked = make_plan(networks, seeds, recipe.model_dump(), data, config.data, engine, test=config.test)
+    check_kind(folder, "ablation.yaml")
     with locked(folder, "this ablation") as held:
         plan = grown(folder, asked, "ablation")
         write_yaml(folder / "ablation.yaml", _resolved(config, recipe, engine).model_dump(), sealed=True)

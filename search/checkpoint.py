@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from arch.errors import InputError
+from search.files import content
 from search.record import replace_file, set_aside
 
 
@@ -32,8 +33,8 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
     """
     if not path.exists():
         return None
-    raw = io.BytesIO(path.read_bytes())
     try:
+        raw = io.BytesIO(content(path))
         _check_sums(raw)
         state: dict[str, Any] = torch.load(raw, weights_only=True, map_location="cpu")
         known = dict(state["fingerprint"])

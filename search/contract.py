@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from arch.errors import InputError, from_validation
 
 _Figure = float | None
+_Share = Annotated[float, Field(ge=0, le=1)] | None  # of images
+_Count = Annotated[int, Field(ge=0, le=10**18)] | None
 _Figures = dict[str, _Figure] | None
 # a network's name is a folder's, and leads nowhere else
 _Folder = Annotated[str, StringConstraints(pattern=r"^\.?[A-Za-z0-9_,=+-][A-Za-z0-9_.,=+-]*$", max_length=250)]
@@ -29,11 +31,22 @@ class Result(_Kind):
     state: str
     reason: str | None = None
     key: str = ""
-    val_accuracy: _Figure = None
+    trial: Annotated[int, Field(ge=0)] | str | None = None
+    epochs: _Count = None
+    seconds: _Figure = None
+    images_per_second: _Figure = None
+    train_images: _Count = None
+    val_images: _Count = None
+    val_accuracy: _Share = None
     val_loss: _Figure = None
-    test_accuracy: _Figure = None
-    macs: int | None = None
-    params: int | None = None
+    train_accuracy: _Share = None
+    train_loss: _Figure = None
+    test_accuracy: _Share = None
+    test_loss: _Figure = None
+    macs: _Count = None
+    params: _Count = None
+    aux_macs: _Count = None
+    aux_params: _Count = None
     searched: dict[str, Any] | None = None
     val_aux_accuracy: _Figures = None
     test_aux_accuracy: _Figures = None

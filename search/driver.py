@@ -17,7 +17,7 @@ from search.interrupt import caught
 from search.lock import locked
 from search.opening import note_end, note_start, open_study, storage_of
 from search.progress import Silent
-from search.record import WriteError, write_result
+from search.record import WriteError, check_kind, write_result
 from search.storage import unwritten
 from search.trials import Plan, Training, Trials
 
@@ -51,6 +51,7 @@ class Driver:
 
     def drive(self) -> Outcome:
         """Run the study until it has its total, nothing is left to try, or a signal comes."""
+        check_kind(self.run, "study.yaml")
         with locked(self.run, "this study") as self.held, caught(self._catch):
             try:
                 self._open()

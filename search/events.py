@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arch.errors import InputError
+from search.files import unwritable
 from search.recipe import Recipe
 
 _NAMED = {
@@ -43,16 +44,31 @@ def event_files(folder: Path, recipe: Recipe) -> Iterator[Callable[[Mapping[str,
         return
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    for earlier in folder.glob("events.out.tfevents.*"):
-        earlier.unlink()
-    with SummaryWriter(folder, purge_step=0) as writer:
+    with _writing(folder):
+        for earlier in folder.glob("events.out.tfevents.*"):
+            earlier.unlink()
+        writer = SummaryWriter(folder, purge_step=0)
 
-        def note(metrics: Mapping[str, Any]) -> None:
+    def note(metrics: Mapping[str, Any]) -> None:
+        with _writing(folder):
             for tag, value in scalars(metrics).items():
                 writer.add_scalar(tag, value, metrics["epoch"])
             writer.flush()
 
+    try:
         yield note
+    finally:
+        with _writing(folder):
+            writer.close()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Let a disk that is full be no fault of the training."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder / "events.out.tfevents", error) from error
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -50,6 +50,10 @@ def unwritable(path: Path, error: OSError) -> WriteError | InputError:
 
     A path that cannot be is wrong input; everything else is a fault of the disk.
     """
+    if error.errno == errno.ELOOP and path.is_symlink():
+        return InputError(
+            f"{path}: is a link, and a write there would leave the folder; replace it by what it leads to."
+        )
     if error.errno in _NO_PATH:
         return InputError(f"{path}: cannot be written ({error.strerror}); name another path.")
     there = next((folder for folder in path.absolute().parents if folder.exists()), Path("/"))
@@ -158,9 +162,9 @@ def append_line(path: Path, line: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        if path.exists() and not path.is_symlink():
             cut_torn(path)
-        with open(path, "ab", buffering=0) as file:
+        with open(path, "ab", buffering=0, opener=no_link) as file:
             before = file.tell()
             try:
                 raw = f"{line}\n".encode()
@@ -172,6 +176,11 @@ def append_line(path: Path, line: str) -> None:
                 raise
     except OSError as error:
         raise error if isinstance(error, WriteError) else unwritable(path, error) from error
+
+
+def no_link(path: str, flags: int) -> int:
+    """Open a file to be written in place; a link, which would lead the write out of its folder, is refused (ELOOP)."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
 
 
 def cut_torn(path: Path) -> None:
@@ -209,9 +218,11 @@ def sealed_files(path: Path) -> dict[str, str]:
 
 def _unsealed(path: Path) -> tuple[Any, dict[str, str]]:
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(content(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); is this the folder of a run?") from None
+    except Damaged:
+        raise
     except (ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from None
     if not isinstance(value, dict) or _SEAL not in value:
@@ -235,9 +246,12 @@ def read_yaml(path: Path, *needed: str) -> dict[str, Any]:
         The file is missing.
     """
     try:
+        _check_kind(path)
         raw = yaml_bytes(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); is this the folder of a run?") from None
+    except Damaged:
+        raise
     except InputError as error:
         raise Damaged(str(error)) from None
     seal, _, text = raw.partition(b"\n")
@@ -260,7 +274,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    *lines, torn = path.read_bytes().split(b"\n")
+    *lines, torn = content(path).split(b"\n")
     rows = []
     for number, line in enumerate([*lines, torn] if torn else lines, 1):
         try:
@@ -272,6 +286,23 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         elif number <= len(lines):
             raise Damaged(f"{path}, line {number}: damaged; {_REMEDY}.")
     return rows
+
+
+def content(path: Path) -> bytes:
+    """Return what a file of a run holds.
+
+    Raises
+    ------
+    Damaged
+        It is a pipe or device, which might never end.
+    """
+    _check_kind(path)
+    return path.read_bytes()
+
+
+def _check_kind(path: Path) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():  # reading a folder says so by itself
+        raise _damaged(path, "it is no file, but a pipe or device")
 
 
 def _checked(path: Path, value: Any, needed: Collection[str] = (), line: int = 0) -> dict[str, Any]:
@@ -305,6 +336,7 @@ def set_aside(path: Path, reason: str) -> Path:
 
 def checksum(path: Path) -> str:
     """Return a file's SHA-256 in hexadecimal."""
+    _check_kind(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

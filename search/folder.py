@@ -57,9 +57,10 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
     Raises
     ------
     InputError
-        The part is missing or a class is empty, or its classes are not `classes`.
+        The part is missing or a class is empty, its classes are not `classes`, or a link leads in circles.
     """
     try:
+        _check_loops(str(folder / part))
         images = ImageFolder(str(folder / part))
     except FileNotFoundError as error:
         raise InputError(f"{folder / part}: {error}; a data folder holds {part}/<class>/<image>.") from None
@@ -86,6 +87,18 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
         tuple(images.classes),
         digest.hexdigest(),
     )
+
+
+def _check_loops(folder: str, above: frozenset[str] = frozenset()) -> None:
+    """Raise InputError where a link leads back to a folder above it; its images would be listed again and again."""
+    above |= {os.path.realpath(folder)}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir():
+                continue
+            if entry.is_symlink() and os.path.realpath(entry.path) in above:
+                raise InputError(f"{entry.path}: is a link back to a folder above it; remove it.")
+            _check_loops(entry.path, above)
 
 
 def _tell_left_out(part: Path, images: int) -> None:

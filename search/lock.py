@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arch.errors import InputError
-from search.files import WriteError, unwritable
+from search.files import WriteError, no_link, unwritable
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def locked(folder: Path, what: str) -> Iterator[Held]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")  # noqa: SIM115 - closed below
+        file = open(folder / ".lock", "a", opener=no_link)  # noqa: SIM115 - closed below
     except OSError as error:
         raise unwritable(folder / ".lock", error) from error
     with file:

@@ -56,6 +56,7 @@ from search.objectives import front as front
 BASE = "base"  # the folder of a study's base network, and what its training is called
 # what makes a training's record: a result, and the files that its seal speaks for
 RESULT = "result.json"
+_KINDS = {"study.yaml": "a study", "ablation.yaml": "an ablation", "spec.yaml": "a training"}  # by their own file
 _SEALED = ("spec.yaml", "recipe.yaml", "metrics.jsonl", "weights.safetensors")
 
 
@@ -93,15 +94,25 @@ def _sealed_by(result: Path) -> dict[str, str]:
     return sealed_files(result)
 
 
+def check_kind(folder: Path, own: str) -> None:
+    """Raise InputError where a folder is a run of another kind than that of the file `own`: their files would mix."""
+    for name, kind in _KINDS.items():
+        if name != own and (folder / name).exists():
+            raise InputError(f"{folder}: holds {kind} already ({name}); name another folder with --run.")
+
+
 def trial_folder(run: Path, number: int) -> Path:
     """Return the folder of a trial, `trials/00017`."""
     return run / "trials" / f"{number:05d}"
 
 
 def results(run: Path) -> Iterator[dict[str, Any]]:
-    """Yield the result of every trial that has one, by number."""
+    """Yield the result of every trial that has one, by number; Damaged where one is not its folder's."""
     for path in sorted((run / "trials").glob("[0-9]*/result.json")):
-        yield read_json(path)
+        result = read_json(path, "trial")
+        if not isinstance(result["trial"], int) or trial_folder(run, result["trial"]) != path.parent:
+            raise Damaged(f"{path}: says that it is of trial {result['trial']!r}; move that folder out of trials/.")
+        yield result
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from arch.errors import InputError, near
+from arch.errors import InputError, masked, near
 from search.files import WriteError, cut_torn, unwritable
 
 PATIENCE = 600.0  # seconds that a lost server is waited for
@@ -106,7 +106,7 @@ def shown(url: str) -> str:
     except (ArgumentError, ValueError):
         return f"{url.partition('://')[0]}://***" if "://" in url else "***"
     secret = {key: "hidden" for key in parsed.query if "password" in key.lower()}
-    return parsed.update_query_dict(secret).render_as_string(hide_password=True)
+    return masked(parsed.update_query_dict(secret).render_as_string(hide_password=True))
 
 
 def parse(url: str) -> URL:
@@ -119,12 +119,17 @@ def parse(url: str) -> URL:
     """
     url = url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise InputError(
             f"storage '{shown(url)}': not a URL such as sqlite:///study.db, "
             "postgresql+psycopg://user@host/database or journal:///folder/study.log."
         ) from None
+    if "@" in (parsed.host or ""):
+        raise InputError(
+            f"storage '{shown(url)}': an @ in a password is written as %40."
+        )  # a driver would show its rest
+    return parsed
 
 
 def _opened(make: Callable[[], RDBStorage], url: str) -> RDBStorage:

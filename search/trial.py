@@ -32,6 +32,7 @@ from search.recipe import Recipe, load_recipe
 from search.record import (
     Damaged,
     WriteError,
+    check_kind,
     clear_leftovers,
     differing,
     environment,
@@ -221,6 +222,7 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
     """
     folder = Path(task.folder)
     check_test(task)
+    check_kind(folder, "spec.yaml")
     with locked(folder, "this training") as held:
         known = answered(task)
         if known and known["state"] == "complete":

@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,6 +24,7 @@ from search.data import Data, DataConfig
 from search.recipe import Recipe
 from search.record import replace_file, write_json
 
+_Side = Annotated[int, Field(ge=1, le=16_384)]  # pixels
 WEIGHTS, CLASSES = "weights.safetensors", "class_indices.json"  # in the folder of a training
 
 
@@ -41,9 +43,9 @@ class About(BaseModel):
 
     classes: tuple[str, ...]
     recipe: Recipe
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size: tuple[int, int] | None = None
+    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    std: tuple[Annotated[float, Field(gt=0, le=1)], ...]
+    size: tuple[_Side, _Side] | None = None
     data: DataConfig | None = None
     fingerprint: str = ""
     split: str = ""

@@ -22,7 +22,7 @@ from arch.edit import with_args
 from arch.errors import InputError
 from inceptory import networks
 from inceptory.options import overridden, overrides
-from search.record import read_json
+from search.record import read_json, replace_file
 from tests.commands import here as run
 from tests.conftest import MICRO, study
 
@@ -305,3 +305,17 @@ def test_a_failed_training_is_code_1(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "diverged" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing half written stays, and the command to give again is said."""
+
+    def written(*_: object, **__: object) -> None:
+        replace_file(tmp_path / "index.html", lambda temporary: os.kill(os.getpid(), signal.SIGTERM))
+
+    monkeypatch.setattr("reports.watch.write", written)
+    done = run("report", "runs/mine")
+    assert done.returncode == 143, done.stderr
+    assert done.stderr == "stopped at once; what is recorded stays. To go on: inceptory report runs/mine\n"
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

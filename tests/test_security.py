@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import pickle
 import socket
 import sys
@@ -21,6 +22,9 @@ from arch.convert import read_weights as read_tensors
 from inceptory.app import main
 from search.checkpoint import load_checkpoint
 from search.initial import initial_weights
+from search.lock import locked
+from search.record import Damaged, append_line, read_json, read_lines, read_yaml
+from tests.commands import here
 from tests.conftest import MICRO, study
 
 ROOT = Path(__file__).parents[1]
@@ -217,6 +221,11 @@ def test_passwords_are_in_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         f"storage: nothing://me:{SECRET}@server/db",
         f"stroage: postgresql://me:{SECRET}@server/db",
         f"network: postgresql://me:{SECRET}@server/db",
+        f"network: postgresql://me:with@{SECRET}@server/db",
+        f"network: postgresql://server/db?sslpassword={SECRET}&user=me",
+        f"storage: postgresql://me:with@{SECRET}@:/db",
+        f"storage: postgresql://me:with@{SECRET}@127.0.0.1:1/db",
+        f"storage: nothing://server/db?password={SECRET}",
     ],
 )
 def test_passwords_are_in_no_error(text: str, tmp_path: Path) -> None:
@@ -225,6 +234,46 @@ def test_passwords_are_in_no_error(text: str, tmp_path: Path) -> None:
     with pytest.raises(arch.InputError) as caught:
         search.run_study({**values, key: [value] if "[" in value else value}, tmp_path / "run")
     assert SECRET not in str(caught.value)
+
+
+def test_links_in_a_foreign_run_lead_no_write_out_of_it(tmp_path: Path) -> None:
+    mine, run = tmp_path / "mine.txt", tmp_path / "run"
+    mine.write_text("not to be touched")
+    run.mkdir()
+    for name in (".lock", "attempts.jsonl"):
+        (run / name).symlink_to(mine)
+    with (
+        pytest.raises(arch.InputError, match=r"\.lock: is a link, and a write there would leave the folder"),
+        locked(run, ""),
+    ):
+        pass
+    with pytest.raises(arch.InputError, match=r"attempts\.jsonl: is a link"):
+        append_line(run / "attempts.jsonl", "{}")
+    assert mine.read_text() == "not to be touched"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".lock", "attempts.jsonl", "mine.txt", "run"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_an_endless_device_in_a_foreign_run_is_refused(kind: str, tmp_path: Path) -> None:
+    for name in ("study.yaml", "result.json", "metrics.jsonl", "checkpoint.pt"):
+        os.mkfifo(tmp_path / name) if kind == "pipe" else (tmp_path / name).symlink_to("/dev/zero")
+    for read, name in ((read_yaml, "study.yaml"), (read_json, "result.json"), (read_lines, "metrics.jsonl")):
+        with pytest.raises(Damaged, match=rf"{name}: damaged \(it is no file, but a pipe or device\)"):
+            read(tmp_path / name)
+    with pytest.warns(UserWarning, match="the training starts anew"):
+        assert load_checkpoint(tmp_path / "checkpoint.pt", {}) is None
+
+
+@pytest.mark.parametrize("kind", ["table", "md", "latex"])
+def test_names_command_no_terminal(kind: str, tmp_path: Path) -> None:
+    """A run's name with an escape sequence, which would change the title of the window."""
+    run = tmp_path / "a\x1b]0;evil\x07b"
+    run.mkdir()
+    (run / "spec.yaml").write_text(MICRO.read_text())
+    done = here("status", str(run), "--format", kind)
+    assert done.returncode == 0, done.stderr
+    assert "x1b]0;evil" in done.stdout
+    assert [c for c in done.stdout if not c.isprintable() and c != "\n"] == []
 
 
 def test_nothing_is_fetched_unasked(

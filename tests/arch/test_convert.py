@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,20 @@ def test_files(tmp_path: Path, ending: str) -> None:
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_a_file_that_cannot_be_written_is_named_and_the_old_one_is_whole(tmp_path: Path, ending: str) -> None:
+    file, limit = tmp_path / f"w.{ending}", resource.getrlimit(resource.RLIMIT_FSIZE)
+    file.write_bytes(b"the old one")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limit[1]))
+    try:
+        with pytest.raises(OSError, match=rf"File too large.*w\.{ending}"):
+            write_weights(file, {"a": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert file.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     spec = arch.load("googlenet_torchvision")
     weights = arch.build(spec).state_dict()
@@ -152,6 +167,12 @@ def test_what_is_refused(tmp_path: Path) -> None:
         names(arch.load("googlenet"), "torchvision")
     with pytest.raises(InputError, match=r"no naming of 'tim'\. Did you mean timm"):
         names(spec, "tim")
+    quantised = weights | {"heads.final.linear.bias": torch.zeros(1000).to(torch.int8)}
+    with pytest.raises(InputError, match=r"floating-point numbers: heads\.final\.linear\.bias is torch\.int8"):
+        to_library(spec, "torchvision", quantised)
+    diverged = weights | {"heads.final.linear.bias": torch.zeros(1000) * torch.nan}
+    with pytest.raises(InputError, match=r"NaN or infinite: heads\.final\.linear\.bias"):
+        to_library(spec, "torchvision", diverged)
     (tmp_path / "w.pth").write_bytes(b"no weights")
     with pytest.raises(InputError, match="no torch file"):
         read_weights(tmp_path / "w.pth")

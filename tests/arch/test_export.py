@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import os
+import resource
 from pathlib import Path
 
 import onnx
@@ -86,3 +89,23 @@ def test_what_cannot_be_exported_is_said_first(
     with pytest.raises(arch.InputError, match=r"needs onnxscript: `pip install 'inceptory\[onnx\]'`"):
         export(network, tmp_path / "x.onnx", "onnx")
     assert sorted(ENDINGS) == ["onnx", "torch-export"]
+
+
+@pytest.mark.parametrize("kind", ENDINGS)
+def test_a_file_that_cannot_be_written_is_named_and_the_old_one_is_whole(
+    kind: str, network: Network, tmp_path: Path
+) -> None:
+    """In a process of its own: at a full disk, torch's writer would end it."""
+    file = tmp_path / f"micro{ENDINGS[kind]}"
+    file.write_bytes(b"the old one")
+    pid = os.fork()
+    if not pid:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+        try:
+            export(network, file, kind)
+        except OSError as error:
+            os._exit(3 if error.filename == str(file) and error.errno == errno.EFBIG else 4)
+        os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    assert file.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [file]

@@ -107,6 +107,9 @@ def test_errors_name_file_row_and_a_near_name(case: str) -> None:
         ("a: [1\n", "line 2"),
         ("? [a, b]\n: 1\n", "a key is no plain text"),
         ("[" * 200_000, "nested more than"),
+        ("rows: 1" + ":1" * 200_000, "line 1: not readable as YAML: a number of more than 100 characters"),
+        ("rows: 1" + ":1" * 200_000 + ".5", "line 1: not readable as YAML: a number of more than 100 characters"),
+        ("rows: 0x" + "f" * 100_000, "line 1: not readable as YAML: a number of more than 100 characters"),
         ("!!python/object/apply:os.system [true]", "could not determine a constructor"),
     ],
 )

@@ -416,3 +416,31 @@ def test_names_in_interactive_figures_are_no_markup() -> None:
     assert "<b>" not in text
     assert not re.search(r"\\u003c[b/]", text)
     assert "&lt;b&gt;x" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": np.full(4, 9)},
+        {"labels": np.full(4, -1)},
+        {"labels": np.array(["a"] * 4)},
+        {"probabilities": np.full((4, 2), np.nan)},
+        {"probabilities": np.zeros(4)},
+        {"shown": np.array([4])},
+        {"images": np.zeros((1, 2))},
+        {"aux.3a": np.full(4, 2)},
+    ],
+)
+def test_predictions_that_cannot_be_are_refused(change: dict[str, np.ndarray], tmp_path: Path) -> None:
+    held = {
+        "labels": np.array([0, 1, 0, 1]),
+        "probabilities": np.full((4, 2), 0.5),
+        "classes": np.array(["a", "b"]),
+        "shown": np.array([3]),
+        "images": np.zeros((1, 2, 2, 3), np.uint8),
+    }
+    np.savez(tmp_path / "predictions.npz", **held)
+    assert len(predictions.read(tmp_path / "predictions.npz").labels) == 4
+    np.savez(tmp_path / "predictions.npz", **held | change)
+    with pytest.raises(arch.InputError, match=r"predictions\.npz: its arrays are not of the same images and classes"):
+        predictions.read(tmp_path / "predictions.npz")

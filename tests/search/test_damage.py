@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -335,3 +336,32 @@ def test_a_record_without_a_seal_is_read_and_one_with_another_content_is_not(tmp
     path.write_text(path.read_text().replace('"a": 1', '"a": 2'))
     with pytest.raises(arch.InputError, match="its checksum does not match"):
         read_json(path)
+
+
+@pytest.mark.fault("a file of a run is another's")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"trial": 10**30}, r"says that it is of trial 10+; move"),
+        ({"trial": "x"}, "says that it is of trial 'x'"),
+        ({"macs": 10**400}, "'macs' is 10"),
+        ({"macs": -5}, "'macs' is -5"),
+        ({"val_accuracy": 1e308}, r"'val_accuracy' is 1e\+308"),
+        ({"seconds": "x"}, "'seconds' is 'x'"),
+        ({"images_per_second": []}, "'images_per_second' is"),
+    ],
+)
+def test_figures_that_cannot_be_are_named(change: dict[str, Any], said: str, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run" / "trials" / "00001" / "result.json"
+    path.write_text(json.dumps(read_json(path) | change))
+    with pytest.raises(arch.InputError, match=rf"00001/result\.json: .*{said}"):
+        status(tmp_path / "run")
+    if "trial" in change:
+        with pytest.raises(arch.InputError, match=said):
+            run_study(config(tmp_path / "run"), tmp_path / "run")
+        return
+    with pytest.raises(arch.InputError, match=said):
+        reports.load(tmp_path / "run")
+    assert run_study(config(tmp_path / "run"), tmp_path / "run").finished == 3  # set aside, and made anew
+    assert list(path.parent.glob("result.json.damaged-*"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import importlib.util
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import arch
 import search
 from search.events import scalars
-from search.record import read_json, read_lines
+from search.record import WriteError, read_json, read_lines
 from search.resume import fingerprint
 from search.study import load_study
 from search.training import Control, Stopped
@@ -47,6 +48,27 @@ def test_event_files_of_a_training_that_was_stopped_hold_each_epoch_once(micro: 
         found = events.Scalars(tag)
         assert [scalar.step for scalar in found] == [1, 2, 3]
         assert [scalar.value for scalar in found] == pytest.approx([row[tag] for row in rows], rel=1e-6)
+
+
+@pytest.mark.fault("the disk is full")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread
+def test_a_full_disk_under_the_event_file_fails_no_training(
+    micro: arch.Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("tensorboard")
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def full(self: object, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    begun = task(tmp_path, micro, recipe=FLAG)
+    with monkeypatch.context() as patched:
+        patched.setattr(RecordWriter, "write", full)
+        with pytest.raises(WriteError, match=r"events\.out\.tfevents: cannot be written .*MiB are left.*make room"):
+            list(run(begun))
+    assert not (tmp_path / "result.json").exists()
+    list(run(begun))
+    assert read_json(tmp_path / "result.json")["state"] == "complete"
 
 
 def test_the_flag_changes_no_identity(micro: arch.Spec, tmp_path: Path) -> None:

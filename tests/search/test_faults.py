@@ -310,3 +310,21 @@ def test_ctrl_c_twice_leaves_at_once_and_once_more_sigterm_does_not(tmp_path: Pa
     assert read_lines(run_ / "attempts.jsonl")[-1]["ended"] == "interrupted"
     assert not Path(f"/proc/{worker}").exists()
     assert (run_ / "base" / "checkpoint.pt").exists()
+
+
+@pytest.mark.usefixtures("instant")
+def test_a_run_of_another_kind_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    """Their files would mix: each kind of run has an `environment.json` of its own."""
+    task = Task(str(tmp_path / "study"), arch.to_mapping(arch.load(MICRO)), {"epochs": 1}, {"name": "digits"})
+    ablation = {"name": "a", "network": str(MICRO), "data": "digits", "changes": {"none": {"heads": []}}}
+    run_study(study(trials=1), tmp_path / "study")
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "spec.yaml").write_text(MICRO.read_text())
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(arch.InputError, match=r"study: holds a study already \(study\.yaml\); name another folder"):
+        search.trial.train(task, search.progress.Silent())
+    with pytest.raises(arch.InputError, match="holds a study already"):
+        search.run_ablation(ablation, tmp_path / "study")
+    with pytest.raises(arch.InputError, match="holds a training already"):
+        run_study(study(trials=1), tmp_path / "training")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -155,6 +155,22 @@ def test_empty_classes_are_refused_and_unequal_ones_are_split_each(tmp_path: Pat
         search.load_data(str(folder), root=tmp_path)
 
 
+@pytest.mark.parametrize("to", ["..", "../b", "."])
+def test_links_in_circles_are_refused_and_others_followed(to: str, tmp_path: Path) -> None:
+    """A loop would list the images of all classes again and again, as ones of the class that it lies in."""
+    for name in "abc":
+        (tmp_path / "data" / "train" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.fromarray(NOISE[:8, :8]).save(tmp_path / "data" / "train" / name / f"{number}.png")
+    (tmp_path / "data" / "train" / "a" / "more").symlink_to("../c")
+    assert len(search.load_data(f"{tmp_path}/data", val_fraction=0.25).everything) == 16
+    (tmp_path / "data" / "train" / "a" / "loop").symlink_to(to)
+    if to == "../b":
+        (tmp_path / "data" / "train" / "b" / "loop").symlink_to("../a")
+    with pytest.raises(arch.InputError, match=r"loop: is a link back to a folder above it; remove it"):
+        search.load_data(f"{tmp_path}/data", val_fraction=0.25)
+
+
 def test_other_classes_or_sizes_in_test_are_named(tmp_path: Path) -> None:
     folder = tree(tmp_path / "tree")
     Image.fromarray(NOISE[:9, :8]).save(folder / "test" / "a" / "9.png")

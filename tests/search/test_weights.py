@@ -64,6 +64,10 @@ def test_foreign_and_damaged_files_are_refused_by_what_is_wrong(trained: Path, t
     raw = bytearray(good.read_bytes())
     raw[-100] ^= 1
     about = json.loads(known["about"])
+
+    def told(changed: dict[str, object]) -> dict[str, str]:
+        return known | {"about": json.dumps(changed)}
+
     cases: dict[str, tuple[bytes | dict, dict[str, str] | None, str]] = {
         "flipped": (bytes(raw), None, "checksum does not match"),
         "cut": (bytes(raw[:1000]), None, "damaged, or no safetensors file"),
@@ -87,6 +91,8 @@ def test_foreign_and_damaged_files_are_refused_by_what_is_wrong(trained: Path, t
             known | {"about": json.dumps(about | {"recipe": {"epoch": 1}})},
             "unknown key 'recipe.epoch'",
         ),
+        "std": (tensors, told(about | {"std": [0.0, 1.0, 1.0]}), r"'std\.0' is 0\.0"),
+        "size": (tensors, told(about | {"size": [1_000_000, 1_000_000]}), r"'size\.0' is 1000000"),
     }
     for name, (content, words, fragment) in cases.items():
         path = tmp_path / f"{name}.safetensors"
