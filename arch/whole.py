@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PART = ".inceptory-part"  # in the names of files that are still being written
 
 
 @contextmanager
@@ -19,11 +21,18 @@ def whole_file(path: Path) -> Iterator[Path]:
         There is no room, or the folder cannot be written to; names `path`. What was there before is as it was.
     """
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".inceptory-") as folder:
-            part = Path(folder) / f"part{path.suffix}"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART + path.suffix)
+        os.close(handle)
+        part = Path(name)
+        try:
             yield part
+            os.chmod(part, 0o644)
             with open(part, "rb") as written:
                 os.fsync(written.fileno())
-            part.replace(path)
+            os.replace(part, path)
+        except BaseException:
+            with suppress(OSError):  # the folder has become read-only, too
+                part.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -23,9 +22,9 @@ import yaml
 
 from arch.errors import InputError
 from arch.strict import parse_yaml, yaml_bytes
+from arch.whole import PART, whole_file
 from search.contract import checked
 
-_PART = ".inceptory-part"  # the ending of files that are still being written
 _SEAL = "seal"
 _YAML_SEAL = b"# sha256: "
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as Rust's standard library tells of one
@@ -70,7 +69,7 @@ def unwritable(path: Path, error: OSError) -> WriteError | InputError:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what writes left behind that a kill cut short; nothing else, whatever the folder is."""
-    for leftover in folder.glob(f".*{_PART}"):
+    for leftover in folder.glob(f".*{PART}*"):
         leftover.unlink()
 
 
@@ -84,31 +83,23 @@ def replace_file(path: Path, write: Callable[[str], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+        with whole_file(path) as part:
+            _written(str(part), write)
     except OSError as error:
         raise unwritable(path, error) from error
-    os.close(handle)
+
+
+def _written(part: str, write: Callable[[str], object]) -> None:
+    """Write a file; an error of torch's or safetensors' own for a disk that is full becomes an OSError."""
     try:
-        try:
-            write(temporary)
-        except OSError:
-            raise
-        except Exception as error:  # torch and safetensors have errors of their own for a disk that is full
-            if number := _OS_ERROR.search(str(error)):
-                raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
-            _probe(temporary)
-            raise
-        os.chmod(temporary, 0o644)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        told = unwritable(path, error) if isinstance(error, OSError) else error
-        try:
-            Path(temporary).unlink(missing_ok=True)
-        except OSError:
-            pass  # the folder has become read-only, too
-        raise told from (error if told is not error else error.__cause__)
+        write(part)
+    except OSError:
+        raise
+    except Exception as error:
+        if number := _OS_ERROR.search(str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        _probe(part)
+        raise
 
 
 def _probe(path: str) -> None:
