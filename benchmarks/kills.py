@@ -91,13 +91,15 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=int(os.environ.get("KILLS", "200")))
     parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES", "45")))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="scenes, as train:driver,search:worker")
     parser.add_argument("--to", type=Path, default=RECORDS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     about = environment(threads=1, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         until = time.monotonic() + 60 * options.minutes
-        for scene, tally in kill(Path(folder), options.kills, until, random.Random(options.seed)):
+        chosen = prepare(Path(folder), options.only)
+        for scene, tally in kill(chosen, Path(folder), options.kills, until, random.Random(options.seed)):
             told = f"SIGKILL of the {scene.victim} during {scene.name}"
             print(f"{told}: {tally}", flush=True)
             record = {
@@ -107,7 +109,7 @@ def main() -> None:
                 "seconds": round(tally.seconds, 1),
                 "completed runs, equal to one never killed": tally.ended,
                 "what was lost": tally.lost,
-                "asked for": round(scene.part * options.kills),
+                "asked for": share(scene, chosen, options.kills),
                 "environment": about,
             }
             write_json(options.to / f"kills_{scene.name}_{scene.victim}.json", record)
@@ -115,18 +117,23 @@ def main() -> None:
                 sys.exit(1)
 
 
-def kill(folder: Path, kills: int, until: float, moments: random.Random) -> Iterator[tuple[Scene, Tally]]:
+def kill(
+    chosen: list[Scene], folder: Path, kills: int, until: float, moments: random.Random
+) -> Iterator[tuple[Scene, Tally]]:
     """Yield what came of so many kills, shared out among the scenes; none begins after `until` (monotonic s)."""
-    prepare(folder)
-    left = scenes(folder)
-    while left:
-        scene, now = left[0], time.monotonic()
-        yield scene, torment(scene, folder, round(scene.part * kills), now + (until - now) / len(left), moments)
-        del left[0]
+    for number, scene in enumerate(chosen):
+        now = time.monotonic()
+        end = now + (until - now) / (len(chosen) - number)
+        yield scene, torment(scene, folder, share(scene, chosen, kills), end, moments)
 
 
-def prepare(folder: Path) -> None:
-    """Write what the commands need: a network, a study and an ablation of it, and a finished study."""
+def share(scene: Scene, chosen: list[Scene], kills: int) -> int:
+    """Return how many of the kills are a scene's."""
+    return round(kills * scene.part / sum(other.part for other in chosen))
+
+
+def prepare(folder: Path, only: str = "") -> list[Scene]:
+    """Write what the commands need (a network, a study and an ablation of it, a finished study); return the scenes."""
     (folder / "tiny.yaml").write_text(yaml.safe_dump(NETWORK))
     common: dict[str, Any] = {"name": "killed", "network": "tiny.yaml", "data": {"name": "digits"}, "recipe": RECIPE}
     engine = {"name": "inprocess", "workers": 1, "threads": 1, "device": "cpu"}
@@ -139,6 +146,7 @@ def prepare(folder: Path) -> None:
     ablation = common | {"network": str(folder / "tiny.yaml"), "seeds": 2, "changes": changes, "engine": engine}
     (folder / "ablation.yaml").write_text(yaml.safe_dump(ablation))
     finish(["search", str(folder / "study.yaml"), "--run", str(folder / "done")], folder / "log")
+    return [scene for scene in scenes(folder) if not only or f"{scene.name}:{scene.victim}" in only.split(",")]
 
 
 def scenes(folder: Path) -> list[Scene]:

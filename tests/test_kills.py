@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import random
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import RECORDS, copy, finish, missing, prepare, recorded, scenes, torment
+from benchmarks.kills import RECORDS, finish, missing, recorded
 from search.record import read_json
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kills")
-    prepare(folder)
-    return folder
+from search.study import run_study
+from tests.conftest import study
 
 
 @pytest.mark.parametrize(
-    ("name", "kills"),
-    [("search", 6), ("train", 6), *(pytest.param(name, 4, marks=pytest.mark.slow) for name in ("confirm", "ablate"))],
+    ("only", "kills"),
+    [("train:driver,search:driver", 12), pytest.param("confirm:driver,ablate:driver", 8, marks=pytest.mark.slow)],
 )
-def test_killed_at_random_moments_nothing_recorded_is_lost(name: str, kills: int, prepared: Path) -> None:
-    scene = next(scene for scene in scenes(prepared) if scene.name == name and scene.victim == "driver")
-    tally = torment(scene, prepared, kills, time.monotonic() + 120, random.Random(1))
-    assert tally.injected == kills
-    assert tally.ended >= 1
-    assert tally.lost == []
+def test_killed_at_random_moments_nothing_recorded_is_lost(only: str, kills: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.kills", "--only", only, "--kills", str(kills), "--to", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--minutes", "5", "--seed", "1"], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [read_json(path) for path in tmp_path.glob("*.json")]
+    assert sum(record["injected"] for record in found) == kills
+    assert all(record["completed runs, equal to one never killed"] for record in found)
+    assert [record["what was lost"] for record in found] == [[], []]
 
 
-def test_what_is_missing_or_other_than_it_was_is_noticed(prepared: Path, tmp_path: Path) -> None:
-    copy(prepared / "done", tmp_path / "run")
-    before = recorded(tmp_path / "run")
-    assert missing(before, recorded(tmp_path / "run")) == []
-    (tmp_path / "run" / "trials" / "00001" / "result.json").unlink()
-    path = tmp_path / "run" / "trials" / "00002" / "metrics.jsonl"
+def test_what_is_missing_or_other_than_it_was_is_noticed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_study(study(), run)
+    before = recorded(run)
+    assert missing(before, recorded(run)) == []
+    (run / "trials" / "00001" / "result.json").unlink()
+    path = run / "trials" / "00002" / "metrics.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    told = missing(before, recorded(tmp_path / "run"))
-    assert told == ["trials/00001/result.json is gone", "trials/00002/metrics.jsonl, epoch 4 is gone"]
+    told = missing(before, recorded(run))
+    assert told == ["trials/00001/result.json is gone", "trials/00002/metrics.jsonl, epoch 2 is gone"]
     with pytest.raises(RuntimeError, match="failed"):
         finish(["report", str(tmp_path / "nothing")], tmp_path / "log")
 
