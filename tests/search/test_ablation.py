@@ -220,7 +220,7 @@ def test_at_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_factor_that_is_added_later_is_said_of_the_known_networks_too(tmp_path: Path) -> None:
-    first = {"name": "f", "network": str(MICRO), "data": "digits", "seeds": 1}
+    first = {"name": "f", "network": str(MICRO), "data": "digits", "seeds": 1, "engine": {"name": "inprocess"}}
     slower, plainer = (
         {"own": {}, "slow": {"recipe": {"lr": 0.01}}},
         {"own": {}, "plain": {"recipe": {"nesterov": False}}},

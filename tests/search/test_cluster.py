@@ -157,6 +157,7 @@ def test_where_the_run_directory_is_not_shared_files_come_back_through_ray(
 
 
 @pytest.mark.fault("a worker is killed")
+@pytest.mark.slow
 def test_a_worker_that_always_dies_fails_its_trial_with_the_reason(cluster: Any, tmp_path: Path) -> None:
     """A time limit that nothing can meet: each attempt is killed, and the study goes on to its end."""
     engine = {"name": "ray", "address": cluster.address, "threads": 1, "time_limit": 0.5, "max_retries": 1}

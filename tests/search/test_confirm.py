@@ -284,7 +284,9 @@ def test_three_attempts_then_failed_by_name_and_the_rest_goes_on(
 
 
 @pytest.mark.fault("a confirmation is stopped or killed")
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
+@pytest.mark.parametrize(
+    ("number", "workers"), [pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow), (signal.SIGKILL, 2)]
+)
 def test_stopped_or_killed_it_goes_on_to_exactly_its_total(run: Path, number: signal.Signals, workers: int) -> None:
     command = [
         sys.executable,

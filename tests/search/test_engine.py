@@ -104,7 +104,7 @@ def test_a_training_that_hangs_is_killed_at_its_time_limit(
     tmp_path: Path, micro: arch.Spec, pools: list[LocalPool]
 ) -> None:
     pools.append(pool := LocalPool(1))
-    pool.start("a", task(tmp_path, micro, epochs=200))
+    pool.start("a", task(tmp_path, micro, epochs=100_000))
     until(pool, lambda event: event.kind == "epoch")
     worker = pool._workers[0]
     pool.time_limit, worker.until = 1.0, time.monotonic() + 1
@@ -128,7 +128,7 @@ def test_no_training_is_started_that_does_not_fit_into_memory(
     left = 100 << 20
     monkeypatch.setattr("search.pool.free_memory", lambda: left)
     pools.append(pool := LocalPool(2))
-    pool.start("a", task(tmp_path / "a", micro, epochs=200))
+    pool.start("a", task(tmp_path / "a", micro, epochs=100_000))  # until it is stopped
     pool.start("b", task(tmp_path / "b", micro))
     until(pool, lambda event: event.kind == "epoch" and event.payload["epoch"] == 2)
     assert [worker.key for worker in pool._workers] == ["a"]

@@ -198,7 +198,7 @@ def test_wrong_studies_are_refused(changes: dict, fragments: list[str], tmp_path
 LONG = {"base": "default", "epochs": 6, "batch": 32, "precision": "fp32"}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])  # one: tests/test_kills.py, too
 def test_killed_and_resumed_to_exactly_its_total(tmp_path: Path, workers: int) -> None:
     """The driver dies by SIGKILL in its second trial; the next start completes the study."""
     config = study(recipe=LONG | {"epochs": 4, "batch": 64}, trials=3, engine={"workers": workers, "threads": 1})
