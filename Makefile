@@ -28,15 +28,15 @@ test: lint
 test-slow: $(READY)
 	$(BIN)/pytest -n auto -m slow
 
-# KILLS=20 MINUTES=5 make kills, TRIALS=50 make soak: quick ones; the records go to docs/results/reliability/
+# At most 45 minutes each on two cores; the records go to docs/results/reliability/. Quick ones:
+# KILLS=20 FAULTS='fault and not slow' make kills, TRIALS=50 make soak, FUZZ_COUNT=2000 make fuzz
 kills: $(READY)
-	$(BIN)/python -m benchmarks.kills
-	$(BIN)/pytest -m fault --faults docs/results/reliability/faults.json
+	$(BIN)/python -m benchmarks.kills --minutes $${MINUTES:-30}
+	$(BIN)/pytest tests -n 2 -m "$${FAULTS:-fault}" --faults=docs/results/reliability/faults.json
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak
 
-# FUZZ_COUNT=2000 make fuzz: a quick one; at most 45 minutes on two cores; the record goes to docs/results/reliability/
 fuzz: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --count $${FUZZ_COUNT:-100000} --minutes 35 --out docs/results/reliability/fuzz.json

@@ -169,5 +169,5 @@ def write_weights(path: Path, weights: Weights) -> None:
         memory = io.BytesIO()  # of a file that cannot be written, torch says neither which nor why
         torch.save(weights, memory)
         content = memory.getvalue()
-    with whole_file(path) as part:
+    with whole_file(path, path.suffix) as part:
         part.write_bytes(content)

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PART = ".inceptory-part"  # in the names of files that are still being written
+PART = ".inceptory-part"  # in the hidden names of files that are still being written
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a file beside `path` to be written, of the same ending; left without an error, it takes its place at once.
+def whole_file(path: Path, ending: str = "") -> Iterator[Path]:
+    """Give a file beside `path` to be written; left without an error, it takes its place at once.
+
+    Its own name has another ending, so that nothing takes it for a record, unless a writer needs that `ending`.
 
     Raises
     ------
@@ -21,7 +23,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         There is no room, or the folder cannot be written to; names `path`. What was there before is as it was.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART + path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART + ending)
         os.close(handle)
         part = Path(name)
         try:

@@ -120,11 +120,14 @@ def main() -> None:
 def kill(
     chosen: list[Scene], folder: Path, kills: int, until: float, moments: random.Random
 ) -> Iterator[tuple[Scene, Tally]]:
-    """Yield what came of so many kills, shared out among the scenes; none begins after `until` (monotonic s)."""
+    """Yield what came of so many kills, shared out among the scenes; none begins after `until` (monotonic s).
+
+    A scene that gets none of a few kills is left out, so that its record stays.
+    """
     for number, scene in enumerate(chosen):
-        now = time.monotonic()
-        end = now + (until - now) / (len(chosen) - number)
-        yield scene, torment(scene, folder, share(scene, chosen, kills), end, moments)
+        now, amount = time.monotonic(), share(scene, chosen, kills)
+        if amount:
+            yield scene, torment(scene, folder, amount, now + (until - now) / (len(chosen) - number), moments)
 
 
 def share(scene: Scene, chosen: list[Scene], kills: int) -> int:
@@ -189,8 +192,6 @@ def copy(run: Path, to: Path) -> None:
 def torment(scene: Scene, folder: Path, kills: int, until: float, moments: random.Random) -> Tally:
     """Kill a scene so many times, run after run, and hold all that is recorded against what was, and should be."""
     tally, began = Tally(), time.monotonic()
-    if not kills:
-        return tally
     log = folder / "log"
     whole = folder / f"{scene.name}-{scene.victim}-whole"
     started = time.monotonic()

@@ -3,7 +3,7 @@
     python -m benchmarks.reliability    # from docs/results/reliability/*.json; a test rebuilds the page
 
 Each record says a `fault`, how often it was `injected`, and how much was `lost`, or has `faults` with those two by name
-(of the tests with the mark `fault`, `pytest -m fault --faults FILE`); a record of fuzzing also has `counts` of its
+(of the tests with the mark `fault`, `pytest tests -m fault --faults=FILE`); a record of fuzzing also has `counts` of its
 outcomes by kind of file.
 """
 
