@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from arch.cost import cost
+from arch.analysis.cost import cost
+from arch.analysis.measure import measure
 from arch.errors import InputError, SpecError
-from arch.measure import measure
-from arch.spec import Spec, from_mapping, list_networks, load, to_mapping, to_yaml
+from arch.specs.read import from_mapping, list_networks, load
+from arch.specs.spec import Spec
+from arch.specs.write import to_mapping, to_yaml
 
 if TYPE_CHECKING:
-    from arch.modules import Network, Output, build
+    from arch.modules.builder import build
+    from arch.modules.plain import Network, Output
 
 __all__ = [
     "InputError",
@@ -36,7 +39,7 @@ _NEED_TORCH = ("Network", "Output", "build")
 
 def __getattr__(name: str) -> Any:
     if name in _NEED_TORCH:
-        from arch import modules
+        from arch.modules import builder, plain
 
-        return getattr(modules, name)
+        return getattr(builder if name == "build" else plain, name)
     raise AttributeError(f"module 'arch' has no attribute '{name}'")

@@ -22,10 +22,11 @@ from fvcore.nn import FlopCountAnalysis
 from torch.utils.flop_counter import FlopCounterMode
 
 import arch
-from arch import nodes, shapes
-from arch.edit import searchable, split_of, with_args
-from arch.judge import check
-from search.record import environment
+from arch import nodes
+from arch.analysis import shapes
+from arch.modules.fvcore_check import check
+from arch.specs.edit import searchable, split_of, with_args
+from search.record.environment import environment
 
 CACHED = [value for module in (nodes, shapes) for value in vars(module).values() if hasattr(value, "cache_clear")]
 

@@ -19,11 +19,14 @@ import torch
 
 import arch
 import search
-from arch.edit import with_width
-from search.order import mix
-from search.record import environment, read_json, read_lines, write_json, write_text
-from search.space import Sampled, Space, decode
-from search.trial import Task, run
+from arch.specs.edit import with_width
+from search.data.batches import mix
+from search.engines.task import Task, run
+from search.record.environment import environment
+from search.record.files import read_json, read_lines, write_json, write_text
+from search.space.axes import Space
+from search.space.candidates import decode
+from search.space.choosers import Sampled
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "curves"
 WIDTHS = (0.5, 0.625, 0.75, 0.875, 1.0, 1.125)

@@ -23,9 +23,9 @@ import torch
 import arch
 import search
 from benchmarks.throughput import BATCH, RECIPE, PilItems, load_images, loss_of, network_of, usual_sgd
-from search.data import Data
-from search.order import training_batches
-from search.record import environment
+from search.data.batches import training_batches
+from search.data.dataset import Data
+from search.record.environment import environment
 
 Steps = Callable[[int], None]
 

@@ -21,10 +21,13 @@ from optuna.samplers import RandomSampler
 
 import arch
 import search
-from arch.edit import searchable
-from search.iso import solve
-from search.record import environment, write_json
-from search.space import Family, Kernel, Sampled, Space, Splits, decode
+from arch.specs.edit import searchable
+from search.record.environment import environment
+from search.record.files import write_json
+from search.space.axes import Family, Kernel, Space, Splits
+from search.space.candidates import decode
+from search.space.choosers import Sampled
+from search.space.iso_macs import solve
 
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "performance" / "iso_macs.json"
 NETWORK = "googlenet_cifar_small"

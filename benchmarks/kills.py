@@ -32,12 +32,13 @@ from typing import Any
 import torch
 import yaml
 
-import reports.page  # noqa: F401 - imported once, before the forks
-import search.ablation
-import search.confirm
-import search.study  # noqa: F401
+import reports.page.report  # noqa: F401 - imported once, before the forks
+import search.comparison.ablation
+import search.comparison.confirm
+import search.study.run  # noqa: F401
 from inceptory.app import main as inceptory
-from search.record import checksum, environment, read_json, read_lines, write_json
+from search.record.environment import environment
+from search.record.files import checksum, read_json, read_lines, write_json
 
 RECORDS = Path(__file__).parent.parent / "docs" / "results" / "reliability"
 NETWORK = {

@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.curves import RESULTS as CURVES
-from reports.learnt import hypervolume
-from search.record import write_json
-from search.rungs import Rungs
+from reports.tables.insight import hypervolume
+from search.record.files import write_json
+from search.study.rungs import Rungs
 
 RESULT = CURVES.parent / "performance" / "pruning.json"
 ORDERS = range(20)
@@ -49,7 +49,7 @@ class Curve:
 
 
 class Pruner(Protocol):
-    """What `search.rungs.Rungs` offers."""
+    """What `search.study.rungs.Rungs` offers."""
 
     by: str
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from reports.table import Table
-from search.record import read_json
+from reports.tables.table import Table
+from search.record.files import read_json
 
 PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 RECORDS = PAGE.parent / "results" / "reliability"

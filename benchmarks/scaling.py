@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.table import Table
-from search.record import read_json, write_json, write_text
+from reports.tables.table import Table
+from search.record.files import read_json, write_json, write_text
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 RECORD, PAGE = RESULTS / "performance" / "scaling.json", RESULTS.parent / "scaling.md"

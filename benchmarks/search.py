@@ -33,16 +33,20 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 import arch
-import search.driver
-from search.engine import Event
-from search.hardware import cores
-from search.proposing import parameters
-from search.recipe import load_recipe
-from search.record import environment, read_json, status, trial_folder, write_json, write_text
-from search.samplers import make_sampler
-from search.storage import open_storage
-from search.study import load_study, run_study
-from search.trial import Task
+import search.study.driver
+from search.engines.base import Event
+from search.engines.task import Task
+from search.recipes.recipe import load_recipe
+from search.record.environment import environment
+from search.record.files import read_json, write_json, write_text
+from search.record.layout import trial_folder
+from search.record.status import status
+from search.storage.urls import open_storage
+from search.study.config import load_study
+from search.study.proposer import parameters
+from search.study.run import run_study
+from search.study.samplers import make_sampler
+from search.training.hardware import cores
 
 STUDY: dict[str, Any] = {
     "name": "overhead",
@@ -116,7 +120,7 @@ def turns(
             self.begun = time.perf_counter()
             super().start(key, task)
 
-    with mock.patch.object(search.driver, "make_engine", side_effect=lambda *_, **__: Noting()):
+    with mock.patch.object(search.study.driver, "make_engine", side_effect=lambda *_, **__: Noting()):
         run_study(config | {"trials": before + count}, run)
     return ours[-count:], theirs[-count:]
 

@@ -29,10 +29,12 @@ import yaml
 
 import reports
 from benchmarks.kills import RECIPE, RECORDS, children, fork, gone
-from search.memory import resident
-from search.objectives import Objectives
-from search.rebuild import why_damaged
-from search.record import environment, read_lines, results, write_json
+from search.engines.memory import resident
+from search.record.environment import environment
+from search.record.files import read_lines, write_json
+from search.record.layout import results
+from search.record.objectives import Objectives
+from search.storage.recover import why_damaged
 
 _EVERY = 1.0  # seconds between two looks
 _WARM = 30.0  # seconds that a process has to reach its size

@@ -34,14 +34,15 @@ from torch import Tensor
 
 import arch
 import search
-from arch.fuse import fuse, runs_as
-from arch.modules import Network
-from search.cache import Pixels
-from search.data import Data, Memory
-from search.hardware import keep_freed_memory, pick_execution, pick_precision
-from search.order import training_batches
-from search.record import environment
-from search.training import Control, make_optimizer
+from arch.modules.fused.fused import fuse, runs_as
+from arch.modules.plain import Network
+from search.data.batches import training_batches
+from search.data.cache import Pixels
+from search.data.dataset import Data, Memory
+from search.record.environment import environment
+from search.training.fit import Control
+from search.training.hardware import keep_freed_memory, pick_execution, pick_precision
+from search.training.optimizers import make_optimizer
 
 ROOT = Path(__file__).parents[1]
 BATCH = 128

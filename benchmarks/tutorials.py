@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.performance import gather
-from search.record import read_json
+from search.record.files import read_json
 
 RECORDS = Path(__file__).parents[1] / "docs" / "results" / "tutorials"
 

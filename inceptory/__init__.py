@@ -1,6 +1,7 @@
 """The command line of Inceptory: thin, each command a few calls of `arch`, `search` and `reports`."""
 
-from inceptory import networks, papers, drawings, training, models, studies, ablations, pages  # isort: skip  (the order of `inceptory --help`)
+# Importing a module registers its commands, in the order of `inceptory --help`.
+from inceptory import networks, ledger, draw, train, trained, studies, ablate, report  # noqa: F401  # isort: skip
 from inceptory.app import app, main
 
-__all__ = ["ablations", "app", "drawings", "main", "models", "networks", "pages", "papers", "studies", "training"]
+__all__ = ["app", "main"]

@@ -74,7 +74,7 @@ def _terminable() -> Iterator[None]:
 
 def _told(error: OSError) -> str:
     """Return an error's text, with the room that is left and what to do where a file cannot be written."""
-    from search.files import unwritable
+    from search.record.files import unwritable
 
     return str(unwritable(Path(error.filename), error) if error.filename and error.errno in _NO_ROOM else error)
 

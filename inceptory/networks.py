@@ -11,13 +11,13 @@ import typer
 import yaml
 
 import arch
-from arch.cost import NetworkCost
-from arch.dead import warning
-from arch.diff import SAME, described, differences, sized
+from arch.analysis.cost import NetworkCost
+from arch.analysis.dead_weights import warning
+from arch.analysis.diff import SAME, differences, sized
+from arch.analysis.measure import NetworkMeasures
 from arch.errors import InputError, near
-from arch.measure import NetworkMeasures
 from arch.registry import BLOCKS, HEADS
-from arch.spec import FINAL
+from arch.specs.spec import FINAL, described
 from inceptory.app import app
 from inceptory.options import ClassesOption, Format, FormatOption, InputOption, ShowFormat, network_of
 from inceptory.printing import err, print_rows, say
@@ -38,7 +38,7 @@ def list_(
         found = [registry.get(name) for name in registry.names(pattern)]
         rows = [{"name": d.name, "arguments": ", ".join(d.parameters), "what": d.summary} for d in found]
     elif kind == "recipes":
-        from search.recipe import list_recipes, load_recipe
+        from search.recipes.recipe import list_recipes, load_recipe
 
         recipes = [load_recipe(name) for name in list_recipes(pattern)]
         rows = [
@@ -56,7 +56,7 @@ def list_(
     elif kind == "datasets":
         from fnmatch import fnmatch
 
-        from search.sources import DATASETS
+        from search.data.sources import DATASETS
 
         rows = [{"name": name, "what": what} for name, what in DATASETS.items() if fnmatch(name, pattern)]
     else:
@@ -102,7 +102,7 @@ def show(
         print(arch.to_yaml(spec), end="")
         return
     if format is ShowFormat.latex:
-        from reports.architecture import architecture_table
+        from reports.tables.architecture import architecture_table
 
         print(architecture_table(spec), end="")
         return
@@ -140,8 +140,8 @@ def _show_rows(spec: arch.Spec, total: NetworkCost, measures: NetworkMeasures) -
 
 
 def _show_layers(spec: arch.Spec, format: ShowFormat) -> None:
-    from arch.layers import layers as layers_of
-    from arch.layers import totals
+    from arch.analysis.layers import layers as layers_of
+    from arch.analysis.layers import totals
 
     found = layers_of(spec)
     sums, rest = totals(spec, found), totals(spec, [layer for layer in found if not layer.aux])
@@ -202,7 +202,7 @@ def count(
     rows = [_count_row(spec, detailed=format is Format.json) for spec in specs]
     wrong = []
     if check:
-        from arch.judge import check as judge
+        from arch.modules.fvcore_check import check as judge
 
         for spec, row in zip(specs, rows, strict=True):
             judged = judge(spec)
@@ -277,8 +277,8 @@ def convert(
     classes: ClassesOption = None,
 ) -> None:
     """Carry weights over from a library's network to ours, or back."""
-    from arch.convert import check_target, from_library, read_weights, to_library, write_weights
-    from arch.naming import names
+    from arch.exchange.convert import check_target, from_library, read_weights, to_library, write_weights
+    from arch.exchange.library_names import names
 
     if bool(from_) == bool(to):
         raise InputError("weights go one way: give either --from LIBRARY or --to LIBRARY.")

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 import arch
-from arch.edit import with_classes, with_input
 from arch.errors import InputError, near
-from arch.strict import parse_yaml
+from arch.files.safe_yaml import parse_yaml
+from arch.specs.edit import with_classes, with_input
 
 
 class Format(StrEnum):

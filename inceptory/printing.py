@@ -55,7 +55,7 @@ def print_rows(
     else:
         import pandas as pd
 
-        from reports.table import Table, longtable
+        from reports.tables.table import Table, longtable
 
         caption, notes = (title.strip(), (note,)) if note else ("", ())
         table = Table(name, caption, pd.DataFrame(rows, dtype=object), notes=notes)

@@ -44,8 +44,9 @@ def search(
 ) -> None:
     """Run a study, or go on with it, until it has its total number of trials."""
     from search.progress import display
-    from search.record import status as status_of
-    from search.study import load_study, run_study
+    from search.record.status import status as status_of
+    from search.study.config import load_study
+    from search.study.run import run_study
 
     config = load_study(study)
     changes = overrides(set, ("recipe", "data", "sampler", "pruner", "engine", "study"))
@@ -70,8 +71,8 @@ def search(
 @app.command()
 def status(run: Path, format: FormatOption = Format.table) -> None:
     """Say how far a run is."""
-    from search.record import read_lines
-    from search.record import status as status_of
+    from search.record.files import read_lines
+    from search.record.status import status as status_of
 
     print_rows([status_of(run)], format)
     changes = read_lines(run / "changes.jsonl")
@@ -93,8 +94,8 @@ def best(
 ) -> None:
     """Show a study's best network beside the base; of several objectives the front, best first."""
     import reports
-    from reports.front import front_table
-    from reports.tables import best_beside_base
+    from reports.tables.front import front_table
+    from reports.tables.overview import best_beside_base
 
     loaded = reports.load(run)
     table = front_table(loaded) if len(loaded.objectives) > 1 else best_beside_base(loaded)
@@ -112,7 +113,7 @@ def best(
 
 def _trial_network(run: Path, loaded: Any, trial: int | None) -> arch.Spec:
     """Return a trial's network, by default the best one's, under a name of its own."""
-    from search.record import trial_folder
+    from search.record.layout import trial_folder
 
     if trial is None:
         best: arch.Spec = loaded.specs["best"]
@@ -150,8 +151,8 @@ def confirm(
     The same command goes on where it was stopped. RUN/confirm holds everything; `report` shows it.
     """
     import reports
-    from reports.confirmation import confirmation_tables
-    from search.confirm import confirm_study
+    from reports.tables.confirmation import confirmation_tables
+    from search.comparison.confirm import confirm_study
     from search.progress import display
 
     others = [_other_trial(given) for given in with_ or []]

@@ -9,17 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.ablation import Ablation, load_ablation, run_ablation
-    from search.confirm import confirm_study
-    from search.data import Data, DataConfig, load_data
-    from search.evaluation import Evaluation, evaluate
-    from search.prediction import Prediction, predict
-    from search.recipe import Recipe, load_recipe
-    from search.space import Candidate, Sampled, Space, decode
-    from search.study import StudyConfig, load_study, run_study
-    from search.timing import bench
-    from search.training import Epoch, fit
-    from search.weights import Weights, read_weights
+    from search.comparison.ablation import Ablation, load_ablation, run_ablation
+    from search.comparison.confirm import confirm_study
+    from search.data.dataset import Data, DataConfig, load_data
+    from search.evaluation.bench import bench
+    from search.evaluation.evaluate import Evaluation, evaluate
+    from search.evaluation.predict import Prediction, predict
+    from search.recipes.recipe import Recipe, load_recipe
+    from search.space.axes import Space
+    from search.space.candidates import Candidate, decode
+    from search.space.choosers import Sampled
+    from search.study.config import StudyConfig, load_study
+    from search.study.run import run_study
+    from search.training.fit import Epoch, fit
+    from search.training.weights import Weights, read_weights
 
 __all__ = [
     "Ablation",
@@ -49,36 +52,36 @@ __all__ = [
     "run_study",
 ]
 
-_HOME = {
-    "Data": "data",
-    "DataConfig": "data",
-    "load_data": "data",
-    "Recipe": "recipe",
-    "load_recipe": "recipe",
-    "Candidate": "space",
-    "Sampled": "space",
-    "Space": "space",
-    "decode": "space",
-    "StudyConfig": "study",
-    "load_study": "study",
-    "run_study": "study",
-    "confirm_study": "confirm",
-    "Ablation": "ablation",
-    "load_ablation": "ablation",
-    "run_ablation": "ablation",
-    "Epoch": "training",
-    "fit": "training",
-    "Evaluation": "evaluation",
-    "evaluate": "evaluation",
-    "Prediction": "prediction",
-    "predict": "prediction",
-    "bench": "timing",
-    "Weights": "weights",
-    "read_weights": "weights",
+_DEFINED_IN = {
+    "Data": "data.dataset",
+    "DataConfig": "data.dataset",
+    "load_data": "data.dataset",
+    "Recipe": "recipes.recipe",
+    "load_recipe": "recipes.recipe",
+    "Candidate": "space.candidates",
+    "Sampled": "space.choosers",
+    "Space": "space.axes",
+    "decode": "space.candidates",
+    "StudyConfig": "study.config",
+    "load_study": "study.config",
+    "run_study": "study.run",
+    "confirm_study": "comparison.confirm",
+    "Ablation": "comparison.ablation",
+    "load_ablation": "comparison.ablation",
+    "run_ablation": "comparison.ablation",
+    "Epoch": "training.fit",
+    "fit": "training.fit",
+    "Evaluation": "evaluation.evaluate",
+    "evaluate": "evaluation.evaluate",
+    "Prediction": "evaluation.predict",
+    "predict": "evaluation.predict",
+    "bench": "evaluation.bench",
+    "Weights": "training.weights",
+    "read_weights": "training.weights",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"search.{_HOME[name]}"), name)
+    if name in _DEFINED_IN:
+        return getattr(importlib.import_module(f"search.{_DEFINED_IN[name]}"), name)
     raise AttributeError(f"module 'search' has no attribute '{name}'")

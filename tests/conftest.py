@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,10 @@ import torch
 import arch
 import search
 from arch.registry import BLOCKS, HEADS
-from search.data import Data
-from search.record import environment, write_json
-
-HERE = Path(__file__).parent
-MICRO = HERE / "data" / "micro.yaml"
+from search.data.dataset import Data
+from search.record.environment import environment
+from search.record.files import write_json
+from tests.support import MICRO
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,32 +50,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     write_json(config.getoption("--faults"), record)
 
 
-# What some tests need beyond the Python packages of the extra `test`, and how to find out whether it is here.
-PARTS = {
-    "ray": lambda: importlib.util.find_spec("ray"),
-    "tensorboard": lambda: importlib.util.find_spec("tensorboard"),
-    "postgres": lambda: importlib.util.find_spec("psycopg") and postgres_programs(),
-    "chromium": lambda: importlib.util.find_spec("playwright") and shutil.which("chromium"),
-}
-
-
-def postgres_programs() -> Path | None:
-    """The folder of PostgreSQL's programs: on the path, or where Debian puts them, newest first."""
-    if found := shutil.which("initdb"):
-        return Path(found).parent
-    folders = Path("/usr/lib/postgresql").glob("[0-9]*/bin/initdb")
-    return max((path.parent for path in folders), key=lambda path: int(path.parent.name), default=None)
-
-
-def needs(part: str) -> None:
-    """Skip the test aloud where a part is missing; fail it where `INCEPTORY_REQUIRE` (a,b) names that part."""
-    if PARTS[part]():
-        return
-    if part in os.environ.get("INCEPTORY_REQUIRE", "").split(","):
-        pytest.fail(f"{part} is missing, and INCEPTORY_REQUIRE names it", pytrace=False)
-    pytest.skip(f"{part} is missing here; .ci/run installs what the tests can use")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root of the tests' own, for this process and those it starts."""
@@ -111,18 +82,3 @@ def digits() -> Data:
 def quick() -> search.Recipe:
     """Two epochs in batches of 64."""
     return search.load_recipe("default", {"epochs": 2, "batch": 64, "precision": "fp32"})
-
-
-def study(**changes: object) -> dict[str, object]:
-    """A study of the micro network that takes seconds."""
-    return {
-        "name": "micro",
-        "network": str(MICRO),
-        "data": "digits",
-        "recipe": {"base": "default", "epochs": 2, "batch": 128, "precision": "fp32"},
-        "space": {"splits": {"round": 4, "minimum": 4}},
-        "sampler": {"name": "random"},
-        "trials": 3,
-        "engine": {"workers": 1, "threads": 1},
-        **changes,
-    }

@@ -18,16 +18,15 @@ import torch
 
 import arch
 import search
-from arch.convert import read_weights as read_tensors
+from arch.exchange.convert import read_weights as read_tensors
 from inceptory.app import main
-from search.checkpoint import load_checkpoint
-from search.initial import initial_weights
-from search.lock import locked
-from search.record import Damaged, append_line, read_json, read_lines, read_yaml
-from tests.commands import here
-from tests.conftest import MICRO, study
+from search.record.files import Damaged, append_line, read_json, read_lines, read_yaml
+from search.record.lock import locked
+from search.training.checkpoint import load_checkpoint
+from search.training.initial_weights import initial_weights
+from tests.support import MICRO, ROOT, study
+from tests.support.commands import here
 
-ROOT = Path(__file__).parents[1]
 SOURCES = [path for room in ("arch", "search", "reports", "inceptory") for path in sorted((ROOT / room).rglob("*.py"))]
 SECRET = "geheim-4711"
 
@@ -199,7 +198,7 @@ def test_nothing_in_the_sources_runs_or_imports_what_a_file_says() -> None:
 
 
 def test_passwords_are_in_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from search import rebuild
+    from search.storage import recover as rebuild
 
     real = rebuild.open_storage
     monkeypatch.setattr(rebuild, "open_storage", lambda url, **more: real(f"sqlite:///{tmp_path / 'there.db'}", **more))

@@ -10,9 +10,11 @@ import sysconfig
 from pathlib import Path
 
 import arch
-from arch.ledger import papers
+from arch.ledger.ledger import papers
+from search.recipes.recipe import list_recipes
+from tests.support import ROOT
 
-ROOT = Path(__file__).parent.parent
+ROOMS = ("arch", "search", "reports", "inceptory")
 
 
 def test_a_wheel_in_an_empty_environment_lists_all_networks(tmp_path: Path) -> None:
@@ -56,13 +58,25 @@ def test_a_wheel_in_an_empty_environment_lists_all_networks(tmp_path: Path) -> N
         check=True,
     )
     assert [row["name"] for row in json.loads(listed.stdout)] == arch.list_networks()
-    published = "from arch.ledger import papers; print(*papers())"
-    figures = subprocess.run(
-        [str(python), "-c", published], capture_output=True, text=True, env=env, cwd=tmp_path, check=True
+    # Every sub-package, and what lies beside the code: published figures, recipes, the demo, templates, C++.
+    shipped = (
+        "import importlib, pkgutil, json\n"
+        "names = [m.name for room in ('arch', 'search', 'reports', 'inceptory')"
+        " for m in pkgutil.walk_packages(importlib.import_module(room).__path__, f'{room}.') if m.ispkg]\n"
+        "for name in names: importlib.import_module(name)\n"
+        "from arch.ledger.ledger import papers\n"
+        "from arch.modules.fused.native import _SOURCE\n"
+        "from reports.page.render import render\n"
+        "from search.recipes.recipe import list_recipes\n"
+        "from search.study.config import DEMO\n"
+        "render('index.html', name='', reload=0, built='', columns=[], rows=[], notes=[], unread=[])\n"
+        "assert DEMO.exists() and _SOURCE.exists()\n"
+        "print(json.dumps([names, list(papers()), list_recipes()]))"
     )
-    assert figures.stdout.split() == list(papers())
-    demo = "from search.study import DEMO; from search.recipe import list_recipes; from reports.offline import render; render('index.html', name='', reload=0, built='', columns=[], rows=[], notes=[], unread=[]); from arch.native import _SOURCE; assert _SOURCE.exists(); print(DEMO.exists(), len(list_recipes()))"
-    shipped = subprocess.run(
-        [str(python), "-c", demo], capture_output=True, text=True, env=env, cwd=tmp_path, check=True
+    found = subprocess.run(
+        [str(python), "-c", shipped], capture_output=True, text=True, env=env, cwd=tmp_path, check=True
     )
-    assert shipped.stdout.split()[0] == "True"
+    names, figures, recipes = json.loads(found.stdout)
+    ours = {path.parent.relative_to(ROOT).parts for room in ROOMS for path in (ROOT / room).glob("*/**/__init__.py")}
+    assert {tuple(name.split(".")) for name in names} == ours
+    assert (figures, recipes) == (list(papers()), list_recipes())

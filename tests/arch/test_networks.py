@@ -6,24 +6,22 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import arch
-from arch.diff import differences
-from arch.edit import searchable
-from arch.judge import check
-from arch.layers import layers
+from arch.analysis.diff import differences
+from arch.analysis.layers import layers
+from arch.analysis.shapes import Placed
+from arch.files.safe_yaml import load_yaml
+from arch.ledger.quantity import tree
+from arch.modules.fvcore_check import check
 from arch.nodes import Conv, Node, Pool, Relu, Residual, dims
-from arch.quantity import tree
-from arch.shapes import Placed
-from arch.spec import NETWORKS
-from arch.strict import load_yaml
-
-DATA = Path(__file__).parents[1] / "data"
+from arch.specs.edit import searchable
+from arch.specs.read import NETWORKS
+from tests.support import DATA, DOCS
 
 # params and MACs without heads, params with heads: fvcore's and torch's counts of independent translations of each
 # paper, released code and tutorial
@@ -160,7 +158,7 @@ def _figures(spec: arch.Spec) -> tuple[str, str, str]:
 
 def test_the_texts_about_tutorial_004s_v3_give_its_own_figures() -> None:
     """Both readings, each with batch norm's usual scale and without it; the text itself prints no total."""
-    page = (Path(__file__).parents[2] / "docs" / "reproduce_the_tutorials.md").read_text()
+    page = (DOCS / "reproduce_the_tutorials.md").read_text()
     for name in ("inception_v3_488", "inception_v3_488_printed"):
         spec = arch.load(name)
         figures = _figures(spec)

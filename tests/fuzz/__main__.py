@@ -47,7 +47,7 @@ def main() -> None:
     print(json.dumps(found["counts"], indent=2), *found["what was lost"][:50], sep="\n")
     print(f"{found['injected']:,} inputs in {found['minutes']} min, {found['lost']} of them with a fault")
     if given.out:
-        from search.record import write_json
+        from search.record.files import write_json
 
         write_json(given.out, found)
     sys.exit(1 if found["lost"] else 0)
@@ -96,7 +96,7 @@ def record(parts: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
         for name, found in part["counts"].items():
             counts[name] += collections.Counter(found)
     total = sum((found for found in counts.values()), collections.Counter())
-    from search.record import environment
+    from search.record.environment import environment
     from tests.fuzz.judging import SECONDS
 
     return {

@@ -55,7 +55,7 @@ def main() -> None:
     print(json.dumps(found["counts"], indent=2), *found["what was lost"][:50], sep="\n")
     print(f"{found['injected']:,} inputs in {found['minutes']} min, {found['lost']} of them with a fault")
     if given.out:
-        from search.record import write_json
+        from search.record.files import write_json
 
         write_json(given.out, found)
     sys.exit(1 if found["lost"] else 0)

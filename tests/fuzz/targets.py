@@ -16,14 +16,14 @@ import yaml
 import arch
 import reports
 import search
-from arch.convert import read_weights as read_tensors
-from search.checkpoint import load_checkpoint
-from search.predictions import Predictions
-from search.weights import read_classes, read_weights
-from tests.conftest import study
+from arch.exchange.convert import read_weights as read_tensors
+from search.record.predictions import Predictions
+from search.training.checkpoint import load_checkpoint
+from search.training.weights import read_classes, read_weights
 from tests.fuzz.mutate import as_json, as_json_lines, as_yaml, changed, damaged
+from tests.support import ROOT as HERE
+from tests.support import study
 
-HERE = Path(__file__).parents[2]
 NETWORKS = ("googlenet_cifar_small", "googlenet_cifar_tiny", "inception_v3", "inception_v4", "googlenet_bn_cifar32")
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Read = Callable[[Path], object]
@@ -79,19 +79,19 @@ def read_recipe(path: Path) -> object:
 
 
 def read_study(path: Path) -> object:
-    from search.study import prepared
+    from search.study.prepare import prepared
 
     return prepared(search.load_study(path))
 
 
 def read_ablation(path: Path) -> object:
-    from search.ablation import candidates
+    from search.comparison.ablation import candidates
 
     return candidates(search.load_ablation(path))
 
 
 def read_run(path: Path) -> object:
-    from search.record import status
+    from search.record.status import status
 
     folder = next(parent for parent in path.parents if (parent / ".run").exists())
     first: Exception | None = None

@@ -10,10 +10,12 @@ import pytest
 from rich.console import Console
 
 import arch
+from search.engines.single import train
+from search.engines.task import run
 from search.progress import Pace, Silent, display, left
-from search.record import read_lines
-from search.trial import run, train
-from tests.search.test_trial import task
+from search.record.files import read_lines
+from tests.search.engines.test_task import task
+from tests.support import DOCS
 
 METRICS = {"epoch": 1, "epochs": 2, "train_loss": 1.5, "val_accuracy": 0.25, "images_per_second": 99.6}
 
@@ -62,7 +64,7 @@ def test_progress_on_a_terminal_and_in_a_log(clock: None) -> None:
 
 def test_json_lines_of_a_training_that_goes_on(micro: arch.Spec, tmp_path: Path) -> None:
     """Every event's keys are those that docs/batch_jobs.md promises."""
-    page = (Path(__file__).parents[2] / "docs" / "batch_jobs.md").read_text()
+    page = (DOCS / "batch_jobs.md").read_text()
     promised = {
         cells[1].strip("` "): cells[2].replace("`", "").split(",")
         for line in page.splitlines()

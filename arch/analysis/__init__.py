@@ -1,0 +1,1 @@
+"""What follows from a spec without building it: shapes, exact costs, receptive fields, dead weights, differences."""

@@ -1,0 +1,265 @@
+"""Shape inference: where each node of a tree stands, and the only place that knows geometry.
+
+`place` walks a tree once and settles everything a style or an input leaves open; the cost, the
+module and the drawing are folds over what it returns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from arch.errors import ShapeError, SpecError
+from arch.nodes import (
+    AdaptivePool,
+    Chain,
+    Concat,
+    Conv,
+    Dropout,
+    Flatten,
+    Linear,
+    Node,
+    Pad,
+    Padding,
+    Pair,
+    Pool,
+    Relu,
+    Residual,
+    Shape,
+    dims,
+    linear_1x1,
+)
+from arch.registry import BLOCKS, HEADS
+from arch.specs.spec import FINAL, HeadKey, Row, RowKey, Spec
+from arch.specs.style import Style
+
+
+@dataclass(slots=True)
+class Placed:
+    """A node where it stands. Inside, nothing is left to the style: padding, norm and bias are set.
+
+    `parts` are the placed children: a chain's nodes, a concat's branches, a residual's body and,
+    where it has one, its projecting shortcut.
+    """
+
+    name: str
+    node: Node
+    input: Shape
+    output: Shape
+    parts: tuple[Placed, ...] = ()
+    counted: tuple[int, int, int] | None = None  # what `arch.analysis.cost.count` found, kept with what is memoised
+
+
+@dataclass(frozen=True)
+class PlacedNetwork:
+    """The rows of a network in order, and its heads by the row that they hang on."""
+
+    rows: tuple[Placed, ...]
+    heads: dict[str, Placed]
+
+
+def place(node: Node, shape: Shape, style: Style) -> Placed:
+    """Settle a tree of nodes on an input of `shape`, (C, H, W) or (C,).
+
+    Raises
+    ------
+    ShapeError
+        A node leaves nothing of its map, or shapes that must agree do not; names the branch.
+    """
+    match node:
+        case Conv():
+            return _place_conv(node, shape, style)
+        case Chain():
+            return _place_chain(node, shape, style)
+        case Concat():
+            return _place_concat(node, shape, style)
+        case Pool():
+            return _place_pool(node, shape)
+        case Residual():
+            return _place_residual(node, shape, style)
+        case Linear():
+            _need_vector(node, shape)
+            return Placed(node.name, node, shape, (node.out,))
+        case AdaptivePool():
+            _need_map(node, shape)
+            return Placed(node.name, node, shape, (shape[0], *node.size))
+        case Flatten():
+            return Placed(node.name, node, shape, (math.prod(shape),))
+        case Pad():
+            c, h, w = _need_map(node, shape)
+            return Placed(node.name, node, shape, (c, h + 2 * node.amount[0], w + 2 * node.amount[1]))
+        case Relu() | Dropout():
+            return Placed(node.name, node, shape, shape)
+    raise TypeError(f"{type(node).__name__} is not a node of the language")
+
+
+def place_network(spec: Spec) -> PlacedNetwork:
+    """Settle every row and head of a spec; what was placed before is looked up.
+
+    Raises
+    ------
+    SpecError
+        A row or head cannot stand on what comes in; names file, row, branch, shapes and a remedy.
+    """
+    shape: Shape = spec.input
+    rows, heads = [], {}
+    for row in spec.rows:
+        rows.append(place_row(spec, row, shape))
+        shape = rows[-1].output
+        if row.name in spec.heads:
+            heads[row.name] = _head(spec, row.name, shape)
+    heads[FINAL] = _head(spec, FINAL, shape)
+    return PlacedNetwork(tuple(rows), heads)
+
+
+def place_row(spec: Spec, row: Row, shape: Shape) -> Placed:
+    """Settle one row, which need not be the spec's own, on an input of `shape`; raises as `place_network` does."""
+    return _at(spec, "row", row.name, _placed_row, row.key, spec.style, shape)
+
+
+def _head(spec: Spec, name: str, shape: Shape) -> Placed:
+    return _at(spec, "head", name, _placed_head, spec.heads[name].key, spec.classes, spec.style, shape)
+
+
+def _at(spec: Spec, kind: str, name: str, place_it: Callable[..., Placed], *args: Any) -> Placed:
+    try:
+        return place_it(*args)
+    except ShapeError as error:
+        raise SpecError(f"{spec.where or spec.name}, {error.within(f'{kind} {name}')}") from None
+
+
+@lru_cache(maxsize=100_000)
+def _placed_row(key: RowKey, style: Style, shape: Shape) -> Placed:
+    block, args, overrides = key
+    node = BLOCKS.get(block).function(**dict(args))
+    return place(node, shape, style.model_copy(update=dict(overrides)) if overrides else style)
+
+
+@lru_cache(maxsize=10_000)
+def _placed_head(key: HeadKey, classes: int, style: Style, shape: Shape) -> Placed:
+    head, args = key
+    return place(HEADS.get(head).function(classes=classes, **dict(args)), shape, style)
+
+
+def _place_conv(node: Conv, shape: Shape, style: Style) -> Placed:
+    c, h, w = _need_map(node, shape)
+    padding = _padding(node.padding, node.kernel)
+    groups = c if node.out is None else node.groups
+    out = c * node.multiplier if node.out is None else node.out
+    if c % groups or out % groups:
+        raise ShapeError(f"{groups} groups do not divide {c} input and {out} output channels", (node.name,))
+    norm = style.norm != "none" if node.norm is None else node.norm
+    activation = style.activation == "relu" if node.activation is None else node.activation
+    bias = style.has_bias(norm) if node.bias is None else node.bias
+    scale = style.norm != "batch_shift"
+    settled = Conv(
+        out, node.kernel, node.stride, padding, groups, 1, norm, activation, bias, node.name, node.std, scale
+    )
+    rows = _windows(h, node.kernel[0], node.stride[0], padding[0])
+    columns = _windows(w, node.kernel[1], node.stride[1], padding[1])
+    if rows < 1 or columns < 1:
+        raise _nothing_left(node, shape, "convolution")
+    return Placed(node.name, settled, shape, (out, rows, columns))
+
+
+def _place_pool(node: Pool, shape: Shape) -> Placed:
+    c, h, w = _need_map(node, shape)
+    padding = _padding(node.padding, node.kernel)
+    if 2 * padding[0] > node.kernel[0] or 2 * padding[1] > node.kernel[1]:
+        raise ShapeError(f"padding {padding} is more than half of kernel {node.kernel}", (node.name,))
+    settled = Pool(node.kind, node.kernel, node.stride, padding, node.ceil, node.count_pad, node.name)
+    rows = _windows(h, node.kernel[0], node.stride[0], padding[0], node.ceil)
+    columns = _windows(w, node.kernel[1], node.stride[1], padding[1], node.ceil)
+    if rows < 1 or columns < 1:
+        raise _nothing_left(node, shape, f"{node.kind} pool")
+    return Placed(node.name, settled, shape, (c, rows, columns))
+
+
+def _place_chain(node: Chain, shape: Shape, style: Style) -> Placed:
+    parts = []
+    now = shape
+    for part in node.nodes:
+        parts.append(place(part, now, style))
+        now = parts[-1].output
+    return Placed(node.name, node, shape, now, tuple(parts))
+
+
+def _place_concat(node: Concat, shape: Shape, style: Style) -> Placed:
+    parts = []
+    for branch in node.branches:
+        try:
+            parts.append(place(branch, shape, style))
+        except ShapeError as error:
+            raise error.within(f"branch {branch.name}") from None
+    grids = {part.output[1:] for part in parts}
+    if len(grids) > 1:
+        listed = "; ".join(f"{part.name} {dims(part.output)}" for part in parts)
+        raise ShapeError(f"branches end on different maps ({listed}); give them equal strides and padding")
+    return Placed(node.name, node, shape, (sum(part.output[0] for part in parts), *grids.pop()), tuple(parts))
+
+
+def _place_residual(node: Residual, shape: Shape, style: Style) -> Placed:
+    try:
+        body = place(node.body, shape, style)
+    except ShapeError as error:
+        raise error.within("body") from None
+    if body.output[1:] != shape[1:]:
+        raise ShapeError(
+            f"the body turns {dims(shape)} into {dims(body.output)}, and a sum needs equal maps; use stride 1"
+        )
+    if body.output == shape:
+        return Placed(node.name, node, shape, shape, (body,))
+    if not node.project:
+        raise ShapeError(
+            f"the body has {body.output[0]} channels and the identity shortcut {shape[0]}; make them equal"
+        )
+    shortcut = place(linear_1x1(body.output[0]), shape, style)
+    shortcut.name = "shortcut"
+    return Placed(node.name, node, shape, body.output, (body, shortcut))
+
+
+def _padding(padding: Padding, kernel: Pair) -> Pair:
+    match padding:
+        case "valid":
+            return (0, 0)
+        case "same":
+            if kernel[0] % 2 == 0 or kernel[1] % 2 == 0:
+                raise ShapeError(f"same padding needs an odd kernel, not {kernel}; give the padding as a number")
+            return (kernel[0] // 2, kernel[1] // 2)
+        case int():
+            return (padding, padding)
+    return padding
+
+
+def _windows(size: int, kernel: int, stride: int, padding: int, ceil: bool = False) -> int:
+    """Return how many windows fit (none: 0 or less); with `ceil` also one that only starts inside the map."""
+    room = size + 2 * padding - kernel
+    if not ceil:
+        return room // stride + 1
+    windows = -(-room // stride) + 1
+    return windows - 1 if (windows - 1) * stride >= size + padding else windows
+
+
+def _need_map(node: Node, shape: Shape) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        raise ShapeError(
+            f"needs a (C, H, W) map, but a vector of {shape[0]} comes in; put it before flatten", (node.name,)
+        )
+    return shape  # type: ignore[return-value]
+
+
+def _need_vector(node: Node, shape: Shape) -> None:
+    if len(shape) != 1:
+        raise ShapeError(f"needs a vector, but a {dims(shape)} map comes in; put flatten before it", (node.name,))
+
+
+def _nothing_left(node: Conv | Pool, shape: Shape, what: str) -> ShapeError:
+    padding = node.padding if isinstance(node.padding, str) else f"padding-{node.padding}"
+    return ShapeError(
+        f"{dims(node.kernel)} {padding} {what} on a {shape[1]}x{shape[2]} map leaves nothing; "
+        "use padding: same, a larger input or a stem with less stride",
+        (node.name,),
+    )

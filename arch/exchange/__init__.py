@@ -1,0 +1,1 @@
+"""Weights and networks from and to other libraries."""

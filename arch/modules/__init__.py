@@ -1,0 +1,1 @@
+"""Torch modules: one layer a node, or fused into fewer steps."""

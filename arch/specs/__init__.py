@@ -1,0 +1,1 @@
+"""Networks as tables of named rows: reading, writing, deriving and editing them."""

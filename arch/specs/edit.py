@@ -1,0 +1,241 @@
+"""Edits: functions from a spec to a new spec. Nothing is changed in place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from arch.errors import SpecError, near
+from arch.registry import BLOCKS, Reduced
+from arch.specs.spec import FINAL, Head, Row, Spec
+
+
+class Split(NamedTuple):
+    """How a searchable row divides its channels among its four branches (GoogLeNet's Table 1)."""
+
+    b1x1: int
+    b3x3: Reduced
+    b5x5: Reduced
+    pool: int
+
+    @property
+    def out(self) -> int:
+        """The row's output channels."""
+        return self.b1x1 + self.b3x3.out + self.b5x5.out + self.pool
+
+
+def families() -> list[str]:
+    """Return the blocks that take the common split; any registered block with these arguments is one."""
+    return [d.name for d in BLOCKS if set(Split._fields) <= set(d.parameters)]
+
+
+def searchable(spec: Spec) -> list[Row]:
+    """Return the rows of a spec whose block takes the common split."""
+    known = families()
+    return [row for row in spec.rows if row.block in known]
+
+
+def stages(spec: Spec) -> dict[str, list[str]]:
+    """Return the searchable rows in groups that nothing else interrupts, named by their common start.
+
+    GoogLeNet's are `3` (3a, 3b), `4` (4a to 4e) and `5` (5a, 5b).
+    """
+    groups: list[list[str]] = [[]]
+    known = families()
+    for row in spec.rows:
+        if row.block in known:
+            groups[-1].append(row.name)
+        elif groups[-1]:
+            groups.append([])
+    result: dict[str, list[str]] = {}
+    for group in filter(None, groups):
+        common = group[0] if len(group) == 1 else _common_start(group)
+        result[common if common and common not in result else group[0]] = group
+    return result
+
+
+def _common_start(names: list[str]) -> str:
+    first, last = min(names), max(names)
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(map(len, names)))
+    return first[:length]
+
+
+def split_of(row: Row) -> Split:
+    """Return a searchable row's split."""
+    return Split(**{name: row.args[name] for name in Split._fields})
+
+
+def with_args(spec: Spec, row: str, args: Mapping[str, Any]) -> Spec:
+    """Return the spec with some of a row's arguments changed; the others stay.
+
+    Raises
+    ------
+    SpecError
+        There is no such row, or its block does not take these arguments.
+    """
+    old = spec.row(row)
+    checked = old.definition.validate(dict(old.args) | dict(args), f"{spec.name}, row {row}")
+    return _with_row(spec, replace(old, args=checked))
+
+
+def with_split(spec: Spec, row: str, split: Split) -> Spec:
+    """Return the spec with another split in a row."""
+    spec.row(row)
+    return with_splits(spec, {row: split})
+
+
+def with_splits(spec: Spec, splits: Mapping[str, Split]) -> Spec:
+    """Return the spec with other splits in the rows that are named."""
+    rows = (
+        replace(row, args={**row.args, **splits[row.name]._asdict()}) if row.name in splits else row
+        for row in spec.rows
+    )
+    return replace(spec, rows=tuple(rows))
+
+
+def with_family(spec: Spec, family: str, rows: Iterable[str] | None = None, **args: Any) -> Spec:
+    """Return the spec with rows (all searchable ones by default) rebuilt in another family, splits kept.
+
+    Arguments that only the old family had are dropped; `args` are the new family's own, and what a row has
+    of these already it keeps.
+
+    Raises
+    ------
+    SpecError
+        The block is no family, or a row has no split.
+    """
+    if family not in families():
+        raise SpecError(
+            f"'{family}' does not take the common split.{near(family, families())} Families: {', '.join(families())}."
+        )
+    chosen = [row.name for row in searchable(spec)] if rows is None else list(rows)
+    for name in chosen:
+        row = spec.row(name)
+        if row.block not in families():
+            raise SpecError(f"{spec.name}, row {name}: '{row.block}' has no split to keep; choose other rows.")
+        known = BLOCKS.get(family)
+        kept = {key: value for key, value in row.args.items() if key in known.parameters}
+        checked = known.validate(kept | args, f"{spec.name}, row {name}")
+        spec = _with_row(spec, Row(name, family, checked, row.style))
+    return spec
+
+
+def with_width(spec: Spec, factor: float, round_to: int = 8) -> Spec:
+    """Return the spec with every channel number times `factor`, in multiples of `round_to`, at least one."""
+
+    def scaled(value: Any) -> Any:
+        if isinstance(value, Reduced):
+            return Reduced(*(scaled(part) for part in value))
+        if isinstance(value, tuple):
+            return tuple(scaled(part) for part in value)
+        return max(round_to, round(value * factor / round_to) * round_to)
+
+    def widths(row: Row) -> dict[str, Any]:
+        names = row.definition.widths
+        return {key: scaled(value) if key in names else value for key, value in row.args.items()}
+
+    return replace(spec, rows=tuple(replace(row, args=widths(row)) for row in spec.rows))
+
+
+def with_depth(spec: Spec, stage: str, rows: int) -> Spec:
+    """Return the spec with another number of rows in a stage, as `stages` names it.
+
+    The last row is repeated under the names that follow its own (after 4b: 4c, 4d), or the last rows are
+    dropped. A head on a dropped row moves to the stage's last row, and goes where that row has one.
+
+    Raises
+    ------
+    SpecError
+        There is no such stage, or no row would be left of it.
+    """
+    groups = stages(spec)
+    if stage not in groups:
+        raise SpecError(
+            f"{spec.name}: there is no stage '{stage}'.{near(stage, groups)} Stages: {', '.join(groups) or 'none'}."
+        )
+    if rows < 1:
+        raise SpecError(f"{spec.name}, stage {stage}: {rows} rows; a stage keeps at least one.")
+    members = groups[stage]
+    last = spec.row(members[-1])
+    copies: list[Row] = []
+    taken = {row.name for row in spec.rows} | {FINAL}
+    while len(members) + len(copies) < rows:
+        name = _next_name((copies or [last])[-1].name, taken)
+        taken.add(name)
+        copies.append(replace(last, name=name))
+    dropped = set(members[rows:])
+    kept: list[Row] = []
+    for row in spec.rows:
+        kept += [] if row.name in dropped else [row]
+        kept += copies if row is last else []
+    heads = {after: head for after, head in spec.heads.items() if after not in dropped}
+    for after in (name for name in members[rows:] if name in spec.heads):
+        heads.setdefault(members[rows - 1], spec.heads[after])
+    return _with_heads(replace(spec, rows=tuple(kept)), heads)
+
+
+def _next_name(name: str, taken: Collection[str]) -> str:
+    """Return the first free name after a row's: 4c after 4b, mixed3 after mixed2, stem2 after stem."""
+    while name in taken:
+        if match := re.fullmatch(r"(.*?)(\d+)", name):
+            name = f"{match[1]}{int(match[2]) + 1}"
+        elif match := re.fullmatch(r"(.*\d)([a-y])", name):
+            name = f"{match[1]}{chr(ord(match[2]) + 1)}"
+        else:
+            name += "2"
+    return name
+
+
+def with_head_moved(spec: Spec, old: str, new: str) -> Spec:
+    """Return the spec with the auxiliary head of row `old` on row `new`."""
+    if old not in spec.heads or old == FINAL:
+        raise SpecError(f"{spec.name}: row '{old}' has no auxiliary head. Heads: {', '.join(spec.aux_rows) or 'none'}.")
+    spec.row(new)
+    return _with_heads(spec, {new if after == old else after: head for after, head in spec.heads.items()})
+
+
+def with_heads_on(spec: Spec, rows: Iterable[str]) -> Spec:
+    """Return the spec with auxiliary heads on these rows and no others.
+
+    A row that has a head keeps it; another one gets a copy of the nearest head, the earlier of two as near.
+
+    Raises
+    ------
+    SpecError
+        There is no such row, or no auxiliary head to copy.
+    """
+    order = {row.name: index for index, row in enumerate(spec.rows)}
+    heads = {FINAL: spec.heads[FINAL]}
+    for name in rows:
+        spec.row(name)
+        if not spec.aux_rows:
+            raise SpecError(f"{spec.name}: there is no auxiliary head to put on row '{name}'; give the network one.")
+        nearest = min(spec.aux_rows, key=lambda after: abs(order[after] - order[name]))
+        heads[name] = spec.heads[nearest]
+    return _with_heads(spec, heads)
+
+
+def _with_heads(spec: Spec, heads: Mapping[str, Head]) -> Spec:
+    order = {row.name: index for index, row in enumerate(spec.rows)}
+    return replace(spec, heads=dict(sorted(heads.items(), key=lambda item: order.get(item[0], len(order)))))
+
+
+def without_heads(spec: Spec) -> Spec:
+    """Return the spec without auxiliary heads."""
+    return with_heads_on(spec, [])
+
+
+def with_input(spec: Spec, shape: tuple[int, int, int]) -> Spec:
+    """Return the spec for images of another (C, H, W)."""
+    return replace(spec, input=shape)
+
+
+def with_classes(spec: Spec, classes: int) -> Spec:
+    """Return the spec for another number of classes."""
+    return replace(spec, classes=classes)
+
+
+def _with_row(spec: Spec, row: Row) -> Spec:
+    return replace(spec, rows=tuple(row if old.name == row.name else old for old in spec.rows))

@@ -1,0 +1,41 @@
+"""How far a run is, from what was loaded of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from reports.runs.run import Run
+from search.record.layout import BASE
+
+
+class Progress(NamedTuple):
+    """How many of the trainings, or of a training's epochs, are done; `unit` names them."""
+
+    done: int
+    asked: int
+    unit: str
+
+    @property
+    def complete(self) -> bool:
+        """Say whether nothing is to come."""
+        return self.done >= self.asked
+
+    def __str__(self) -> str:
+        return f"{self.done} of {self.asked} {self.unit}"
+
+
+def progress(run: Run) -> Progress:
+    """Return how far a run is; of a study with a confirmation that is not through, how far that is."""
+    if run.kind == "training":
+        asked = int((run.config.get("recipe") or {}).get("epochs", 0))
+        done = 0 if run.epochs.empty else int(run.epochs["epoch"].max())
+        return Progress(done, done if len(run.trials) else max(asked, done + 1), "epochs")
+    if run.kind == "study":
+        counted = run.trials[(run.trials["trial"] != BASE) & (run.trials["state"] != "infeasible")]
+        searched = Progress(len(counted), int(run.config.get("trials", len(counted))), "trials")
+        if run.confirmation is None or not searched.complete:
+            return searched
+        planned, what = run.confirmation.runs, "trainings of the confirmation"
+        confirmed = Progress(int((planned["state"] != "missing").sum()), len(planned), what)
+        return searched if confirmed.complete else confirmed
+    return Progress(int((run.trials["state"] != "missing").sum()), len(run.trials), "trainings")

@@ -1,0 +1,168 @@
+"""A run as frames: what tables, figures and pages are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from arch.files.html_table import table
+from arch.specs.spec import Spec
+from search.record.layout import BASE, trial_folder
+from search.record.objectives import Losses, Objectives, best_first, front
+from search.record.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Networks beside a base, each trained with the same seeds: a confirmation, or an ablation.
+
+    Attributes
+    ----------
+    plan : seeds, recipe, networks in full, how the plan grew.
+    runs : one row a planned training: the network in the column `by`, `seed`, `state` (`missing` where there is no
+        result).
+    by : `confirmed` or `change`.
+    epochs : one row an epoch of a training: `trial` (`<network>/<seed>`), the column `by`, `seed`.
+    """
+
+    plan: dict[str, Any]
+    environment: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    runs: pd.DataFrame
+    by: str = "confirmed"
+    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def place_of(self, name: str) -> str:
+        """Return where something of it lies in the run directory: `<change>/<seed>`, or the same under `confirm/`."""
+        return f"confirm/{name}" if self.by == "confirmed" else name
+
+    @property
+    def judged(self) -> str:
+        """The column that networks are compared by: on the test set, or on held-out images."""
+        return "test_accuracy" if self.plan.get("test", True) else "val_accuracy"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as frames.
+
+    Attributes
+    ----------
+    trials : one row a training: what came out, what it cost (MACs, parameters), `searched.*` the
+        sampler's values, `row.*` each searchable row's family and split. The base network's `trial`
+        is `base`; a single training's is `training`, an ablation's `<change>/<seed>`.
+    epochs : one row an epoch of a training.
+    specs : the base and best networks, where there are any.
+    confirmation : of a study, where one was begun.
+    ablation : of an ablation.
+    changes : what was changed while the study ran, and allowed by name.
+    predictions : what a training predicted for the test images, where that was kept.
+    """
+
+    folder: Path
+    kind: Literal["study", "ablation", "training"]
+    name: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    distributions: dict[str, str]
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    specs: dict[str, Spec]
+    confirmation: Comparison | None = None
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    ablation: Comparison | None = None
+    predictions: Predictions | None = None
+
+    @property
+    def objectives(self) -> Objectives:
+        """What the study is judged by."""
+        return Objectives(self.config.get("objective", "val_accuracy"))
+
+    @property
+    def objective(self) -> str:
+        """The column that the study ranks by: the first objective."""
+        return self.objectives.judged
+
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """Trained trials that came to their end, best first; duplicates, the base and failures are left out.
+
+        Of several objectives the front comes first, in the order of the first objective.
+        """
+        frame, names = self.trials, list(self.objectives.names)
+        if frame.empty or not set(names) <= set(frame):
+            return frame.iloc[:0]
+        kept = frame[(frame["state"] == "complete") & frame["duplicate_of"].isna() & (frame["trial"] != BASE)]
+        kept = kept[kept[names].notna().all(axis=1)]
+        if len(names) == 1:
+            numbered = kept.assign(number=pd.to_numeric(kept["trial"], errors="coerce"))  # of equals the earliest first
+            ordered = numbered.sort_values([names[0], "number"], ascending=[self.objectives.minimise, True])
+            return ordered.drop(columns="number")
+        return kept.iloc[best_first(self._losses(kept))]
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The trials that no other one beats in every objective, the best in the first one first."""
+        ranked = self.ranked
+        return ranked.iloc[front(self._losses(ranked))]
+
+    def folders(self, trials: pd.DataFrame) -> list[tuple[str, ...]]:
+        """Return for each row of `trials` its folder in the run directory, and the one that a duplicate repeats."""
+        duplicates = trials["duplicate_of"] if "duplicate_of" in trials else [None] * len(trials)
+        return [
+            tuple(self.folder_of(str(t)) for t in (trial, other) if isinstance(t, str))
+            for trial, other in zip(trials["trial"], duplicates, strict=True)
+        ]
+
+    def folder_of(self, trial: str) -> str:
+        """Return where a training lies in the run directory: `trials/00017`, `base`; `.` for a single training."""
+        if trial.isdigit():
+            return trial_folder(Path(), int(trial)).as_posix()
+        return "." if self.kind == "training" else trial
+
+    def _losses(self, frame: pd.DataFrame) -> list[Losses]:
+        rows = frame[list(self.objectives.names)].astype(float).itertuples(index=False)
+        return [self.objectives.losses(list(row)) for row in rows]
+
+    @property
+    def base(self) -> dict[str, Any] | None:
+        """The base network's row, if it was trained to its end."""
+        found = self.trials[(self.trials["trial"] == BASE) & (self.trials["state"] == "complete")]
+        found = found[found[self.objective].notna()] if self.objective in found else found.iloc[:0]
+        return None if found.empty else dict(found.iloc[0])
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}, a {self.kind} of {len(self.trials)} trainings in {str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return how far the run is and its best trainings, for a notebook."""
+        from reports.runs.run import run_html
+
+        return run_html(self)
+
+
+_MOST = 8  # trainings that are listed
+
+
+_SHOWN = ("trial", "state", "val_accuracy", "test_accuracy", "macs", "params", "seconds")
+
+
+def run_html(run: Run) -> str:
+    """Return how far a run is and its trainings: of a study the base and the best ones, else the first ones."""
+    states = run.trials["state"].value_counts()
+    lines = [", ".join(f"{count} {state}" for state, count in states.items()) or "nothing has ended yet"]
+    study = run.kind == "study" and not run.ranked.empty
+    frame = pd.concat([run.trials[run.trials["trial"] == "base"], run.ranked]) if study else run.trials
+    if study:
+        lines.append(f"best first, by {', '.join(run.objectives.names)}; one training each says little")
+    if len(frame) > _MOST:
+        lines.append(f"{_MOST} of {len(frame)} are listed; .trials holds all, .epochs each epoch")
+    columns = [name for name in dict.fromkeys((*_SHOWN, *run.objectives.names)) if name in frame]
+    rows: list[dict[str, Any]] = []
+    for row in frame[columns].head(_MOST).to_dict("records"):
+        rows.append({str(key): None if pd.isna(value) else value for key, value in row.items()})
+    return table(f"{run.name}: a {run.kind}", rows, lines)

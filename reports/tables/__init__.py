@@ -1,0 +1,1 @@
+"""Tables of a run, each with the trainings that a cell is made of."""

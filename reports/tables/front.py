@@ -1,0 +1,44 @@
+"""The front of a study of several objectives: the networks that no other one beats in everything."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reports.runs.run import Run
+from reports.tables.protocol import protocol
+from reports.tables.table import Format, Table, decimals, macs_unit
+from search.record.layout import BASE
+
+_SHOWN: dict[str, tuple[str, float, Format]] = {
+    "val_accuracy": ("held-out accuracy (%)", 100, decimals(2)),
+    "val_loss": ("held-out loss", 1, decimals(4)),
+    "latency": ("ms an image", 1, decimals(4)),
+    "params": ("parameters (M)", 1e-6, decimals(3)),
+}
+
+
+def front_table(run: Run) -> Table | None:
+    """The front, best in the first objective first, with the base beside it; None before a trial has ended."""
+    if run.front.empty:
+        return None
+    names = [*run.objectives.names, *(n for n in ("macs", "params") if n not in run.objectives.names)]
+    rows = [run.front, run.trials[(run.trials["trial"] == BASE) & (run.trials["state"] == "complete")]]
+    found = pd.concat(rows).reindex(columns=["trial", *names])
+    unit, per_mac = macs_unit(found["macs"])
+    shown = _SHOWN | {"macs": (f"MACs ({unit})", per_mac, decimals(3))}
+    columns = {shown[name][0]: (found[name].astype(float) * shown[name][1]).round(9) for name in names}
+    frame = pd.DataFrame({"trial": found["trial"]} | columns).reset_index(drop=True)
+    caption = f"{run.name}: the front of {len(run.ranked)} trained networks, and the base"
+    formats = {header: show for header, _, show in shown.values() if header in frame}
+    notes = [] if "latency" not in names else [_latency_note(run)]
+    return Table("objectives", caption, frame, formats, (*notes, *protocol(run)), sources=run.folders(found))
+
+
+def _latency_note(run: Run) -> str:
+    """Return how the latencies were taken."""
+    first = run.front.iloc[0]
+    threads = f", {int(first['latency_threads'])} thread(s)" if first["latency_threads"] else ""
+    return (
+        f"Latency: median forward time over batches of {int(first['latency_batch'])} images on "
+        f"{first['latency_device']}{threads}, taken as each training ended, beside whatever else ran."
+    )

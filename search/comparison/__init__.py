@@ -1,0 +1,1 @@
+"""Networks trained with the same seeds: confirmations and ablations."""

@@ -1,0 +1,172 @@
+"""Networks beside a base: each trained from scratch once with each of the same seeds, so that runs pair.
+
+What a confirmation and an ablation are made of. In their folder:
+
+  plan.json           recipe, seeds, networks in full; how the plan grew
+  environment.json    versions, device, threads, commit
+  attempts.jsonl      one line for each start and end
+  base/<seed>/        the folder of a training, as in trials/; test_openings.jsonl among its files
+  <network>/<seed>/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arch.errors import InputError
+from arch.specs.write import to_mapping
+from search.data.dataset import Data, DataConfig, data_config
+from search.engines.base import EngineConfig
+from search.engines.supervisor import Outcome, run_tasks
+from search.engines.task import Task
+from search.evaluation.test_set import check_test
+from search.progress import Silent
+from search.recipes.recipe import APART
+from search.record.differences import differing
+from search.record.environment import environment
+from search.record.files import Damaged, append_line, read_json, set_aside, write_json, write_sealed
+from search.record.lock import Held
+from search.space.candidates import Candidate
+
+
+def make_plan(
+    networks: Mapping[str, tuple[Candidate, Mapping[str, Any]]],
+    seeds: list[int],
+    recipe: Mapping[str, Any],
+    data: Data,
+    config: DataConfig,
+    engine: EngineConfig,
+    *,
+    test: bool = True,
+) -> dict[str, Any]:
+    """Return all that a comparison is: what must not change, the seeds, and each network in full.
+
+    Parameters
+    ----------
+    networks : by name, the base among them, each with what else is to be recorded of it.
+    recipe : the base's; those of the networks may differ from it.
+    test : judge on the test set, trained on all training images; otherwise on held-out ones.
+    """
+    where = engine.described()
+    return {
+        "fingerprint": {
+            "recipe": {key: value for key, value in recipe.items() if key not in APART},
+            "data": data.fingerprint,
+            **{key: where[key] for key in ("threads", "device", "execution")},
+            **({} if test else {"test": False}),
+        },
+        "data": config.model_dump(),
+        "recipe": dict(recipe),
+        "train_images": len(data.everything if test else data.train),
+        "test": test,
+        "seeds": seeds,
+        "networks": {
+            name: {
+                "key": candidate.key,
+                **about,
+                "spec": to_mapping(candidate.spec),
+                "recipe": candidate.recipe.model_dump(),
+            }
+            for name, (candidate, about) in networks.items()
+        },
+        "grown": [],
+    }
+
+
+def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
+    """Return the plan in force: what was asked before and what is asked now.
+
+    Raises
+    ------
+    InputError
+        The folder holds another comparison; names the differences. `what` says what it is called.
+    """
+    if not (folder / "plan.json").exists():
+        return asked
+    try:
+        known = read_json(folder / "plan.json", "grown")
+    except Damaged as error:
+        aside = set_aside(folder / "plan.json", str(error))
+        warnings.warn(
+            f"{folder / 'plan.json'}: damaged, set aside as {aside.name}; planned anew as it is asked for now, so ask "
+            "for every network and seed that it held",
+            stacklevel=2,
+        )
+        return asked
+    both = [name for name in asked["networks"] if name in known["networks"]]
+    old, new = ({"networks": {name: plan["networks"][name]["key"] for name in both}} for plan in (known, asked))
+    differences = list(differing(known["fingerprint"], asked["fingerprint"])) or list(differing(old, new))
+    if differences:
+        raise InputError(
+            f"{folder}: holds another {what} ({'; '.join(differences)}); undo the change or rename that folder."
+        )
+    seeds = list(dict.fromkeys([*known["seeds"], *asked["seeds"]]))
+    networks = known["networks"] | asked["networks"]  # what is said of a known one may be new: a level of a new factor
+    if len(seeds) > len(known["seeds"]) or len(networks) > len(known["networks"]):
+        step = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "finished": sum(1 for _ in folder.glob("*/*/result.json")),
+            "from": {"seeds": len(known["seeds"]), "networks": len(known["networks"])},
+            "to": {"seeds": len(seeds), "networks": len(networks)},
+        }
+        known["grown"].append(step)
+    return {**known, "seeds": seeds, "networks": networks}
+
+
+def carry_out(
+    held: Held, title: str, column: str, plan: Mapping[str, Any], engine: EngineConfig, show: Silent
+) -> Outcome:
+    """Run every training of a plan that has not ended yet, in a folder that is held; `column` names networks in records.
+
+    Raises
+    ------
+    InputError
+        A network cannot be trained, or the test set that is to be opened is not there.
+    """
+    folder = held.folder
+    tasks = _tasks(folder, column, plan, engine)
+    if plan["test"]:
+        check_test(data_config(plan["data"]))
+    write_sealed(folder / "plan.json", plan)
+    about = environment(**engine.described(), data=plan["fingerprint"]["data"])
+    write_json(folder / "environment.json", about)
+    started = {key: about[key] for key in ("time", "commit", "versions")} | {"pid": os.getpid(), "asked": len(tasks)}
+    append_line(folder / "attempts.jsonl", json.dumps(started))
+    try:
+        outcome = run_tasks(title, tasks, engine, show, held.check)
+    except KeyboardInterrupt:  # Ctrl-C twice: what is under way goes on from its last epoch
+        _note_end(folder, "interrupted")
+        raise
+    _note_end(folder, "interrupted" if outcome.signal else "complete")
+    return outcome
+
+
+def _note_end(folder: Path, ended: str) -> None:
+    now, finished = time.strftime("%Y-%m-%dT%H:%M:%S%z"), sum(1 for _ in folder.glob("*/*/result.json"))
+    append_line(folder / "attempts.jsonl", json.dumps({"time": now, "ended": ended, "finished": finished}))
+
+
+def _tasks(folder: Path, column: str, plan: Mapping[str, Any], engine: EngineConfig) -> dict[str, Task]:
+    """Return a task for each network and seed, seed by seed, so that pairs are whole early."""
+    return {
+        f"{name} {seed}": Task(
+            folder=str(folder / name / str(seed)),
+            spec=network["spec"],
+            recipe=network["recipe"],
+            data=plan["data"],
+            seed=seed,
+            everything=plan["test"],
+            test=plan["test"],
+            device=engine.device,
+            execution=engine.execution,
+            about={column: name, "key": network["key"]},
+        )
+        for seed in plan["seeds"]
+        for name, network in plan["networks"].items()
+    }

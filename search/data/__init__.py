@@ -1,0 +1,1 @@
+"""Images and labels: known data sets, class folders, the decoded cache, batches and augmentation."""

@@ -1,0 +1,72 @@
+"""One training at a time in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from arch.errors import InputError
+from search.engines.base import Event
+from search.engines.task import Task, run
+from search.training.fit import Control, Epoch, Stopped
+
+
+class _Noted(Control):
+    """Passes each step on."""
+
+    def __init__(self, note: Callable[[Event], None]) -> None:
+        super().__init__()
+        self.note, self.key = note, ""
+
+    def tick(self, done: int, steps: int) -> bool:
+        self.note(Event(self.key, "step", (done, steps)))
+        return not self.stop
+
+
+class InProcess:
+    """One training at a time in this process."""
+
+    slots = 1
+    attempts = 1
+
+    def __init__(self, threads: int, note: Callable[[Event], None]) -> None:
+        torch.set_num_threads(threads)
+        self._running: tuple[str, Iterator[Epoch]] | None = None
+        self._control = _Noted(note)
+
+    def start(self, key: str, task: Task) -> None:
+        """Take a task; it advances while events are asked for."""
+        self._control.key = key
+        self._running = (key, run(task, self._control))
+
+    def events(self, timeout: float) -> list[Event]:
+        """Train one epoch and return it."""
+        if not self._running:
+            return []
+        key, epochs = self._running
+        try:
+            return [Event(key, "epoch", next(epochs).told())]
+        except StopIteration:
+            self._running = None
+            return [Event(key, "done")]
+        except Stopped:
+            self._running = None
+            return [Event(key, "stopped")]
+        except InputError as error:
+            self._running = None
+            return [Event(key, "refused", str(error))]
+
+    def answer(self, key: str, go_on: bool) -> None:
+        """Go on with the next call for events, or end the training now."""
+        if not go_on and self._running:
+            self._control.prune = True
+            self._running[1].close()  # type: ignore[attr-defined]
+            self._control.prune = False
+
+    def stop(self) -> None:
+        """Stop after the step under way."""
+        self._control.stop = True
+
+    def close(self) -> None:
+        """Nothing remains to be ended."""

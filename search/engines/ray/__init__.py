@@ -1,0 +1,1 @@
+"""Trainings as tasks of a Ray cluster."""

@@ -1,0 +1,1 @@
+"""What trained networks do: on held-out images, on the test set, on a photograph, against the clock."""

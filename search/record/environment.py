@@ -1,0 +1,83 @@
+"""What the numbers of a run depend on: versions, processor, commit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from search.record.files import Damaged as Damaged
+from search.record.files import WriteError as WriteError
+from search.record.files import append_line as append_line
+from search.record.files import checksum as checksum
+from search.record.files import clear_leftovers as clear_leftovers
+from search.record.files import read_json as read_json
+from search.record.files import read_lines as read_lines
+from search.record.files import read_yaml as read_yaml
+from search.record.files import replace_file as replace_file
+from search.record.files import sealed_files as sealed_files
+from search.record.files import sealed_yaml as sealed_yaml
+from search.record.files import set_aside as set_aside
+from search.record.files import write_json as write_json
+from search.record.files import write_lines as write_lines
+from search.record.files import write_sealed as write_sealed
+from search.record.files import write_text as write_text
+from search.record.files import write_yaml as write_yaml
+from search.record.objectives import Losses as Losses
+from search.record.objectives import Objectives as Objectives
+from search.record.objectives import best_first as best_first
+from search.record.objectives import front as front
+
+
+def environment(**more: Any) -> dict[str, Any]:
+    """Return what the numbers of a run depend on: versions, processor, commit; `more` is added."""
+    packages = ("inceptory", "torch", "torchvision", "optuna", "fvcore", "pandas", "numpy", "scipy", "scikit-learn")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "commit": _commit(),
+        "versions": versions,
+        **more,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return f"{name}, AMX bf16" if "amx_bf16" in flags else name
+
+
+def _commit() -> str | None:
+    try:
+        here = Path(__file__).parent
+        ours = ["git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name]
+        subprocess.run(
+            ours, capture_output=True, timeout=10, check=True
+        )  # installed, it may lie in another's repository
+        asked = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip() or None

@@ -1,0 +1,98 @@
+"""Names and places in a run directory: which folder is whose, when a training has ended, what kind of run it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from arch.errors import InputError
+from search.record.files import Damaged as Damaged
+from search.record.files import WriteError as WriteError
+from search.record.files import append_line as append_line
+from search.record.files import checksum as checksum
+from search.record.files import clear_leftovers as clear_leftovers
+from search.record.files import read_json as read_json
+from search.record.files import read_lines as read_lines
+from search.record.files import read_yaml as read_yaml
+from search.record.files import replace_file as replace_file
+from search.record.files import sealed_files as sealed_files
+from search.record.files import sealed_yaml as sealed_yaml
+from search.record.files import set_aside as set_aside
+from search.record.files import write_json as write_json
+from search.record.files import write_lines as write_lines
+from search.record.files import write_sealed as write_sealed
+from search.record.files import write_text as write_text
+from search.record.files import write_yaml as write_yaml
+
+# what `objective` in study.yaml means is part of the contract
+from search.record.objectives import Losses as Losses
+from search.record.objectives import Objectives as Objectives
+from search.record.objectives import best_first as best_first
+from search.record.objectives import front as front
+
+BASE = "base"  # the folder of a study's base network, and what its training is called
+# what makes a training's record: a result, and the files that its seal speaks for
+RESULT = "result.json"
+_KINDS = {"study.yaml": "a study", "ablation.yaml": "an ablation", "spec.yaml": "a training"}  # by their own file
+_SEALED = ("spec.yaml", "recipe.yaml", "metrics.jsonl", "weights.safetensors")
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write how a training ended, sealed together with the other files of its folder; the last file to be written."""
+    write_sealed(folder / RESULT, result, _SEALED)
+
+
+def mend(folder: Path) -> list[str]:
+    """Set aside what is damaged in a training's folder, and its result with it, so that it is trained again.
+
+    Returns a sentence for each damaged file. Nothing is deleted, and what is missing stays so.
+    """
+    broken: dict[str, str] = {}
+    try:
+        for name, known in _sealed_by(folder / RESULT).items():
+            if (folder / name).exists() and checksum(folder / name) != known:
+                broken[name] = "its checksum does not match"
+    except Damaged as error:
+        broken[RESULT] = str(error)
+    try:
+        read_lines(folder / "metrics.jsonl")
+    except Damaged as error:
+        broken["metrics.jsonl"] = str(error)
+    told = [f"{folder / name}: damaged, set aside as {set_aside(folder / name, broken[name]).name}" for name in broken]
+    if broken and (folder / RESULT).exists():
+        set_aside(folder / RESULT, f"{', '.join(broken)} beside it: damaged")
+    return told
+
+
+def _sealed_by(result: Path) -> dict[str, str]:
+    if not result.exists():
+        return {}
+    read_json(result)
+    return sealed_files(result)
+
+
+def check_kind(folder: Path, own: str) -> None:
+    """Raise InputError where a folder is a run of another kind than that of the file `own`: their files would mix."""
+    for name, kind in _KINDS.items():
+        if name != own and (folder / name).exists():
+            raise InputError(f"{folder}: holds {kind} already ({name}); name another folder with --run.")
+
+
+def trial_folder(run: Path, number: int) -> Path:
+    """Return the folder of a trial, `trials/00017`."""
+    return run / "trials" / f"{number:05d}"
+
+
+def results(run: Path) -> Iterator[dict[str, Any]]:
+    """Yield the result of every trial that has one, by number; Damaged where one is not its folder's."""
+    for path in sorted((run / "trials").glob("[0-9]*/result.json")):
+        result = read_json(path, "trial")
+        if not isinstance(result["trial"], int) or trial_folder(run, result["trial"]) != path.parent:
+            raise Damaged(f"{path}: says that it is of trial {result['trial']!r}; move that folder out of trials/.")
+        yield result
+
+
+def read_study(run: Path) -> dict[str, Any]:
+    """Return the study of a run directory as it was begun; InputError where it is not whole."""
+    return read_yaml(run / "study.yaml", "name", "objective", "trials", "space")

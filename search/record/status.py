@@ -1,0 +1,103 @@
+"""How far a run is, from its folder alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from arch.errors import InputError
+from search.record.files import Damaged as Damaged
+from search.record.files import WriteError as WriteError
+from search.record.files import append_line as append_line
+from search.record.files import checksum as checksum
+from search.record.files import clear_leftovers as clear_leftovers
+from search.record.files import read_json as read_json
+from search.record.files import read_lines as read_lines
+from search.record.files import read_yaml as read_yaml
+from search.record.files import replace_file as replace_file
+from search.record.files import sealed_files as sealed_files
+from search.record.files import sealed_yaml as sealed_yaml
+from search.record.files import set_aside as set_aside
+from search.record.files import write_json as write_json
+from search.record.files import write_lines as write_lines
+from search.record.files import write_sealed as write_sealed
+from search.record.files import write_text as write_text
+from search.record.files import write_yaml as write_yaml
+from search.record.layout import read_study, results
+from search.record.objectives import Losses as Losses
+from search.record.objectives import Objectives as Objectives
+from search.record.objectives import best_first as best_first
+from search.record.objectives import front as front
+
+
+def status(run: Path) -> dict[str, Any]:
+    """Return how far a run is, from its folders alone.
+
+    Raises
+    ------
+    InputError
+        The folder is no run.
+    """
+    if (run / "study.yaml").exists():
+        config = read_study(run)
+        objectives, total = Objectives(config["objective"]), config["trials"]
+        found = list(results(run))
+        states = Counter(result["state"] for result in found)
+        begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))
+        ended = {r["key"]: values for r in found if (values := objectives.values(r))}
+        losses = [objectives.losses(values) for values in ended.values()]
+        best = [list(ended.values())[i] for i in front(losses)]
+        return {
+            "run": config["name"],
+            "finished": len(found) - states["infeasible"],
+            "of": total,
+            "complete": states["complete"],
+            "pruned": states["pruned"],
+            "failed": states["failed"],
+            "over the limit": states["infeasible"],
+            "begun": begun - len(found),
+            **({"on the front": len(best)} if len(objectives) > 1 else {}),
+            f"best {objectives.judged}": best[0][0] if best else None,
+            "changed": len(read_lines(run / "changes.jsonl")),
+            **_confirmed(run / "confirm"),
+        }
+    if (run / "ablation.yaml").exists():
+        plan, states = read_json(run / "plan.json"), _states(run)
+        return {
+            "run": read_yaml(run / "ablation.yaml")["name"],
+            "finished": states.total(),
+            "of": len(plan["networks"]) * len(plan["seeds"]),
+            "complete": states["complete"],
+            "failed": states["failed"],
+            "changes": len(plan["networks"]) - 1,
+            "seeds": len(plan["seeds"]),
+        }
+    if (run / "spec.yaml").exists():
+        done = read_lines(run / "metrics.jsonl")
+        last = done[-1] if done else {}
+        over = (run / "result.json").exists()
+        state = read_json(run / "result.json")["state"] if over else "begun"
+        return {
+            "run": run.name,
+            "state": state,
+            "epoch": last.get("epoch", 0),
+            "of": last.get("epochs"),
+            "val_accuracy": last.get("val_accuracy"),
+        }
+    raise InputError(
+        f"{run}: no run is here; it would hold study.yaml (a study), ablation.yaml or spec.yaml (a training)."
+    )
+
+
+def _states(comparison: Path) -> Counter[str]:
+    """Return how many trainings of a comparison ended how."""
+    return Counter(read_json(path)["state"] for path in comparison.glob("*/*/result.json"))
+
+
+def _confirmed(folder: Path) -> dict[str, str]:
+    """Return how far a confirmation is, where one was begun."""
+    if not (folder / "plan.json").exists():
+        return {}
+    plan = read_json(folder / "plan.json")
+    return {"confirmed": f"{_states(folder).total()} of {len(plan['networks']) * len(plan['seeds'])}"}

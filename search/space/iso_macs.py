@@ -1,0 +1,193 @@
+"""Widths at equal cost: splits in given proportions, scaled until a network has a wanted number of MACs.
+
+All MACs here are exact, those of `arch.cost` without auxiliary heads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from arch.analysis.cost import cost, row_macs
+from arch.analysis.shapes import place_network
+from arch.nodes import Shape
+from arch.registry import Reduced
+from arch.specs.edit import Split, split_of, with_splits
+from arch.specs.spec import Spec
+from search.space.axes import Splits
+from search.space.compositions import proportional, reduction_bounds
+
+_SCALINGS = 40  # factors counted at most
+_WIDENINGS = 8  # output widths moved at most
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """What is to be reached: MACs, from the drawn proportions of each searched row."""
+
+    macs: int
+    drawn: Mapping[str, Split]
+    splits: Splits
+
+    def misses(self, macs: int) -> int:
+        """Return by how many MACs a network is off."""
+        return abs(macs - self.macs)
+
+    def met(self, macs: int) -> bool:
+        """Say whether a network is within the tolerance."""
+        return self.misses(macs) <= self.splits.tolerance * self.macs
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The nearest spec that was found.
+
+    Attributes
+    ----------
+    missed : why it will not do; empty where it is within the tolerance.
+    violation : by what part of the wanted MACs it misses the tolerance; 0 where it does not.
+    """
+
+    spec: Spec
+    missed: str = ""
+    violation: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A spec and its MACs."""
+
+    spec: Spec
+    macs: int
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A reduction one `round` wider or narrower: the row's split then, and how its MACs change."""
+
+    row: str
+    split: Split
+    gain: int
+
+
+def solve(spec: Spec, rows: Sequence[str], macs: int, splits: Splits) -> Solved:
+    """Return the spec with the widths of `rows` changed, their proportions kept, to come to the base's `macs`.
+
+    One factor scales the output widths of all rows; where rounding leaves too much, reductions and then
+    single output widths move by one `round`. What comes back is the nearest that was found; it need not
+    be within the tolerance.
+    """
+    goal = _Goal(macs, {name: split_of(spec.row(name)) for name in rows}, splits)
+    found = _with_reductions_moved(_scaled(spec, goal), goal)
+    for _ in range(_WIDENINGS):
+        if goal.met(found.macs):
+            break
+        better = _with_output_moved(found, goal)
+        if goal.misses(better.macs) >= goal.misses(found.macs):
+            break
+        found = better
+    if goal.met(found.macs):
+        return Solved(found.spec)
+    reason = f"no widths within {splits.tolerance * 100:g} % of the base network's {macs:,} MACs; the nearest have {found.macs:,}"
+    return Solved(found.spec, reason, abs(found.macs / macs - 1) - splits.tolerance)
+
+
+def _scaled(spec: Spec, goal: _Goal) -> _Network:
+    """Find the factor: MACs grow almost with its square, and halving the bracket around it helps where that fails."""
+    best: _Network | None = None
+    factor, low, high = 1.0, 0.0, math.inf
+    tried: set[tuple[int, ...]] = set()
+    for _ in range(_SCALINGS):
+        widths = _widths(goal, factor)
+        if widths in tried:  # rounding hides so small a step
+            factor = _between(low, high)
+            widths = _widths(goal, factor)
+        if widths in tried:
+            break
+        tried.add(widths)
+        now = _with_outputs(spec, goal, dict(zip(goal.drawn, widths, strict=True)))
+        if best is None or goal.misses(now.macs) < goal.misses(best.macs):
+            best = now
+        if goal.met(now.macs):
+            break
+        low, high = (factor, high) if now.macs < goal.macs else (low, factor)
+        factor *= math.sqrt(goal.macs / now.macs)
+        if not low < factor < high:
+            factor = _between(low, high)
+    assert best is not None  # the first factor is always counted
+    return best
+
+
+def _between(low: float, high: float) -> float:
+    return 2 * low if high == math.inf else (low + high) / 2
+
+
+def _widths(goal: _Goal, factor: float) -> tuple[int, ...]:
+    """Return the output widths of the rows, scaled and rounded."""
+    unit, least = goal.splits.round, 4 * goal.splits.least
+    return tuple(unit * max(least, round(factor * split.out / unit)) for split in goal.drawn.values())
+
+
+def _with_outputs(spec: Spec, goal: _Goal, widths: Mapping[str, int]) -> _Network:
+    """Return the spec with rows of other output widths, each split in its drawn proportions."""
+    changed = {name: proportional(goal.splits, goal.drawn[name], width) for name, width in widths.items()}
+    spec = with_splits(spec, changed)
+    return _Network(spec, cost(spec).macs)
+
+
+def _with_reductions_moved(now: _Network, goal: _Goal) -> _Network:
+    """Move one reduction after another by one `round`, each time the one that comes nearest to the goal.
+
+    A reduction is seen by its own row alone, so a move in one row leaves the gains in the others as they are.
+    """
+    if goal.met(now.macs):
+        return now
+    spec, macs = now.spec, now.macs
+    inputs = {row.name: part.input for row, part in zip(spec.rows, place_network(spec).rows, strict=True)}
+    moves = {name: _moves(spec, name, inputs[name], goal.splits) for name in goal.drawn}
+    while not goal.met(macs):
+        move = min(itertools.chain(*moves.values()), key=lambda move: goal.misses(macs + move.gain), default=None)
+        if not move or goal.misses(macs + move.gain) >= goal.misses(macs):
+            break
+        spec = with_splits(spec, {move.row: move.split})
+        macs += move.gain
+        moves[move.row] = _moves(spec, move.row, inputs[move.row], goal.splits)
+    return _Network(spec, cost(spec).macs)
+
+
+def _moves(spec: Spec, name: str, shape: Shape, splits: Splits) -> list[_Move]:
+    """Return every way to make one reduction of a row one `round` wider or narrower within its bounds."""
+    row = spec.row(name)
+    split, before = split_of(row), row_macs(spec, row, shape)
+    moves = []
+    for branch in ("b3x3", "b5x5"):
+        reduced: Reduced = getattr(split, branch)
+        low, high = reduction_bounds(splits, reduced.out)
+        for width in (reduced.reduce - splits.round, reduced.reduce + splits.round):
+            if low <= width <= high:
+                moved = Split(**(split._asdict() | {branch: Reduced(width, reduced.out)}))
+                after = with_splits(spec, {name: moved}).row(name)
+                moves.append(_Move(name, moved, row_macs(spec, after, shape) - before))
+    return moves
+
+
+def _with_output_moved(now: _Network, goal: _Goal) -> _Network:
+    """Make one row one `round` wider or narrower, and repair the reductions; the nearest of all rows."""
+    widths = {name: split_of(now.spec.row(name)).out for name in goal.drawn}
+    unit, least = goal.splits.round, 4 * goal.splits.least * goal.splits.round
+    options = [
+        _with_outputs(now.spec, goal, {name: width + step})
+        for name, width in widths.items()
+        for step in (-unit, unit)
+        if width + step >= least
+    ]
+    best = now
+    for option in sorted(options, key=lambda network: goal.misses(network.macs)):
+        repaired = _with_reductions_moved(option, goal)
+        if goal.misses(repaired.macs) < goal.misses(best.macs):
+            best = repaired
+        if goal.met(best.macs):
+            break
+    return best

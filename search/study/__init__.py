@@ -1,0 +1,1 @@
+"""Studies: proposals, trials, pruning, exact resume."""

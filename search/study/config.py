@@ -1,0 +1,100 @@
+"""A study, as its YAML file holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from arch.specs.spec import Spec
+from search.config_file import Asked, beside
+from search.data.dataset import Data, DataConfig
+from search.engines.base import EngineConfig
+from search.recipes.recipe import Recipe
+from search.record.objectives import JUDGED, Objective, Objectives
+from search.space.axes import Space
+from search.study.warm_start import Earlier, Start
+
+DEMO = Path(__file__).parent / "demo.yaml"
+
+
+class StudyConfig(Asked):
+    """A study, as its YAML file holds it.
+
+    Attributes
+    ----------
+    objective : one, or several: the first is `val_accuracy` or `val_loss`, others may be `macs`, `params` and
+        `latency` (ms an image, measured at the end of each training, and only where it is asked for).
+    max_macs : the limit on multiply-adds without auxiliary heads; 0: none. What is over it is never trained.
+    trials : the total number of finished trials, over all restarts.
+    start : what is tried first: names of networks, files with specs, run directories (the best of each), or
+        `{run: runs/x, top: 5}`.
+    storage : a URL for `search.storage.urls.open_storage`; empty: SQLite in the run directory.
+    most_failures_in_a_row : so many trainings that fail for the same reason, one after the other, end a call; 0: never.
+    keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
+    """
+
+    kind: ClassVar[str] = "study"
+    needs: ClassVar[str] = "a study is a mapping with at least name, network and space"
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    network: str
+    data: DataConfig = DataConfig()
+    recipe: str | dict[str, Any] = "default"
+    seed: int = Field(0, ge=0)
+    space: Space
+    objective: Objective | list[Objective] = "val_accuracy"
+    max_macs: int = Field(0, ge=0)
+    sampler: dict[str, Any] = {"name": "tpe"}
+    pruner: dict[str, Any] = {"name": "none"}
+    trials: int = Field(20, ge=1, le=10_000_000)
+    start: list[str | Earlier] = []
+    storage: str = ""
+    keep_weights: int = Field(3, ge=0)
+    most_failures_in_a_row: int = Field(10, ge=0)
+    engine: EngineConfig = EngineConfig()
+
+    @field_validator("objective")
+    @classmethod
+    def _judged_first(cls, given: str | list[str]) -> str | list[str]:
+        names = Objectives(given).names
+        if not names or names[0] not in JUDGED:
+            raise ValueError(f"the first objective is {' or '.join(JUDGED)}: what a training is judged by")
+        if len(set(names)) < len(names):
+            raise ValueError("an objective is named twice")
+        return names[0] if len(names) == 1 else list(names)
+
+    @classmethod
+    def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+        if "network" in values:
+            values["network"] = beside(folder, values["network"])
+        if isinstance(values.get("start"), list):
+            values["start"] = [beside(folder, entry) for entry in values["start"]]
+        return values
+
+
+def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyConfig:
+    """Return a study from its YAML file or a mapping; relative network files are beside the study's.
+
+    Errors name the `file` that a mapping was made of, here and later.
+
+    Raises
+    ------
+    InputError
+        A key is unknown or a value out of range; names file, key and near names.
+    """
+    return StudyConfig.read(study, file)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study made ready to run: its configuration with every default written out, and what it names, loaded."""
+
+    config: StudyConfig
+    base: Spec
+    recipe: Recipe
+    data: Data
+    starts: tuple[Start, ...] = ()

@@ -1,0 +1,138 @@
+"""Opening a study: its run directory, its Optuna study, and whether it may go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.pruners import NopPruner
+from optuna.storages import JournalStorage, RDBStorage
+
+from arch.errors import InputError
+from arch.specs.write import to_yaml
+from search.record.differences import differing
+from search.record.environment import environment
+from search.record.files import append_line, read_json, sealed_yaml, write_sealed, write_text, write_yaml
+from search.record.layout import BASE, mend
+from search.record.objectives import Objectives
+from search.storage.migrate import migrated, outgrown
+from search.storage.recover import open_whole
+from search.storage.urls import shown
+from search.study import fingerprint
+from search.study.config import Plan, StudyConfig
+from search.study.proposer import parameters
+from search.study.rungs import Rungs
+from search.study.samplers import make_pruner
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study that may begin or go on.
+
+    Attributes
+    ----------
+    rungs : its own pruner; None where Optuna's prunes.
+    since : the number of the first trial whose values may be compared with those to come.
+    notes : what changed since the last start and is worth a line each.
+    """
+
+    study: optuna.Study
+    rungs: Rungs | None
+    since: int
+    notes: tuple[str, ...]
+
+
+def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[[], bool] = lambda: False) -> Opened:
+    """Open a run directory and its Optuna study, and write down what it depends on.
+
+    Parameters
+    ----------
+    allow : the keys that may have changed since the last start.
+    give_up : asked while a storage's server is waited for; true ends the wait.
+
+    Raises
+    ------
+    InputError
+        Something changed since the last start that may not, or the storage is another's.
+    """
+    config, base, recipe, data = plan.config, plan.base, plan.recipe, plan.data
+    about = environment(**config.engine.described(), data=data.fingerprint, split=data.split)
+    new = fingerprint.fingerprint(config, base, recipe, data)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    objectives = Objectives(config.objective)
+    pruner = make_pruner(config.pruner, len(objectives))
+    rungs = pruner if isinstance(pruner, Rungs) else None
+
+    def opened() -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
+        url = storage_of(config, run)
+        name = next((c["optuna_study"] for c in reversed(fingerprint.recorded(run))), config.name)
+        return open_whole(url, run, name, objectives, config.max_macs, give_up)
+
+    mended = [told for folder in (run / BASE, *(run / "trials").glob("[0-9]*")) for told in mend(folder)]
+    mended += fingerprint.mend(run, lambda: opened()[0].user_attrs.get("fingerprint"))
+    contract = fingerprint.check(run, new, about, allow)
+    study, storage, rebuilt = opened()
+    study.pruner = NopPruner() if isinstance(pruner, Rungs) else pruner
+    _check_storage(study, run, contract.old, new)
+    if contract.allowed:
+        grown = outgrown(study, parameters(config.space, base, recipe)[0])
+        study = migrated(study, storage, config.name, grown) if grown else study
+    if contract.allowed or contract.warnings:
+        fingerprint.record(run, contract, len(study.get_trials(deepcopy=False)), study.study_name)
+    study.set_user_attr("fingerprint", new)
+    fingerprint.keep(run, new)
+    write_yaml(run / "study.yaml", config.model_dump(mode="json") | {"storage": shown(config.storage)}, sealed=True)
+    write_text(run / "base.yaml", sealed_yaml(to_yaml(base)))
+    write_sealed(run / "environment.json", about)
+    notes = (
+        *mended,
+        *rebuilt,
+        *(f"changed, and recorded: {change}" for change in contract.allowed),
+        *contract.warnings,
+    )
+    return Opened(study, rungs, fingerprint.comparable_since(run), notes)
+
+
+def storage_of(config: StudyConfig, run: Path) -> str:
+    """Return the URL of a study's storage: by default SQLite in its run directory."""
+    return config.storage or f"sqlite:///{run / 'study.db'}"
+
+
+def note_start(run: Path, finished: int, asked: int) -> None:
+    """Add this start to `attempts.jsonl`, with what its numbers depend on."""
+    about = read_json(run / "environment.json")
+    started = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "pid": os.getpid(),
+        **{key: about[key] for key in ("commit", "versions", "device", "execution")},
+        "finished": finished,
+        "asked": asked,
+    }
+    append_line(run / "attempts.jsonl", json.dumps(started))
+
+
+def note_end(run: Path, ended: str) -> None:
+    """Add to `attempts.jsonl` how this start ended."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    append_line(run / "attempts.jsonl", json.dumps({"time": now, "ended": ended}))
+
+
+def _check_storage(study: optuna.Study, run: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse a storage that is not the one of this run directory."""
+    trials = study.get_trials(deepcopy=False)
+    known = study.user_attrs.get("fingerprint")
+    if trials and known is not None and known != old and (differences := list(differing(known, new))):
+        raise InputError(
+            f"the storage holds another study called {study.study_name} ({'; '.join(differences)}); choose another name."
+        )
+    if trials and not (run / "fingerprint.json").exists():
+        raise InputError(
+            f"{run}: is new, but the storage holds {len(trials)} trials of a study called {study.study_name}; go on in its "
+            "own run directory with --run, or choose another name."
+        )

@@ -1,0 +1,85 @@
+"""What a study knows already: which training answers a candidate, and which trials keep their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.record.layout import BASE, results, trial_folder
+from search.record.objectives import Losses, Objectives, best_first
+
+
+class Answers:
+    """Answers to candidates that were tried before, and the best trials.
+
+    Attributes
+    ----------
+    known : candidate key -> the training that answers it.
+    tried : the keys of candidates that some trial has or will have.
+    kept : the trials that keep their weights, best first: those on the front of several objectives before
+        others, and of these the best in the first objective. Weights that are gone do not come back.
+    """
+
+    def __init__(self, run: Path, objectives: Objectives, keep_weights: int, since: int) -> None:
+        self.run, self.objectives, self.keep_weights, self.since = run, objectives, keep_weights, since
+        self.known: dict[str, str] = {}
+        self.tried: set[str] = set()
+        self.kept: list[tuple[Losses, int]] = []
+
+    def remember(self, result: Mapping[str, Any]) -> None:
+        """Take note of a trial's result."""
+        if result["state"] == "infeasible" or "key" not in result or result["trial"] == BASE:
+            return
+        if result["trial"] >= self.since:
+            self.tried.add(result["key"])
+        if "duplicate_of" in result:
+            return
+        if result["trial"] >= self.since:
+            self.known.setdefault(result["key"], key_of(result["trial"]))
+        values = self.objectives.values(result)
+        if values is None:
+            return
+        entry = (self.objectives.losses(values), result["trial"])
+        if entry not in self.kept:  # a trial that ended just before its driver did comes twice
+            self.kept.append(entry)
+        self.kept.sort(key=lambda kept: kept[1])
+        ordered = [self.kept[i] for i in best_first([losses for losses, _ in self.kept])]
+        self.kept = ordered[: self.keep_weights]
+        for _, number in ordered[self.keep_weights :]:
+            (trial_folder(self.run, number) / "weights.safetensors").unlink(missing_ok=True)
+
+    def folder(self, key: str) -> Path:
+        """Return the folder of a training."""
+        return self.run / BASE if key == BASE else trial_folder(self.run, int(key.removeprefix("trial ")))
+
+
+def ranked(run: Path, objectives: Objectives) -> list[int]:
+    """Return a run's trials that came to their end, best first; duplicates are left out, of equals the first leads."""
+    ended = [
+        (objectives.losses(values), result["trial"])
+        for result in results(run)
+        if "duplicate_of" not in result and (values := objectives.values(result))
+    ]
+    return [ended[i][1] for i in best_first([losses for losses, _ in ended])]
+
+
+def key_of(number: int) -> str:
+    """Return what a trial's training is called."""
+    return f"trial {number}"
+
+
+def words(result: Mapping[str, Any], objectives: Objectives) -> str:
+    """Return in a few words how a training ended."""
+    figures = "".join(
+        f", {name.replace('_', ' ')} {_figure(result[name])}"
+        for name in objectives.names
+        if result.get(name) is not None
+    )
+    again = f", the same as trial {result['duplicate_of']}" if "duplicate_of" in result else ""
+    reason = f": {result['reason']}" if result.get("reason") else ""
+    return f"{result['state']}{again}{figures}{reason}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

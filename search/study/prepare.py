@@ -1,0 +1,60 @@
+"""From a study's file to what can run: base network, recipe and starts, checked."""
+
+from __future__ import annotations
+
+from arch.errors import InputError, within
+from arch.specs.read import load
+from arch.specs.spec import Spec
+from search.recipes.recipe import Recipe, load_recipe
+from search.record.objectives import Objectives
+from search.space.checks import check_space
+from search.study.config import StudyConfig
+from search.study.proposer import parameters, points
+from search.study.rungs import Rungs
+from search.study.samplers import check_sampler, make_pruner, make_sampler, options_of
+from search.study.warm_start import Start, starts
+
+_HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
+
+
+def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
+    """Return a study's base network, recipe and starts, once all that needs no images is checked.
+
+    Raises
+    ------
+    InputError
+        The space does not fit the network, the sampler cannot draw it, or a start is no point of it.
+    """
+    with within(config.where):
+        base, recipe = load(config.network), load_recipe(config.recipe)
+        check_space(config.space, base, recipe, config.where)
+        _check_search(config, base, recipe)
+        return base, recipe, starts(config.start, config.space, base, recipe)
+
+
+def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
+    """Refuse a sampler or pruner that is unknown, or cannot do what this study asks of it."""
+    objectives = Objectives(config.objective)
+    make_sampler(config.sampler, 0, 0)
+    found, sometimes = parameters(config.space, base, recipe)
+    check_sampler(config.sampler, found, sometimes, objectives.names, config.max_macs > 0)
+    pruner = make_pruner(config.pruner, len(objectives))
+    harder = [key for key in _HARDER if key in config.space.recipe]
+    if isinstance(pruner, Rungs) and pruner.by == "train_accuracy" and harder:
+        raise InputError(
+            f"pruner rungs: recipe.{harder[0]} is searched, and makes training images harder or easier; use by: objective."
+        )
+    if config.sampler["name"] == "grid":
+        points(config.space, base, recipe)
+
+
+def resolved(config: StudyConfig, recipe: Recipe) -> StudyConfig:
+    """Return the study with every default written out, and engine, workers and threads chosen for this machine."""
+    return config.model_copy(
+        update={
+            "recipe": recipe.model_dump(),
+            "sampler": options_of("sampler", config.sampler),
+            "pruner": options_of("pruner", config.pruner),
+            "engine": config.engine.settled(),
+        }
+    )

@@ -1,0 +1,178 @@
+"""Who proposes: a sampler for each trial, seeded by its number; the parameters and the points of a space."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from arch.errors import InputError
+from arch.specs.spec import Spec
+from search.data.batches import mix
+from search.recipes.recipe import Recipe
+from search.space.axes import Space
+from search.space.candidates import Candidate, decode
+from search.space.choosers import Endless, Enumerated, Sampled
+from search.space.encode import middle
+from search.study.config import StudyConfig
+from search.study.samplers import Grid, NumberedQMC, make_sampler
+
+MOST_ENUMERATED = 5_000
+_NOT_REDRAWN = ("gp", "nsga3")  # what they draw depends on whether they began to draw it before
+_DRAWS = 32  # to find out which parameters a space has
+
+
+def parameters(space: Space, base: Spec, recipe: Recipe) -> tuple[dict[str, BaseDistribution], list[str]]:
+    """Return every parameter of a space with its distribution, and the names of those that only some candidates have."""
+    found: dict[str, BaseDistribution] = {}
+    drawn = []
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    for number in range(_DRAWS):
+        study.sampler = RandomSampler(seed=number)
+        trial = study.ask()
+        decode(space, base, recipe, Sampled(trial))
+        found |= trial.distributions
+        drawn.append(set(trial.distributions))
+    optuna.logging.set_verbosity(verbosity)
+    return found, [name for name in found if any(name not in names for names in drawn)]
+
+
+def points(space: Space, base: Spec, recipe: Recipe) -> list[tuple[Candidate, dict[str, Any]]]:
+    """Return every candidate of a space once, with parameter values of which `decode` makes it.
+
+    A grid over the parameters themselves would not do: an ordered pick is coded as a quantile, and how many
+    quantiles differ depends on the picks before.
+
+    Raises
+    ------
+    InputError
+        There are endlessly many, or too many; says what to change.
+    """
+    walker = _Noted()
+    found: dict[str, tuple[Candidate, dict[str, Any]]] = {}
+    while True:
+        walker.values = {}
+        try:
+            candidate = decode(space, base, recipe, walker)
+        except Endless:
+            raise InputError(
+                f"sampler grid: cannot count off {walker.last}, a range or one value for several rows; "
+                "give it choices, use splits.per: row, or another sampler such as qmc or random."
+            ) from None
+        found.setdefault(candidate.key, (candidate, walker.values))
+        if len(found) > MOST_ENUMERATED:
+            raise InputError(
+                f"sampler grid: the space holds more than {MOST_ENUMERATED:,} candidates; coarsen it, "
+                "or use another sampler such as qmc or random."
+            )
+        if not walker.advance():
+            return list(found.values())
+
+
+class _Noted(Enumerated):
+    """Walks through every combination, and notes the parameter values that stand for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, Any] = {}
+        self.last = ""
+
+    def pick(self, name: str, weights: Sequence[int]) -> int:
+        self.last = name
+        index = super().pick(name, weights)
+        self.values[name] = middle(weights, index)
+        return index
+
+    def choice(self, name: str, names: Sequence[str]) -> str:
+        value = super().choice(name, names)
+        self.values[name] = value
+        return value
+
+    def number(self, name: str, low: float, high: float, log: bool) -> float:
+        self.last = name
+        return super().number(name, low, high, log)
+
+
+class Proposer:
+    """Asks a study for trials, each with a sampler of its own seed.
+
+    What a sampler draws follows from the study's seed, the trial's number and the trials in the storage, so a
+    study that was stopped goes on proposing what it would have proposed.
+    """
+
+    def __init__(self, config: StudyConfig, base: Spec, recipe: Recipe, study: optuna.Study) -> None:
+        self.config, self.study = config, study
+        found, sometimes = parameters(config.space, base, recipe)
+        self.names = None if sometimes else set(found)  # of a candidate's parameters, where all have the same
+        self.grid = points(config.space, base, recipe) if config.sampler["name"] == "grid" else []
+        trials = study.get_trials(deepcopy=False)
+        self.waiting = deque(t.number for t in trials if t.state is TrialState.WAITING)
+        self.asked = len(trials)
+        self._walked: dict[str, IntersectionSearchSpace] = {}  # by the name that the samplers have for it
+
+    def ask(self, tried: Collection[str]) -> Trial:
+        """Return the next trial: one that waits, or a new one."""
+        number = self.waiting.popleft() if self.waiting else self.asked
+        self.asked = max(self.asked, number + 1)
+        self.study.sampler = self._sampler(number, tried)
+        return self.study.ask()
+
+    def adopt(self, frozen: FrozenTrial, tried: Collection[str]) -> Trial:
+        """Return a trial that an earlier driver had asked for, as far as it was drawn."""
+        if self._is_drawn(frozen):
+            self.study.sampler = RandomSampler()  # nothing is left to be drawn
+            return Trial(self.study, frozen._trial_id)
+        sampler = self.study.sampler = self._sampler(frozen.number, tried)
+        trial = Trial(self.study, frozen._trial_id)
+        known = trial.relative_params | frozen.system_attrs.get("fixed_params", {})
+        for name, distribution in frozen.distributions.items():
+            if frozen.params[name] != known.get(name) and not distribution.single():
+                sampler.sample_independent(self.study, frozen, name, distribution)  # as it was drawn then
+        return trial
+
+    def loses(self, frozen: FrozenTrial) -> str | None:
+        """Return in words what cannot be restored of a trial that was being drawn, or None."""
+        if self.config.sampler["name"] not in _NOT_REDRAWN or self._is_drawn(frozen):
+            return None
+        return (
+            f"trial {frozen.number} was being drawn when the study stopped; sampler {self.config.sampler['name']} draws "
+            "the rest of it anew, and not as it would have"
+        )
+
+    def _is_drawn(self, frozen: FrozenTrial) -> bool:
+        return self.names is not None and set(frozen.params) >= self.names
+
+    def _sampler(self, number: int, tried: Collection[str]) -> BaseSampler:
+        seed = self.config.seed
+        sampler = make_sampler(self.config.sampler, seed, mix(seed, number))
+        if isinstance(sampler, NumberedQMC):
+            sampler.number = number
+        if isinstance(sampler, Grid):
+            order = list(self.grid)
+            if sampler.shuffle:
+                random.Random(seed).shuffle(order)
+            limit = self.config.max_macs
+            sampler.point.update(
+                next((v for c, v in order if c.key not in tried and (not limit or c.macs <= limit)), {})
+            )
+        self._hand_on(sampler)
+        return sampler
+
+    def _hand_on(self, sampler: BaseSampler) -> None:
+        """Give a new sampler what those before it found out about the parameters that all trials have.
+
+        They find it by walking through the trials, and remember how far they came; a sampler that remembers nothing
+        walks through all of them again. What they find is the same. Looked for by its type, for the name is Optuna's own.
+        """
+        for name, own in vars(sampler).items():
+            if isinstance(own, IntersectionSearchSpace):
+                setattr(sampler, name, self._walked.setdefault(name, own))

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import arch
+from arch.specs.write import to_mapping
+from reports.figures.run_figures import figures_of
+from reports.page.summary import summarised
+from reports.runs.run import Comparison, Run
+from reports.tables.ablation import ablation_tables
+from reports.tables.trace import trace
+from tests.support import MICRO
+
+SEEDS = [1, 2, 3, 4, 5, 6]
+NOISE = [0.0, 0.01, -0.01, 0.005, -0.005, 0.002]
+
+
+def run_of(levels: dict[str, dict[str, str]], factors: dict[str, Any], **shifts: float | None) -> Run:
+    """An ablation whose changes shift the base's accuracies by so much, with a little noise; None: never finished."""
+    rows, spec = [], to_mapping(arch.load(MICRO))
+    for index, (name, shift) in enumerate({"base": 0.0, **shifts}.items()):
+        for seed, noise in zip(SEEDS, NOISE, strict=True):
+            row: dict[str, Any] = {"change": name, "seed": seed, "state": "missing"}
+            if shift is not None:
+                row |= {"state": "complete", "test_accuracy": 0.5 + noise + shift + 1e-4 * ((seed * (index + 3)) % 5)}
+            rows.append(row)
+    networks = {name: {"key": name, "about": "", "spec": spec} for name in ("base", *shifts)}
+    for name, given in levels.items():
+        networks[name]["levels"] = given
+    plan = {
+        "seeds": SEEDS,
+        "networks": networks,
+        "recipe": {"name": "default", "epochs": 1, "batch": 128},
+        "data": {"name": "digits"},
+        "train_images": 1000,
+        "test": True,
+        "grown": [],
+    }
+    found = Comparison(plan, {}, [], pd.DataFrame(rows), "change")
+    config = {"name": "made-up", "question": "Does it help?", "factors": factors}
+    return Run(MICRO.parent, "ablation", "made-up", config, {}, [], {}, found.runs, pd.DataFrame(), {}, ablation=found)
+
+
+def test_the_answer_opens_with_the_question_and_gives_verdicts() -> None:
+    run = run_of({}, {}, up=0.02, down=-0.02, same=0.0, gone=None)
+    differences = ablation_tables(run)[1].frame.set_index("change")["verdict"]
+    assert differences["up"] == "better"
+    assert differences["down"] == "worse"
+    assert differences["same"] == "inconclusive"
+    assert differences["gone"] == "no verdict: 6 of 6 pairs missing"
+    asked, found, sure = summarised(run)
+    assert asked.startswith(
+        "Does it help? 4 changes (up, down, same, gone) and the base, each trained with the same 6 seeds"
+    )
+    assert "(better)" in found
+    assert sure.startswith("Better: up; worse: down; inconclusive: same; no verdict")
+    assert [name for name, _, _ in figures_of(run, ablation_tables(run))] == ["ablation"]
+
+
+def test_bold_is_what_the_test_supports_and_cells_name_their_trainings() -> None:
+    tables = ablation_tables(run_of({}, {}, up=0.02, down=-0.02, gone=None))
+    scores, differences, runs = tables
+    assert scores.bold == {(1, "test accuracy, mean (%)")}
+    assert differences.bold == {(0, "verdict")}
+    assert "mean (%) ± sd (n)" in scores.latex().replace(r"$\pm$", "±").replace(r"\%", "%")
+    assert trace(tables, "ablation", "up", "sd").folders == tuple(f"up/{seed}" for seed in SEEDS)
+    assert trace(tables, "ablation", "up", "MACs (M)").folders == ("plan.json",)
+    both = trace(tables, "ablation_differences", "down", "p").folders
+    assert both == (*(f"base/{seed}" for seed in SEEDS), *(f"down/{seed}" for seed in SEEDS))
+    assert trace(tables, "ablation_runs", "7", "seed").folders == ("up/1",)
+    assert trace(tables, "ablation_runs", str(len(runs.frame)), "state").folders == ("plan.json",)  # gone/6 has none
+
+
+@pytest.mark.parametrize("own", [{"base": {"a": "off", "b": "low"}}, {}], ids=["recorded", "an older plan"])
+def test_the_effect_of_a_factor_is_the_mean_over_the_others(own: dict[str, dict[str, str]]) -> None:
+    factors = {"a": {"off": {}, "on": {"heads": []}}, "b": {"low": {}, "high": {"recipe": {"lr": 1.0}}}}
+    levels = {
+        "on": {"a": "on", "b": "low"},
+        "high": {"a": "off", "b": "high"},
+        "on+high": {"a": "on", "b": "high"},
+    }
+    table = ablation_tables(run_of(own | levels, factors, **{"on": 0.02, "high": 0.10, "on+high": 0.16}))[2]
+    effect = table.frame.set_index(["factor", "level"])["difference to the base (points)"]
+    assert effect["a", "on"] == pytest.approx((2 + 6) / 2, abs=0.05)  # beside off: 2 at low, 16 - 10 at high
+    assert effect["b", "high"] == pytest.approx((10 + 14) / 2, abs=0.05)
+    assert table.frame["beside"].tolist() == ["off", "low"]
+    assert set(table.sources[0]) == {f"{name}/{seed}" for name in ("base", "on", "high", "on+high") for seed in SEEDS}
+
+
+def test_the_column_and_the_note_name_the_test_that_assumes_no_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ablation_tables(run_of({}, {}, up=0.02))[1]
+    monkeypatch.setattr(f"{__name__}.SEEDS", list(range(1, 19)))
+    monkeypatch.setattr(f"{__name__}.NOISE", NOISE * 3)
+    many = ablation_tables(run_of({}, {}, up=0.02))[1]
+    for table, named, other in ((few, "sign flip", "Wilcoxon"), (many, "Wilcoxon", "sign flip")):
+        assert f"p, {named}" in table.printed().columns
+        assert f"p, {other}" not in table.printed().columns
+        assert named in table.notes[0].replace("sign-flip", "sign flip")
+        assert other not in table.notes[0].replace("sign-flip", "sign flip")
+    assert many.printed()["p, Wilcoxon"].tolist() == ["0.0002"]
+
+
+def test_a_factor_with_a_missing_cell_gets_no_verdict() -> None:
+    factors = {"a": {"off": {}, "on": {"heads": []}}, "b": {"low": {}, "high": {"recipe": {"lr": 1.0}}}}
+    levels = {
+        "on": {"a": "on", "b": "low"},
+        "high": {"a": "off", "b": "high"},
+        "on+high": {"a": "on", "b": "high"},
+    }
+    table = ablation_tables(run_of(levels, factors, **{"on": 0.02, "high": 0.1, "on+high": None}))[2]
+    assert all(verdict.startswith("no verdict") for verdict in table.frame["verdict"])
