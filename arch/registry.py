@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from arch.errors import InputError, from_validation, near
 from arch.nodes import Node
 
+T = TypeVar("T")
 CHANNELS = "channels"  # marks the arguments that are channel numbers
 Width = Annotated[int, Field(strict=True, ge=1, le=65_536), CHANNELS]
 Extent = Annotated[int, Field(strict=True, ge=1, le=1_024)]
@@ -85,41 +88,65 @@ def _holds_channels(hint: Any) -> bool:
     return any(_holds_channels(part) for part in get_args(hint))
 
 
-class Registry:
-    """Definitions by name."""
+class Registry(Generic[T]):
+    """Things by name: refuses a second one of the same name, lists by wildcard, names near matches.
+
+    `kind` is what one of them is called in errors and by `inceptory list`.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._definitions: dict[str, Definition] = {}
+        self._entries: dict[str, T] = {}
+
+    def add(self, name: str, thing: T) -> T:
+        """Add a thing under its name and return it.
+
+        Raises
+        ------
+        InputError
+            The name is taken.
+        """
+        if name in self._entries:
+            raise InputError(f"{self.kind} '{name}' is registered already; choose another name.")
+        self._entries[name] = thing
+        return thing
+
+    def get(self, name: str, where: str = "") -> T:
+        """Return a thing, or raise InputError with the near names."""
+        if name not in self._entries:
+            start = f"{where}: " if where else ""
+            raise InputError(
+                f"{start}there is no {self.kind} '{name}'.{near(name, self._entries)} "
+                f"`inceptory list {self.kind}s` names all."
+            )
+        return self._entries[name]
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the names that match a shell wildcard, sorted."""
+        return sorted(fnmatch.filter(self._entries, pattern))
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._entries.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+
+class Definitions(Registry[Definition]):
+    """Functions that make nodes, by name."""
 
     def register(self, function: Callable[..., Node]) -> Callable[..., Node]:
         """Add a definition under its function's name, less a trailing underscore; refuse a second one."""
         name = function.__name__.rstrip("_")
-        if name in self._definitions:
-            raise InputError(f"{self.kind} '{name}' is registered already; choose another name.")
-        self._definitions[name] = Definition(name, function)
+        self.add(name, Definition(name, function))
         return function
 
-    def get(self, name: str, where: str = "") -> Definition:
-        """Return a definition, or raise InputError with the near names."""
-        if name not in self._definitions:
-            start = f"{where}: " if where else ""
-            raise InputError(
-                f"{start}there is no {self.kind} '{name}'.{near(name, self._definitions)} "
-                f"`inceptory list {self.kind}s` names all."
-            )
-        return self._definitions[name]
 
-    def names(self, pattern: str = "*") -> list[str]:
-        """Return the names that match a shell wildcard, sorted."""
-        return sorted(fnmatch.filter(self._definitions, pattern))
-
-    def __iter__(self) -> Iterator[Definition]:
-        return iter(self._definitions.values())
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._definitions
+def load_modules(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package of ours, so that each registers what it defines: a new file needs no other edit."""
+    for module in pkgutil.iter_modules(path):
+        importlib.import_module(f"{package}.{module.name}")
 
 
-BLOCKS = Registry("block")
-HEADS = Registry("head")
+BLOCKS = Definitions("block")
+HEADS = Definitions("head")

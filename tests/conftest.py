@@ -63,7 +63,7 @@ def only_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks and heads of arch alone, whatever other tests have registered in this process."""
     for registry in (BLOCKS, HEADS):
         ours = {d.name: d for d in registry if d.function.__module__.startswith("arch.")}
-        monkeypatch.setattr(registry, "_definitions", ours)
+        monkeypatch.setattr(registry, "_entries", ours)
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from matplotlib.figure import Figure
 
 from reports.figures import architecture, curves, importance, predicted, tradeoff
 from reports.figures.style import TEXT, footnote
-from reports.figures.style import svg as svg
-from reports.figures.style import write as write
 from reports.runs import frames, predictions
 from reports.runs.run import Run
 from reports.tables.insight import HYPERVOLUME, aux_heads, distribution, hypervolume_by_trial, whose

@@ -23,7 +23,7 @@ def mine(out: Width) -> Node:
 
 def test_only_what_is_not_ours_has_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert homes() == []
-    monkeypatch.setitem(BLOCKS._definitions, "mine", Definition("mine", mine))
+    monkeypatch.setitem(BLOCKS._entries, "mine", Definition("mine", mine))
     assert homes() == [__name__]
     with pytest.raises(arch.InputError, match="nodes of a cluster do not know the blocks of"):
         make_engine(EngineConfig(name="ray"), tmp_path, print)
@@ -33,7 +33,7 @@ def test_a_script_is_known_by_its_path_and_a_prompt_not_at_all(monkeypatch: pyte
     main = ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.setattr(mine, "__module__", "__main__")
-    monkeypatch.setitem(BLOCKS._definitions, "mine", Definition("mine", mine))
+    monkeypatch.setitem(BLOCKS._entries, "mine", Definition("mine", mine))
     with pytest.raises(arch.InputError, match="block 'mine' was typed in here"):
         homes()
     main.__file__ = str(tmp_path / "script.py")
@@ -53,7 +53,7 @@ def test_what_a_script_does_under_main_is_not_done_elsewhere(monkeypatch: pytest
         "if __name__ == '__main__':\n"
         "    raise SystemExit('started')\n"
     )
-    monkeypatch.setattr(BLOCKS, "_definitions", dict(BLOCKS._definitions))
+    monkeypatch.setattr(BLOCKS, "_entries", dict(BLOCKS._entries))
     know(str(script))
     monkeypatch.delitem(sys.modules, "a_script_of_mine")
     assert BLOCKS.get("from_a_script").validate({"out": 8}, "here") == {"out": 8}
