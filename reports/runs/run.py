@@ -80,7 +80,7 @@ class Run:
     @property
     def objectives(self) -> Objectives:
         """What the study is judged by."""
-        return Objectives(self.config.get("objective", "val_accuracy"))
+        return Objectives(self.config.get("objective") or "val_accuracy", self.environment.get("objectives"))
 
     @property
     def objective(self) -> str:

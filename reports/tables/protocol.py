@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.runs.run import Run
-from reports.tables.table import percent
 
 
 def protocol(run: Run) -> tuple[str, ...]:
@@ -37,9 +36,9 @@ def protocol(run: Run) -> tuple[str, ...]:
 
 def label(run: Run) -> str:
     """Return what the study ranks by, with its unit."""
-    return "held-out loss" if run.objective == "val_loss" else "held-out accuracy (%)"
+    return run.objectives.first.header
 
 
 def told(run: Run, value: float) -> str:
     """Return a value of the objective as it is printed."""
-    return f"{percent(value)} %" if run.objective == "val_accuracy" else f"{value:.4f}"
+    return run.objectives.first.text(value)

@@ -21,9 +21,8 @@ from search.progress import Silent
 from search.recipes.recipe import APART, Recipe, load_recipe
 from search.record.differences import differing
 from search.record.files import read_json, read_yaml
-from search.record.layout import BASE, trial_folder
+from search.record.layout import BASE, objectives_of, trial_folder
 from search.record.lock import locked
-from search.record.objectives import Objectives
 from search.space.candidates import Candidate
 from search.study.config import StudyConfig, load_study
 from search.study.duplicates import ranked
@@ -84,7 +83,7 @@ class _Study:
 
     def ranked(self) -> list[int]:
         """Return the trials that were trained to their end, best first; duplicates are left out."""
-        return ranked(self.run, Objectives(self.config.objective))
+        return ranked(self.run, objectives_of(self.run))
 
     def searches(self) -> set[str]:
         """Return the recipe's keys that the space varies."""

@@ -21,7 +21,7 @@ from arch.specs.read import from_mapping
 from arch.specs.spec import Spec
 from arch.specs.write import to_yaml
 from search.data.dataset import Data, data_config, load_data
-from search.evaluation.latency import latency
+from search.evaluation.measurements.registry import MEASUREMENTS
 from search.evaluation.test_set import figures_on_test_set
 from search.recipes.recipe import Recipe, load_recipe
 from search.record.differences import differing
@@ -49,8 +49,8 @@ from search.training.weights import CLASSES, WEIGHTS, About, save_weights, write
 class Task:
     """Everything that a training needs, as plain data that can be sent to another process.
 
-    `init` is a file of weights to begin with. `test` opens the test set after the last epoch, `latency` has the
-    trained network's forward time taken. `about` goes into the result as it is.
+    `init` is a file of weights to begin with. `test` opens the test set after the last epoch, `measured`
+    names what is measured on the trained network. `about` goes into the result as it is.
     """
 
     folder: str
@@ -62,7 +62,7 @@ class Task:
     test: bool = False
     device: str = "auto"
     execution: str = "auto"
-    latency: bool = False
+    measured: tuple[str, ...] = ()
     init: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -187,7 +187,7 @@ class _Job:
         }
 
     def _write_trained(self, network: Network) -> dict[str, Any]:
-        """Keep a trained network's weights; return its figures on the test set and its latency, where these are wanted."""
+        """Keep a trained network's weights; return its figures on the test set and its measurements, where these are wanted."""
         task = self.task
         found: dict[str, Any] = {}
         about = About.of(self.spec, self.data, self.recipe, data_config(task.data), task.everything)
@@ -195,8 +195,8 @@ class _Job:
         write_classes(self.folder / CLASSES, self.data.classes)
         if task.test:
             found |= figures_on_test_set(self.folder, network, self.data, self.recipe, self.device)
-        if task.latency:
-            found |= latency(network, pick_precision(self.recipe.precision, self.device) == "bf16")
+        for name in task.measured:
+            found |= MEASUREMENTS.get(name)(network, pick_precision(self.recipe.precision, self.device) == "bf16")
         return found
 
 

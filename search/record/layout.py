@@ -17,6 +17,7 @@ from search.record.files import (
     set_aside,
     write_sealed,
 )
+from search.record.objectives import Objectives
 
 BASE = "base"  # the folder of a study's base network, and what its training is called
 # what makes a training's record: a result, and the files that its seal speaks for
@@ -78,6 +79,13 @@ def results(run: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(result["trial"], int) or trial_folder(run, result["trial"]) != path.parent:
             raise Damaged(f"{path}: says that it is of trial {result['trial']!r}; move that folder out of trials/.")
         yield result
+
+
+def objectives_of(run: Path) -> Objectives:
+    """Return what a study is judged by, as its record describes it."""
+    path = run / "environment.json"
+    recorded = read_json(path).get("objectives") if path.exists() else None
+    return Objectives(read_study(run)["objective"], recorded)
 
 
 def read_study(run: Path) -> dict[str, Any]:

@@ -1,46 +1,133 @@
-"""What a study is judged by: the objectives' names and directions, and which of several results are best."""
+"""What a study is judged by: the objectives, each one object, and which of several results are best."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-Objective = Literal["val_accuracy", "val_loss", "macs", "params", "latency"]
-JUDGED = ("val_accuracy", "val_loss")  # what a training is judged by after each epoch
-_RISING = ("val_accuracy",)  # what is better where it is larger
+from arch.analysis.cost import cost
+from arch.registry import Registry
+from arch.specs.spec import Spec
 
 Losses = tuple[float, ...]
+Source = Literal["epoch", "network", "trained network"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A figure that a study optimises.
+
+    Attributes
+    ----------
+    name : its key in `result.json` and in a study's `objective`.
+    title : what it is called in tables and sentences.
+    source : what it is computed from. `epoch`: the figure of this name in each epoch's record, and so one to judge
+        trainings by while they run. `network`: the spec, by `of_network`. `trained network`: a measurement of this
+        name (`search.evaluation.measurements`), taken as each training ends.
+    maximise : whether more is better.
+    unit, factor, digits : how it is printed: the value times `factor`, to so many decimals, with its unit.
+    of_network : computes it from a spec, where that is its source.
+    """
+
+    name: str
+    title: str
+    source: Source
+    maximise: bool = False
+    unit: str = ""
+    factor: float = 1.0
+    digits: int = 4
+    of_network: Callable[[Spec], float] | None = None
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """What Optuna calls it."""
+        return "maximize" if self.maximise else "minimize"
+
+    @property
+    def header(self) -> str:
+        """Return its title with its unit, `held-out accuracy (%)`."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def text(self, value: float) -> str:
+        """Return a value as it is printed, `91.50 %`."""
+        return f"{self.factor * value:,.{self.digits}f} {self.unit}".rstrip()
+
+    def loss(self, value: float) -> float:
+        """Return the value with the sign that makes less better."""
+        return -value if self.maximise else value
+
+
+OBJECTIVES: Registry[Objective] = Registry("objective")
+
+
+def register(objective: Objective) -> Objective:
+    """Add an objective, which a study may name from now on; refuse a second one of its name."""
+    return OBJECTIVES.add(objective.name, objective)
+
+
+register(Objective("val_accuracy", "held-out accuracy", "epoch", maximise=True, unit="%", factor=100, digits=2))
+register(Objective("val_loss", "held-out loss", "epoch"))
+register(Objective("train_loss", "training loss", "epoch"))  # holds the auxiliary losses at their weights
+register(Objective("macs", "MACs", "network", unit="M", factor=1e-6, digits=3, of_network=lambda spec: cost(spec).macs))
+register(
+    Objective(
+        "params", "parameters", "network", unit="M", factor=1e-6, digits=3, of_network=lambda spec: cost(spec).params
+    )
+)
+register(Objective("latency", "latency", "trained network", unit="ms an image"))
 
 
 class Objectives:
-    """One or several objectives, in order. The first is what trainings are judged by after each epoch.
+    """One or several objectives, in order. The first is what trainings are judged by after each epoch."""
 
-    Directions follow from the names: accuracy is maximised, everything else minimised.
-    """
-
-    def __init__(self, given: str | Sequence[str]) -> None:
-        self.names: tuple[str, ...] = (given,) if isinstance(given, str) else tuple(given)
+    def __init__(self, given: str | Sequence[str], recorded: Mapping[str, Any] | None = None) -> None:
+        """Find objectives by name; `recorded` describes those that only the script of a run registers."""
+        described = recorded or {}
+        self.each = tuple(
+            Objective(**described[name]) if name not in OBJECTIVES and name in described else OBJECTIVES.get(name)
+            for name in ((given,) if isinstance(given, str) else given)
+        )
+        self.names = tuple(objective.name for objective in self.each)
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.each)
+
+    @property
+    def first(self) -> Objective:
+        """The first objective."""
+        return self.each[0]
 
     @property
     def judged(self) -> str:
-        """The first objective."""
+        """The first objective's name."""
         return self.names[0]
 
     @property
     def directions(self) -> list[Literal["maximize", "minimize"]]:
         """What Optuna calls them."""
-        return ["maximize" if name in _RISING else "minimize" for name in self.names]
+        return [objective.direction for objective in self.each]
 
     @property
     def minimise(self) -> bool:
         """Whether less of the first objective is better."""
-        return self.judged not in _RISING
+        return not self.first.maximise
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The names of those that are measured on each trained network."""
+        return tuple(objective.name for objective in self.each if objective.source == "trained network")
+
+    def described(self) -> dict[str, Any]:
+        """Return how each is printed and ordered, by name, for a run's record."""
+        return {o.name: {key: value for key, value in vars(o).items() if key != "of_network"} for o in self.each}
+
+    def of_network(self, spec: Spec) -> dict[str, float]:
+        """Return the values that a network has before it is trained, by name."""
+        return {o.name: o.of_network(spec) for o in self.each if o.of_network}
 
     def values(self, result: Mapping[str, Any]) -> list[float] | None:
-        """Return a finished trial's values, or None where it did not come to its end or one is missing."""
+        """Return a complete training's values, or None where it did not finish or one is missing."""
         found = [result.get(name) for name in self.names]
         if result["state"] != "complete" or any(value is None for value in found):
             return None
@@ -48,7 +135,7 @@ class Objectives:
 
     def losses(self, values: Sequence[float]) -> Losses:
         """Return the values with the signs that make less better in each."""
-        return tuple(-v if name in _RISING else v for name, v in zip(self.names, values, strict=True))
+        return tuple(objective.loss(value) for objective, value in zip(self.each, values, strict=True))
 
 
 def dominates(a: Losses, b: Losses) -> bool:

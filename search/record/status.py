@@ -12,8 +12,8 @@ from search.record.files import (
     read_lines,
     read_yaml,
 )
-from search.record.layout import read_study, results
-from search.record.objectives import Objectives, front
+from search.record.layout import objectives_of, read_study, results
+from search.record.objectives import front
 
 
 def status(run: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def status(run: Path) -> dict[str, Any]:
     """
     if (run / "study.yaml").exists():
         config = read_study(run)
-        objectives, total = Objectives(config["objective"]), config["trials"]
+        objectives, total = objectives_of(run), config["trials"]
         found = list(results(run))
         states = Counter(result["state"] for result in found)
         begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))

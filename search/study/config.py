@@ -14,7 +14,7 @@ from search.config_file import Asked, beside
 from search.data.dataset import Data, DataConfig
 from search.engines.base import EngineConfig
 from search.recipes.recipe import Recipe
-from search.record.objectives import JUDGED, Objective, Objectives
+from search.record.objectives import OBJECTIVES, Objectives
 from search.space.axes import Space
 from search.study.warm_start import Earlier, Start
 
@@ -26,8 +26,7 @@ class StudyConfig(Asked):
 
     Attributes
     ----------
-    objective : one, or several: the first is `val_accuracy` or `val_loss`, others may be `macs`, `params` and
-        `latency` (ms an image, measured at the end of each training, and only where it is asked for).
+    objective : one, or several, by their names in `search.record.objectives`; the first is a figure of each epoch.
     max_macs : the limit on multiply-adds without auxiliary heads; 0: none. What is over it is never trained.
     trials : the total number of finished trials, over all restarts.
     start : what is tried first: names of networks, files with specs, run directories (the best of each), or
@@ -46,7 +45,7 @@ class StudyConfig(Asked):
     recipe: str | dict[str, Any] = "default"
     seed: int = Field(0, ge=0)
     space: Space
-    objective: Objective | list[Objective] = "val_accuracy"
+    objective: str | list[str] = "val_accuracy"
     max_macs: int = Field(0, ge=0)
     sampler: dict[str, Any] = {"name": "tpe"}
     pruner: dict[str, Any] = {"name": "none"}
@@ -60,12 +59,13 @@ class StudyConfig(Asked):
     @field_validator("objective")
     @classmethod
     def _judged_first(cls, given: str | list[str]) -> str | list[str]:
-        names = Objectives(given).names
-        if not names or names[0] not in JUDGED:
-            raise ValueError(f"the first objective is {' or '.join(JUDGED)}: what a training is judged by")
-        if len(set(names)) < len(names):
+        objectives = Objectives(given)
+        if not len(objectives) or objectives.first.source != "epoch":
+            able = [objective.name for objective in OBJECTIVES if objective.source == "epoch"]
+            raise ValueError(f"the first objective is one of {', '.join(able)}: what a training is judged by")
+        if len(set(objectives.names)) < len(objectives):
             raise ValueError("an objective is named twice")
-        return names[0] if len(names) == 1 else list(names)
+        return objectives.judged if len(objectives) == 1 else list(objectives.names)
 
     @classmethod
     def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:

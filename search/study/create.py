@@ -62,10 +62,15 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
         Something changed since the last start that may not, or the storage is another's.
     """
     config, base, recipe, data = plan.config, plan.base, plan.recipe, plan.data
-    about = environment(**config.engine.described(), data=data.fingerprint, split=data.split)
+    objectives = Objectives(config.objective)
+    about = environment(
+        **config.engine.described(),
+        data=data.fingerprint,
+        split=data.split,
+        objectives=objectives.described(),
+    )
     new = fingerprint.fingerprint(config, base, recipe, data)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    objectives = Objectives(config.objective)
     pruner = make_pruner(config.pruner, len(objectives))
     rungs = pruner if isinstance(pruner, Rungs) else None
 

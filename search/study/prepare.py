@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from arch.errors import InputError, within
 from arch.specs.read import load
 from arch.specs.spec import Spec
+from search.evaluation.measurements.registry import MEASUREMENTS
 from search.recipes.recipe import Recipe, load_recipe
 from search.record.objectives import Objectives
 from search.space.checks import check_space
@@ -13,6 +16,7 @@ from search.study.proposer import parameters, points
 from search.study.rungs import Rungs
 from search.study.samplers import check_sampler, make_pruner, make_sampler, options_of
 from search.study.warm_start import Start, starts
+from search.training.fit import Epoch
 
 _HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
 
@@ -35,6 +39,7 @@ def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
 def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
     """Refuse a sampler or pruner that is unknown, or cannot do what this study asks of it."""
     objectives = Objectives(config.objective)
+    _check_objectives(objectives)
     make_sampler(config.sampler, 0, 0)
     found, sometimes = parameters(config.space, base, recipe)
     check_sampler(config.sampler, found, sometimes, objectives.names, config.max_macs > 0)
@@ -46,6 +51,22 @@ def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
         )
     if config.sampler["name"] == "grid":
         points(config.space, base, recipe)
+
+
+def _check_objectives(objectives: Objectives) -> None:
+    """Refuse an objective that nothing computes: every trial would fail."""
+    of_epochs = {field.name for field in dataclasses.fields(Epoch)}
+    for objective in objectives.each:
+        computed = {
+            "epoch": objective.name in of_epochs,
+            "network": objective.of_network is not None,
+            "trained network": objective.name in MEASUREMENTS,
+        }
+        if not computed[objective.source]:
+            raise InputError(
+                f"objective {objective.name}: nothing computes it from each {objective.source}; name a figure of the "
+                f"epochs ({', '.join(sorted(of_epochs))}), give it of_network, or register a measurement of that name."
+            )
 
 
 def resolved(config: StudyConfig, recipe: Recipe) -> StudyConfig:

@@ -87,7 +87,7 @@ class Trials:
         self.answers.known.setdefault(self.base.key, BASE)
         self._note_epochs(BASE, self.base.macs)
         if not (self.run / BASE / "result.json").exists():
-            about = {"trial": BASE, "key": self.base.key}
+            about = {"trial": BASE, "key": self.base.key, **self.objectives.of_network(self.base.spec)}
             self._enqueue(BASE, Training(self._task(BASE, self.base, about), None, self.base.macs))
         for frozen in self.study.get_trials(deepcopy=False):
             if frozen.state is TrialState.RUNNING:
@@ -139,6 +139,7 @@ class Trials:
         candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(cast(Trial, trial)))
         key = key_of(trial.number)
         about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _start_of(trial)
+        about |= self.objectives.of_network(candidate.spec)
         self._note_distributions(trial)
         if reason := self._infeasible(trial, candidate):
             self.infeasible_in_a_row += 1
@@ -213,7 +214,7 @@ class Trials:
             seed=self.config.seed,
             device=self.config.engine.device,
             execution=self.config.engine.execution,
-            latency="latency" in self.objectives.names,
+            measured=self.objectives.measured,
             about=about,
         )
 

@@ -16,8 +16,7 @@ from arch.specs.read import load
 from arch.specs.spec import Spec
 from search.recipes.recipe import Recipe, load_recipe
 from search.record.files import read_json
-from search.record.layout import read_study, trial_folder
-from search.record.objectives import Objectives
+from search.record.layout import objectives_of, trial_folder
 from search.space.axes import Space
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
@@ -97,8 +96,7 @@ def _networks(entry: str | Earlier, recipe: Recipe) -> list[_Found]:
 def _best(run: Path, top: int) -> list[_Found]:
     if not (run / "study.yaml").exists():
         raise InputError(f"start {run}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
-    objectives = Objectives(read_study(run)["objective"])
-    numbers = ranked(run, objectives)[:top]
+    numbers = ranked(run, objectives_of(run))[:top]
     if not numbers:
         raise InputError(f"start {run}: no trial has come to its end there.")
     return [_trained(f"{run} trial {number}", trial_folder(run, number)) for number in numbers]

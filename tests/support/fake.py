@@ -45,9 +45,9 @@ def train(task: Task, control: Control) -> Iterator[Epoch]:
         if not control.prune:
             return
         result["state"] = "pruned"
-    last = {key: rows[-1][key] for key in ("val_accuracy", "val_loss")}
+    last = {key: rows[-1][key] for key in ("val_accuracy", "val_loss", "train_loss")}
     timed = {"latency": costs.macs / 1e9, "latency_batch": 64, "latency_threads": 1, "latency_device": "cpu"}
-    result |= last | {"epochs": len(rows), "seconds": 0.1 * len(rows)} | (timed if task.latency else {})
+    result |= last | {"epochs": len(rows), "seconds": 0.1 * len(rows)} | (timed if "latency" in task.measured else {})
     write_text(folder / "weights.safetensors", "weights")
     write_result(folder, result)
 

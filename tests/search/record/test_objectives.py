@@ -16,7 +16,7 @@ from inceptory import app
 from reports.page.report import report
 from search.record.files import read_json
 from search.record.layout import results
-from search.record.objectives import Objectives, best_first, front
+from search.record.objectives import OBJECTIVES, Objective, Objectives, Source, best_first, front, register
 from search.record.status import status
 from search.study.config import load_study
 from search.study.run import run_study
@@ -118,3 +118,47 @@ def test_latency_is_measured_only_where_it_is_asked_for(tmp_path: Path) -> None:
     assert trial.values[1] == result["latency"]
     run_study(study(recipe=recipe, trials=1), tmp_path / "plain")
     assert "latency" not in read_json(tmp_path / "plain" / "base" / "result.json")
+
+
+@pytest.fixture
+def own_objectives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test register objectives that go with it."""
+    monkeypatch.setattr(OBJECTIVES, "_entries", dict(OBJECTIVES._entries))
+
+
+@pytest.mark.usefixtures("instant")
+def test_a_study_by_training_loss(tmp_path: Path) -> None:
+    assert run_study(study(objective="train_loss", trials=4), tmp_path).finished == 4
+    found = optuna.load_study(study_name="micro", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert found.direction.name == "MINIMIZE"
+    assert [trial.value for trial in found.trials] == [result["train_loss"] for result in results(tmp_path)]
+    assert reports.load(tmp_path).ranked["train_loss"].is_monotonic_increasing
+
+
+@pytest.mark.usefixtures("instant", "own_objectives")
+def test_an_objective_of_ones_own_is_one_object(tmp_path: Path) -> None:
+    register(Objective("rows", "rows", "network", digits=0, of_network=lambda spec: len(spec.rows)))
+    assert run_study(study(objective=["val_loss", "rows"], trials=2), tmp_path).finished == 2
+    trials = optuna.load_study(study_name="micro", storage=f"sqlite:///{tmp_path / 'study.db'}").trials
+    assert [trial.values[1] for trial in trials] == [4, 4]
+    OBJECTIVES._entries.pop("rows")  # read where nobody has registered it
+    assert reports.load(tmp_path).objectives.directions == ["minimize", "minimize"]
+    assert status(tmp_path)["on the front"] == 1
+
+
+@pytest.mark.usefixtures("own_objectives")
+@pytest.mark.parametrize("source", ["epoch", "network", "trained network"])
+def test_an_objective_that_nothing_computes_is_refused_at_the_start(source: Source, tmp_path: Path) -> None:
+    register(Objective("beauty", "beauty", source))
+    names: Any = "beauty" if source == "epoch" else ["val_loss", "beauty"]
+    with pytest.raises(arch.InputError, match="objective beauty: nothing computes it from each"):
+        run_study(study(objective=names), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_how_objectives_are_printed() -> None:
+    assert OBJECTIVES.get("val_accuracy").text(0.9150) == "91.50 %"
+    assert OBJECTIVES.get("val_loss").text(0.25) == "0.2500"
+    assert OBJECTIVES.get("macs").header == "MACs (M)"
+    with pytest.raises(arch.InputError, match="Did you mean val_accuracy"):
+        OBJECTIVES.get("accuracy")

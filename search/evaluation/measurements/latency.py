@@ -9,11 +9,13 @@ import torch
 
 from arch.modules.plain import Network
 from search.evaluation.bench import random_images, seconds
+from search.evaluation.measurements.registry import measurement
 
 BATCH = 64  # images a batch
 _WARM_UP, _LEAST, _SECONDS = 3, 15, 1.0  # batches before, timed batches at least, and for how long
 
 
+@measurement
 @torch.inference_mode()
 def latency(network: Network, bf16: bool = False) -> dict[str, Any]:
     """Return the forward time in ms for an image, without auxiliary heads, and how it was taken.
