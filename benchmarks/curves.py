@@ -24,9 +24,9 @@ from search.data.batches import mix
 from search.engines.task import Task, run
 from search.record.environment import environment
 from search.record.files import read_json, read_lines, write_json, write_text
-from search.space.axes import Space
 from search.space.candidates import decode
 from search.space.choosers import Sampled
+from search.space.space import Space
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "curves"
 WIDTHS = (0.5, 0.625, 0.75, 0.875, 1.0, 1.125)

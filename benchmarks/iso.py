@@ -24,10 +24,13 @@ import search
 from arch.specs.edit import searchable
 from search.record.environment import environment
 from search.record.files import write_json
-from search.space.axes import Family, Kernel, Space, Splits
+from search.space.axes.arguments import Kernel
+from search.space.axes.family import Family
+from search.space.axes.splits import Splits
 from search.space.candidates import decode
 from search.space.choosers import Sampled
 from search.space.iso_macs import solve
+from search.space.space import Space
 
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "performance" / "iso_macs.json"
 NETWORK = "googlenet_cifar_small"

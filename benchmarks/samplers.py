@@ -37,9 +37,9 @@ from arch.specs.edit import searchable, split_of
 from search.data.batches import mix
 from search.record.environment import environment
 from search.record.files import write_json
-from search.space.axes import Space
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
+from search.space.space import Space
 
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "performance" / "samplers.json"
 SPACE = Space.model_validate({"splits": {"mode": "iso_macs", "round": 8, "minimum": 8, "reduce": [0.25, 1.0]}})

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from search.evaluation.evaluate import Evaluation, evaluate
     from search.evaluation.predict import Prediction, predict
     from search.recipes.recipe import Recipe, load_recipe
-    from search.space.axes import Space
     from search.space.candidates import Candidate, decode
     from search.space.choosers import Sampled
+    from search.space.space import Space
     from search.study.config import StudyConfig, load_study
     from search.study.run import run_study
     from search.training.fit import Epoch, fit
@@ -60,7 +60,7 @@ _DEFINED_IN = {
     "load_recipe": "recipes.recipe",
     "Candidate": "space.candidates",
     "Sampled": "space.choosers",
-    "Space": "space.axes",
+    "Space": "space.space",
     "decode": "space.candidates",
     "StudyConfig": "study.config",
     "load_study": "study.config",

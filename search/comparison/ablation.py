@@ -31,8 +31,8 @@ from search.recipes.recipe import Recipe, load_recipe
 from search.record.files import write_yaml
 from search.record.layout import BASE, check_kind
 from search.record.lock import locked
-from search.space.axes import Splits
 from search.space.candidates import Candidate
+from search.space.compositions import SplitRules
 from search.space.iso_macs import solve
 from search.training.checks import check_fit
 from search.training.tensorboard import check_events
@@ -301,7 +301,7 @@ def _solved(spec: Spec, macs: int, where: str) -> Spec:
     rows = [row.name for row in searchable(spec)]
     if not rows:
         raise SpecError(f"{where}: iso_macs solves the widths of searchable rows, but {spec.name} has none.")
-    solved = solve(spec, rows, macs, Splits(mode="iso_macs"))
+    solved = solve(spec, rows, macs, SplitRules())
     if solved.missed:
         raise SpecError(f"{where}: {solved.missed}.")
     return solved.spec

@@ -87,7 +87,9 @@ class _Study:
 
     def searches(self) -> set[str]:
         """Return the recipe's keys that the space varies."""
-        return set(self.config.space.recipe) | ({"aux_weight"} if self.config.space.aux_weight else set())
+        space = self.config.space
+        values = space.get("recipe")
+        return set(values.root if values else ()) | ({"aux_weight"} if space.get("aux_weight") else set())
 
 
 def fresh_seeds(amount: int, taken: Sequence[int]) -> list[int]:

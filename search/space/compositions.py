@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from arch.registry import Reduced
 from arch.specs.edit import Split
-from search.space.axes import Splits
 from search.space.choosers import Chooser
+
+_Ratio = Annotated[float, Field(gt=0, le=4)]
+
+
+class SplitRules(BaseModel):
+    """Which splits there are.
+
+    Attributes
+    ----------
+    round : every width is a multiple of it.
+    minimum : no branch is narrower.
+    reduce : bounds of a reduction's width as parts of the width behind it. Where no multiple of `round` lies
+        between them, it is the next one above.
+    tolerance : by what part of wanted MACs a network may miss them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    round: int = Field(8, ge=1, le=1024)
+    minimum: int = Field(8, ge=1)
+    reduce: tuple[_Ratio, _Ratio] = (0.25, 1.0)
+    tolerance: float = Field(0.01, gt=0, le=0.5)
+
+    @property
+    def least(self) -> int:
+        """The narrowest branch, in `round`s."""
+        return -(-self.minimum // self.round)
 
 
 def compositions(total: int, parts: int, least: int) -> int:
@@ -16,52 +44,52 @@ def compositions(total: int, parts: int, least: int) -> int:
     return math.comb(free + parts - 1, parts - 1) if free >= 0 else 0
 
 
-def draw_split(splits: Splits, out: int, name: str, chooser: Chooser) -> Split:
+def draw_split(rules: SplitRules, out: int, name: str, chooser: Chooser) -> Split:
     """Draw a split of `out` channels: independent uniform picks make every composition equally likely."""
-    left = out // splits.round
+    left = out // rules.round
     parts = []
     for branch, after in (("b1x1", 3), ("b3x3", 2), ("b5x5", 1)):
-        most = left - after * splits.least
-        weights = [compositions(left - width, after, splits.least) for width in range(splits.least, most + 1)]
-        width = splits.least + chooser.pick(f"{name}.{branch}", weights)
-        parts.append(width * splits.round)
+        most = left - after * rules.least
+        weights = [compositions(left - width, after, rules.least) for width in range(rules.least, most + 1)]
+        width = rules.least + chooser.pick(f"{name}.{branch}", weights)
+        parts.append(width * rules.round)
         left -= width
     b1x1, b3x3, b5x5 = parts
-    r3 = _draw_reduction(splits, b3x3, f"{name}.b3x3.reduce", chooser)
-    r5 = _draw_reduction(splits, b5x5, f"{name}.b5x5.reduce", chooser)
-    return Split(b1x1, Reduced(r3, b3x3), Reduced(r5, b5x5), left * splits.round)
+    r3 = _draw_reduction(rules, b3x3, f"{name}.b3x3.reduce", chooser)
+    r5 = _draw_reduction(rules, b5x5, f"{name}.b5x5.reduce", chooser)
+    return Split(b1x1, Reduced(r3, b3x3), Reduced(r5, b5x5), left * rules.round)
 
 
-def _draw_reduction(splits: Splits, out: int, name: str, chooser: Chooser) -> int:
-    low, high = reduction_bounds(splits, out)
-    return low + splits.round * chooser.pick(name, [1] * ((high - low) // splits.round + 1))
+def _draw_reduction(rules: SplitRules, out: int, name: str, chooser: Chooser) -> int:
+    low, high = reduction_bounds(rules, out)
+    return low + rules.round * chooser.pick(name, [1] * ((high - low) // rules.round + 1))
 
 
-def reduction_bounds(splits: Splits, out: int) -> tuple[int, int]:
+def reduction_bounds(rules: SplitRules, out: int) -> tuple[int, int]:
     """Return the narrowest and the widest reduction in front of `out` channels."""
-    low, high = splits.reduce
-    first = max(1, math.ceil(low * out / splits.round))
-    return first * splits.round, max(first, math.floor(high * out / splits.round)) * splits.round
+    low, high = rules.reduce
+    first = max(1, math.ceil(low * out / rules.round))
+    return first * rules.round, max(first, math.floor(high * out / rules.round)) * rules.round
 
 
-def proportional(splits: Splits, drawn: Split, out: int) -> Split:
+def proportional(rules: SplitRules, drawn: Split, out: int) -> Split:
     """Return a split of `out` channels in the proportions of another one, as near as rounding and bounds allow.
 
     The branches are rounded by largest remainder, so that they sum exactly to `out`.
     """
-    factor = out / drawn.out / splits.round
+    factor = out / drawn.out / rules.round
     wanted = [width * factor for width in (drawn.b1x1, drawn.b3x3.out, drawn.b5x5.out, drawn.pool)]
-    parts = [max(splits.least, math.floor(part + 1e-9)) for part in wanted]
-    while (left := out // splits.round - sum(parts)) != 0:
+    parts = [max(rules.least, math.floor(part + 1e-9)) for part in wanted]
+    while (left := out // rules.round - sum(parts)) != 0:
         step = 1 if left > 0 else -1
-        able = [i for i, part in enumerate(parts) if part + step >= splits.least]
+        able = [i for i, part in enumerate(parts) if part + step >= rules.least]
         parts[max(able, key=lambda i: step * (wanted[i] - parts[i]))] += step
-    b1x1, b3x3, b5x5, pool = (part * splits.round for part in parts)
-    r3 = _reduction(splits, drawn.b3x3, b3x3)
-    r5 = _reduction(splits, drawn.b5x5, b5x5)
+    b1x1, b3x3, b5x5, pool = (part * rules.round for part in parts)
+    r3 = _reduction(rules, drawn.b3x3, b3x3)
+    r5 = _reduction(rules, drawn.b5x5, b5x5)
     return Split(b1x1, Reduced(r3, b3x3), Reduced(r5, b5x5), pool)
 
 
-def _reduction(splits: Splits, drawn: Reduced, out: int) -> int:
-    low, high = reduction_bounds(splits, out)
-    return min(max(low, round(drawn.reduce / drawn.out * out / splits.round) * splits.round), high)
+def _reduction(rules: SplitRules, drawn: Reduced, out: int) -> int:
+    low, high = reduction_bounds(rules, out)
+    return min(max(low, round(drawn.reduce / drawn.out * out / rules.round) * rules.round), high)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from optuna.trial import FixedTrial, Trial
 
 from arch.errors import InputError, near
-from arch.registry import Reduced
-from arch.specs.edit import searchable, split_of, stages
+from arch.specs.edit import searchable
 from arch.specs.spec import Spec
 from search.recipes.recipe import APART, Recipe
-from search.space.axes import Space, Splits
+from search.space.axes.base import Decisions, Draft, Pick, Setting
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
-from search.space.compositions import reduction_bounds
+from search.space.space import Space
 
 
 def middle(weights: Sequence[int], index: int) -> float:
@@ -50,28 +49,30 @@ def encode(
     Examples
     --------
     >>> import arch, search
-    >>> from search.space.axes import Space
+    >>> from search import Space
     >>> base, recipe = arch.load("googlenet_cifar_tiny"), search.load_recipe("default")
     >>> encode(Space.model_validate({"aux_weight": {"low": 0.0, "high": 0.6}}), base, recipe, base)
     {'aux_weight.3b': 0.3}
     """
     _check_rows(base, spec, where)
-    asked = Candidate(spec, target or recipe)
-    chooser = _Towards(space, base, asked, where)
-    decode(space, base, recipe, chooser)
-    values = chooser.values()
-    fixed = cast(Trial, FixedTrial(values))
-    _check_same(decode(space, base, recipe, Sampled(fixed)), asked, where)
+    wanted = Candidate(spec, target or recipe)
+    setting, draft = Setting(space, base, recipe), Draft(base, recipe)
+    values: dict[str, Any] = {}
+    for axis in space.axes:
+        decisions = axis.decisions(setting, draft, Draft(wanted.spec, wanted.recipe), where)
+        chooser = _Decided(decisions, where)
+        draft = axis.drawn(setting, draft, chooser)
+        values |= chooser.values()
+    _check_same(decode(space, base, recipe, Sampled(cast(Trial, FixedTrial(values)))), wanted, where)
     return values
 
 
-class _Towards:
-    """Answers every question of `decode` so that it becomes a given candidate, and notes what that takes."""
+class _Decided:
+    """Answers an axis with given decisions, and notes the parameter values that stand for them."""
 
-    def __init__(self, space: Space, base: Spec, asked: Candidate, where: str) -> None:
-        self.space, self.asked, self.where = space, asked, where
-        self.stages = stages(base)
-        self.turn: dict[str, int] = {}  # how many rows of a stage have been asked for each branch
+    def __init__(self, decisions: Decisions, where: str) -> None:
+        self.decisions, self.where = decisions, where
+        self.turn: dict[str, int] = {}  # how many rows a parameter has served
         self.intervals: dict[str, tuple[float, float]] = {}
         self.named: dict[str, Any] = {}
 
@@ -80,32 +81,27 @@ class _Towards:
         return {name: (low + high) / 2 for name, (low, high) in self.intervals.items()} | self.named
 
     def pick(self, name: str, weights: Sequence[int]) -> int:
-        kind, _, rest = name.partition(".")
-        group, _, branch = rest.partition(".")
-        splits = self.space.splits
-        if kind != "split" or not splits:
-            raise InputError(f"{self.where}: {name} cannot be expressed in the space's parameters.")
-        members = [row for row in self._members(splits.per, group) if row in splits.rows or not splits.rows]
-        row = members[self.turn.get(name, 0) % len(members)]
+        picks: Sequence[Pick] = self._decision(name)
+        index, row, branch = picks[self.turn.get(name, 0)]
         self.turn[name] = self.turn.get(name, 0) + 1
-        index = _index(splits, self.asked.spec, row, branch)
         if index is None or not 0 <= index < len(weights):
             raise InputError(
                 f"{self.where}, row {row}, {branch}: its width is none that space.splits allows; "
                 "change round, minimum or reduce, or leave this start out."
             )
+        # One quantile serves all rows of a stage: it must lie in the interval of each.
         low, high = _interval(weights, index)
         before = self.intervals.get(name, (0.0, 1.0))
         self.intervals[name] = max(low, before[0]), min(high, before[1])
         if self.intervals[name][0] >= self.intervals[name][1]:
             raise InputError(
-                f"{self.where}, row {row}, {branch}: the rows of stage {group} have no common proportions; "
+                f"{self.where}, row {row}, {branch}: the rows of stage {name.split('.')[1]} have no common proportions; "
                 "use splits.per: row, or leave this start out."
             )
         return index
 
     def choice(self, name: str, names: Sequence[str]) -> str:
-        value = self._chosen(name)
+        value = self._decision(name)
         chosen = next((text for text in names if text == value or _read(text) == value), None)
         if chosen is None:
             raise InputError(f"{self.where}: {name} is {value!r}, and is none of the choices ({', '.join(names)}).")
@@ -113,43 +109,16 @@ class _Towards:
         return chosen
 
     def number(self, name: str, low: float, high: float, log: bool) -> float:
-        value = float(self._chosen(name))
+        value = float(self._decision(name))
         if not low <= value <= high:
             raise InputError(f"{self.where}: {name} is {value}, outside of {low} to {high}; widen the range.")
         self.named[name] = value
         return value
 
-    def _members(self, per: str, group: str) -> list[str]:
-        return self.stages[group] if per == "stage" else [group]
-
-    def _chosen(self, name: str) -> Any:
-        """Return what a named parameter is in the network that is to be expressed."""
-        kind, _, key = name.partition(".")
-        spec, recipe = self.asked.spec, self.asked.recipe
-        if kind == "aux":
-            return next((name for name, rows in self.space.aux.items() if tuple(rows) == spec.aux_rows), spec.aux_rows)
-        if kind == "aux_weight":
-            return recipe.head_weights(spec.aux_rows).get(key, 0.0)
-        if kind == "recipe":
-            return getattr(recipe, key)
-        if kind == "family" and self.space.family:
-            return self._common(name, self.space.family.per, {row.name: row.block for row in spec.rows})
-        if kind == "kernel" and self.space.kernel:
-            return self._common(name, self.space.kernel.per, {row.name: row.args.get("n") for row in spec.rows})
-        if kind == "residual_scale":
-            return next(row.args["scale"] for row in searchable(spec) if "scale" in row.definition.parameters)
-        raise InputError(f"{self.where}: {name} cannot be expressed in the space's parameters.")
-
-    def _common(self, name: str, per: str, by_row: Mapping[str, Any]) -> Any:
-        """Return what the rows of a stage have in common."""
-        rows = self._members(per, name.partition(".")[2])
-        found = {by_row[row] for row in rows if by_row[row] is not None}
-        if len(found) > 1:
-            raise InputError(
-                f"{self.where}: the rows {', '.join(rows)} have no common {name.partition('.')[0]} "
-                f"({', '.join(map(str, sorted(found)))}); use per: row, or leave this start out."
-            )
-        return found.pop()
+    def _decision(self, name: str) -> Any:
+        if name not in self.decisions:
+            raise InputError(f"{self.where}: {name} cannot be expressed in the space's parameters.")
+        return self.decisions[name]
 
 
 def _read(text: str) -> Any:
@@ -158,19 +127,6 @@ def _read(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _index(space: Splits, spec: Spec, row: str, branch: str) -> int | None:
-    """Return which of its widths, counted from the narrowest, a branch of a row has; None between two."""
-    found = split_of(spec.row(row))
-    part, _, reduction = branch.partition(".")
-    width = getattr(found, part)
-    if isinstance(width, Reduced):
-        width = width.reduce if reduction else width.out
-    least = space.least * space.round
-    if reduction:
-        least = reduction_bounds(space, getattr(found, part).out)[0]
-    return (width - least) // space.round if width % space.round == 0 else None
 
 
 def _check_rows(base: Spec, spec: Spec, where: str) -> None:

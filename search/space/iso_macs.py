@@ -16,8 +16,7 @@ from arch.nodes import Shape
 from arch.registry import Reduced
 from arch.specs.edit import Split, split_of, with_splits
 from arch.specs.spec import Spec
-from search.space.axes import Splits
-from search.space.compositions import proportional, reduction_bounds
+from search.space.compositions import SplitRules, proportional, reduction_bounds
 
 _SCALINGS = 40  # factors counted at most
 _WIDENINGS = 8  # output widths moved at most
@@ -29,7 +28,7 @@ class _Goal:
 
     macs: int
     drawn: Mapping[str, Split]
-    splits: Splits
+    rules: SplitRules
 
     def misses(self, macs: int) -> int:
         """Return by how many MACs a network is off."""
@@ -37,7 +36,7 @@ class _Goal:
 
     def met(self, macs: int) -> bool:
         """Say whether a network is within the tolerance."""
-        return self.misses(macs) <= self.splits.tolerance * self.macs
+        return self.misses(macs) <= self.rules.tolerance * self.macs
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,14 @@ class _Move:
     gain: int
 
 
-def solve(spec: Spec, rows: Sequence[str], macs: int, splits: Splits) -> Solved:
+def solve(spec: Spec, rows: Sequence[str], macs: int, rules: SplitRules) -> Solved:
     """Return the spec with the widths of `rows` changed, their proportions kept, to come to the base's `macs`.
 
     One factor scales the output widths of all rows; where rounding leaves too much, reductions and then
     single output widths move by one `round`. What comes back is the nearest that was found; it need not
     be within the tolerance.
     """
-    goal = _Goal(macs, {name: split_of(spec.row(name)) for name in rows}, splits)
+    goal = _Goal(macs, {name: split_of(spec.row(name)) for name in rows}, rules)
     found = _with_reductions_moved(_scaled(spec, goal), goal)
     for _ in range(_WIDENINGS):
         if goal.met(found.macs):
@@ -90,8 +89,8 @@ def solve(spec: Spec, rows: Sequence[str], macs: int, splits: Splits) -> Solved:
         found = better
     if goal.met(found.macs):
         return Solved(found.spec)
-    reason = f"no widths within {splits.tolerance * 100:g} % of the base network's {macs:,} MACs; the nearest have {found.macs:,}"
-    return Solved(found.spec, reason, abs(found.macs / macs - 1) - splits.tolerance)
+    reason = f"no widths within {rules.tolerance * 100:g} % of the base network's {macs:,} MACs; the nearest have {found.macs:,}"
+    return Solved(found.spec, reason, abs(found.macs / macs - 1) - rules.tolerance)
 
 
 def _scaled(spec: Spec, goal: _Goal) -> _Network:
@@ -126,13 +125,13 @@ def _between(low: float, high: float) -> float:
 
 def _widths(goal: _Goal, factor: float) -> tuple[int, ...]:
     """Return the output widths of the rows, scaled and rounded."""
-    unit, least = goal.splits.round, 4 * goal.splits.least
+    unit, least = goal.rules.round, 4 * goal.rules.least
     return tuple(unit * max(least, round(factor * split.out / unit)) for split in goal.drawn.values())
 
 
 def _with_outputs(spec: Spec, goal: _Goal, widths: Mapping[str, int]) -> _Network:
     """Return the spec with rows of other output widths, each split in its drawn proportions."""
-    changed = {name: proportional(goal.splits, goal.drawn[name], width) for name, width in widths.items()}
+    changed = {name: proportional(goal.rules, goal.drawn[name], width) for name, width in widths.items()}
     spec = with_splits(spec, changed)
     return _Network(spec, cost(spec).macs)
 
@@ -146,26 +145,26 @@ def _with_reductions_moved(now: _Network, goal: _Goal) -> _Network:
         return now
     spec, macs = now.spec, now.macs
     inputs = {row.name: part.input for row, part in zip(spec.rows, place_network(spec).rows, strict=True)}
-    moves = {name: _moves(spec, name, inputs[name], goal.splits) for name in goal.drawn}
+    moves = {name: _moves(spec, name, inputs[name], goal.rules) for name in goal.drawn}
     while not goal.met(macs):
         move = min(itertools.chain(*moves.values()), key=lambda move: goal.misses(macs + move.gain), default=None)
         if not move or goal.misses(macs + move.gain) >= goal.misses(macs):
             break
         spec = with_splits(spec, {move.row: move.split})
         macs += move.gain
-        moves[move.row] = _moves(spec, move.row, inputs[move.row], goal.splits)
+        moves[move.row] = _moves(spec, move.row, inputs[move.row], goal.rules)
     return _Network(spec, cost(spec).macs)
 
 
-def _moves(spec: Spec, name: str, shape: Shape, splits: Splits) -> list[_Move]:
+def _moves(spec: Spec, name: str, shape: Shape, rules: SplitRules) -> list[_Move]:
     """Return every way to make one reduction of a row one `round` wider or narrower within its bounds."""
     row = spec.row(name)
     split, before = split_of(row), row_macs(spec, row, shape)
     moves = []
     for branch in ("b3x3", "b5x5"):
         reduced: Reduced = getattr(split, branch)
-        low, high = reduction_bounds(splits, reduced.out)
-        for width in (reduced.reduce - splits.round, reduced.reduce + splits.round):
+        low, high = reduction_bounds(rules, reduced.out)
+        for width in (reduced.reduce - rules.round, reduced.reduce + rules.round):
             if low <= width <= high:
                 moved = Split(**(split._asdict() | {branch: Reduced(width, reduced.out)}))
                 after = with_splits(spec, {name: moved}).row(name)
@@ -176,7 +175,7 @@ def _moves(spec: Spec, name: str, shape: Shape, splits: Splits) -> list[_Move]:
 def _with_output_moved(now: _Network, goal: _Goal) -> _Network:
     """Make one row one `round` wider or narrower, and repair the reductions; the nearest of all rows."""
     widths = {name: split_of(now.spec.row(name)).out for name in goal.drawn}
-    unit, least = goal.splits.round, 4 * goal.splits.least * goal.splits.round
+    unit, least = goal.rules.round, 4 * goal.rules.least * goal.rules.round
     options = [
         _with_outputs(now.spec, goal, {name: width + step})
         for name, width in widths.items()

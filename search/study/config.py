@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from arch.specs.spec import Spec
 from search.config_file import Asked, beside
@@ -15,7 +15,8 @@ from search.data.dataset import Data, DataConfig
 from search.engines.base import EngineConfig
 from search.recipes.recipe import Recipe
 from search.record.objectives import OBJECTIVES, Objectives
-from search.space.axes import Space
+from search.space.axes.base import AXES
+from search.space.space import Space
 from search.study.warm_start import Earlier, Start
 
 DEMO = Path(__file__).parent / "demo.yaml"
@@ -66,6 +67,17 @@ class StudyConfig(Asked):
         if len(set(objectives.names)) < len(objectives):
             raise ValueError("an objective is named twice")
         return objectives.judged if len(objectives) == 1 else list(objectives.names)
+
+    @classmethod
+    def _known(cls, error: ValidationError) -> Iterable[str]:
+        """Return the keys of the part of the file in which an unknown one stands."""
+        part, *rest = error.errors()[0]["loc"]
+        kind = cls.model_fields[str(part)].annotation if part in cls.model_fields else None
+        if part == "space" and rest:
+            return AXES.names() if len(rest) == 1 else AXES.get(str(rest[0])).known_keys()
+        return (
+            kind.model_fields if rest and isinstance(kind, type) and issubclass(kind, BaseModel) else cls.model_fields
+        )
 
     @classmethod
     def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:

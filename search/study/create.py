@@ -68,6 +68,7 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
         data=data.fingerprint,
         split=data.split,
         objectives=objectives.described(),
+        varies=[axis.title for axis in config.space.axes],
     )
     new = fingerprint.fingerprint(config, base, recipe, data)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -10,7 +10,7 @@ from arch.specs.spec import Spec
 from search.evaluation.measurements.registry import MEASUREMENTS
 from search.recipes.recipe import Recipe, load_recipe
 from search.record.objectives import Objectives
-from search.space.checks import check_space
+from search.space.space import check_space
 from search.study.config import StudyConfig
 from search.study.proposer import parameters, points
 from search.study.rungs import Rungs
@@ -44,7 +44,8 @@ def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
     found, sometimes = parameters(config.space, base, recipe)
     check_sampler(config.sampler, found, sometimes, objectives.names, config.max_macs > 0)
     pruner = make_pruner(config.pruner, len(objectives))
-    harder = [key for key in _HARDER if key in config.space.recipe]
+    values = config.space.get("recipe")
+    harder = [key for key in _HARDER if values and key in values.root]
     if isinstance(pruner, Rungs) and pruner.by == "train_accuracy" and harder:
         raise InputError(
             f"pruner rungs: recipe.{harder[0]} is searched, and makes training images harder or easier; use by: objective."

@@ -17,10 +17,10 @@ from arch.errors import InputError
 from arch.specs.spec import Spec
 from search.data.batches import mix
 from search.recipes.recipe import Recipe
-from search.space.axes import Space
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Endless, Enumerated, Sampled
 from search.space.encode import middle
+from search.space.space import Space
 from search.study.config import StudyConfig
 from search.study.samplers import Grid, NumberedQMC, make_sampler
 

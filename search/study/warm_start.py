@@ -17,10 +17,10 @@ from arch.specs.spec import Spec
 from search.recipes.recipe import Recipe, load_recipe
 from search.record.files import read_json
 from search.record.layout import objectives_of, trial_folder
-from search.space.axes import Space
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
 from search.space.encode import encode
+from search.space.space import Space
 from search.study.duplicates import ranked
 
 _Found = tuple[str, Spec, Recipe, Path | None]  # a start's name, network, recipe, and the folder of its training

@@ -10,11 +10,14 @@ import arch
 import search
 from arch.files.safe_yaml import parse_yaml
 from arch.specs.edit import searchable, split_of, stages, without_heads
-from search.space.axes import Family, Kernel, Range, Space, Splits
+from search.space.axes.arguments import Kernel
+from search.space.axes.base import Range
+from search.space.axes.family import Family
+from search.space.axes.splits import Splits
 from search.space.candidates import Candidate, decode, enumerate_space
-from search.space.checks import check_space
 from search.space.choosers import Sampled
 from search.space.compositions import compositions
+from search.space.space import Space, check_space
 
 BASE = arch.load("googlenet_cifar_small")
 RECIPE = search.load_recipe("default")
@@ -140,7 +143,7 @@ def test_kernels_and_residual_scales_are_drawn_only_where_the_family_takes_them(
             scales.add(row.args.get("scale"))
     assert kernels == {None, 3, 7}
     assert len(scales) > 10
-    by_row = space.model_copy(update={"kernel": Kernel(per="row", choices=[3, 7])})
+    by_row = Space(**(space.model_extra or {}) | {"kernel": Kernel(per="row", choices=[3, 7])})
     params = {"family.3": "inception_v3", "family.4": "inception_v1", "family.5": "inception_v1"}
     spec = fixed(by_row, params | {"kernel.3a": "3", "kernel.3b": "7"}).spec
     assert (spec.row("3a").args["n"], spec.row("3b").args["n"]) == (3, 7)
@@ -222,7 +225,7 @@ def test_enumeration_follows_conditional_choices(micro: arch.Spec) -> None:
     found = enumerate_space(space, micro, RECIPE, 100)
     assert found is not None
     assert len(found) == len({candidate.key for candidate in found}) == 18
-    deeper = space.model_copy(update={"depth": {"4a": [1, 2]}})
+    deeper = Space(**(space.model_extra or {}) | {"depth": {"4a": [1, 2]}})
     assert len(enumerate_space(deeper, micro, RECIPE, 100) or []) == 18 + 54
 
 
@@ -283,7 +286,7 @@ def test_weights_by_row_do_not_follow_heads_that_move(space: Space) -> None:
     with pytest.raises(arch.InputError, match=r"heads may hang on .* add space.aux_weight"):
         check_space(space, BASE, by_row, "study s")
     check_space(space, BASE, RECIPE, "study s")
-    check_space(space.model_copy(update={"aux_weight": Range(low=0, high=1)}), BASE, by_row, "study s")
+    check_space(Space(**(space.model_extra or {}) | {"aux_weight": Range(low=0, high=1)}), BASE, by_row, "study s")
 
 
 def test_a_space_that_fits_passes_and_reads_from_yaml() -> None:
@@ -298,7 +301,7 @@ def test_a_space_that_fits_passes_and_reads_from_yaml() -> None:
     recipe: {aux_decay: {choices: [none, linear, cosine]}}
     """
     space = Space.model_validate(parse_yaml(text, "here"))
-    assert list(space.depth) == ["3", "4"]
+    assert list(space.get("depth").root) == ["3", "4"]
     check_space(space, BASE, RECIPE, "study s")
     for candidate in draws(space, n=5):
         assert not candidate.infeasible

@@ -6,10 +6,10 @@ import pytest
 import arch
 import search
 from arch.specs.edit import with_args, with_family, with_head_moved
-from search.space.axes import Space
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
 from search.space.encode import encode, middle
+from search.space.space import Space
 
 BASE = arch.load("googlenet_cifar_small")
 RECIPE = search.load_recipe("default")

@@ -12,10 +12,14 @@ import search
 from arch.registry import Reduced
 from arch.specs.edit import Split, searchable, split_of, with_depth, with_family
 from arch.specs.spec import Row
-from search.space.axes import Family, Kernel, Range, Space, Splits
+from search.space.axes.arguments import Kernel
+from search.space.axes.base import Range
+from search.space.axes.family import Family
+from search.space.axes.splits import Splits
 from search.space.candidates import Candidate, decode, enumerate_space
 from search.space.choosers import Sampled
 from search.space.compositions import proportional
+from search.space.space import Space
 
 BASE = arch.load("googlenet_cifar_small")
 MACS = arch.cost(BASE).macs
@@ -43,8 +47,10 @@ SPACES = {
 
 def pairs(space: Space, count: int, seed: int = 0) -> Iterator[tuple[arch.Spec, Candidate]]:
     """Yield what was drawn at the base's widths, and what was solved from it."""
-    assert space.splits
-    kept = space.model_copy(update={"splits": space.splits.model_copy(update={"mode": "keep_width"})})
+    assert space.get("splits")
+    kept = Space(
+        **(space.model_extra or {}) | {"splits": space.get("splits").model_copy(update={"mode": "keep_width"})}
+    )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for _ in range(count):
         trial = study.ask()
@@ -56,7 +62,7 @@ def pairs(space: Space, count: int, seed: int = 0) -> Iterator[tuple[arch.Spec, 
 @pytest.mark.parametrize("name", list(SPACES))
 def test_random_splits_are_solved_and_keep_every_rule(name: str) -> None:
     space = SPACES[name]
-    splits = space.splits
+    splits = space.get("splits")
     assert splits
     for drawn, candidate in pairs(space, 60):
         assert not candidate.infeasible

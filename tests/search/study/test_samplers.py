@@ -11,8 +11,8 @@ import yaml
 import arch
 import search
 from search.record.layout import results
-from search.space.axes import Space
 from search.space.candidates import enumerate_space
+from search.space.space import Space
 from search.study.proposer import parameters, points
 from search.study.run import run_study
 from search.study.samplers import SAMPLERS, options_of

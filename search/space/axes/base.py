@@ -1,0 +1,189 @@
+"""An axis: one thing that a study may vary. What all axes share; each axis is a class in a file of its own here.
+
+Every choice goes to Optuna by its name, never by its position, so that a list of choices can grow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from arch.errors import InputError
+from arch.registry import Registry
+from arch.specs.edit import searchable, stages
+from arch.specs.spec import Spec
+from search.recipes.recipe import Recipe
+from search.space.choosers import Chooser
+from search.space.iso_macs import Solved
+
+STRICT = ConfigDict(frozen=True, extra="forbid")
+Kind = TypeVar("Kind", bound="type[Axis]")
+
+
+class Draft(NamedTuple):
+    """A network and its recipe while the axes decide, one after the other."""
+
+    spec: Spec
+    recipe: Recipe
+
+
+class Axes(Protocol):
+    """The axes of one space (`search.space.space.Space`)."""
+
+    @property
+    def axes(self) -> Sequence[Axis]:
+        """Those that vary, in the order in which they decide."""
+        ...
+
+    def get(self, key: str) -> Any:
+        """Return an axis, or None where it does not vary."""
+        ...
+
+
+class Setting(NamedTuple):
+    """What a study varies: its space, around a base network and recipe."""
+
+    space: Axes
+    base: Spec
+    recipe: Recipe
+
+
+class Pick(NamedTuple):
+    """A width of one branch, counted from the narrowest that the space allows; None where it allows none such."""
+
+    place: int | None
+    row: str
+    branch: str
+
+
+# What a chooser must answer, by the name of the parameter, to come to a wanted network; a pick for each row that it serves.
+Decisions = Mapping[str, Any]
+
+
+class Axis:
+    """One thing that a study may vary.
+
+    Subclasses are pydantic models of what a study's file says under `key`, and register themselves with `@axis`.
+
+    Attributes
+    ----------
+    key : its key in `space`.
+    title : what varies, for sentences: `channel splits`.
+    turn : when it decides; axes decide in the order of their turns, and each sees what those before it made.
+    absent : how a space without it is written.
+    needs_splits : whether it varies rows that take the common split.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    turn: ClassVar[int]
+    absent: ClassVar[Any] = None
+    needs_splits: ClassVar[bool] = False
+
+    @property
+    def varies(self) -> bool:
+        """Whether it decides anything; an empty mapping does not."""
+        return True
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """Return the keys of what a study's file says of it; of a mapping's values those of a range."""
+        fields = list(getattr(cls, "model_fields", {}))
+        return list(Range.model_fields) if fields == ["root"] else fields
+
+    def check(self, setting: Setting, where: str) -> None:
+        """Raise InputError where it does not fit the base network and recipe; the text starts with `where`."""
+
+    def drawn(self, setting: Setting, draft: Draft, chooser: Chooser) -> Draft:
+        """Let a chooser decide, and return the draft with that made.
+
+        A parameter is named by what it decides, such as `family.4`, and asked for only where it decides something.
+        """
+        raise NotImplementedError
+
+    def decisions(self, setting: Setting, draft: Draft, wanted: Draft, where: str) -> Decisions:
+        """Return what `drawn` must be answered so that the draft becomes a wanted network: the inverse of `drawn`."""
+        return {}
+
+    def settled(self, setting: Setting, draft: Draft) -> Solved | None:
+        """Solve what follows from all decisions together, such as widths at equal cost; None: nothing does."""
+        return None
+
+
+AXES: Registry[type[Axis]] = Registry("axis")
+
+
+def axis(kind: Kind) -> Kind:
+    """Register a class of axes under its key."""
+    AXES.add(kind.key, kind)
+    return kind
+
+
+class Range(BaseModel):
+    """A continuous value between two bounds, or one of a list of values."""
+
+    model_config = STRICT
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: list[Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Range:
+        bounded = self.low is not None and self.high is not None and self.low < self.high
+        if bounded == bool(self.choices):
+            raise ValueError("give either low < high, or choices")
+        if self.log and (self.low is None or self.low <= 0):
+            raise ValueError("log needs a low above 0")
+        return self
+
+    @property
+    def ends(self) -> list[Any]:
+        """Every choice, or both bounds: where these are right, all between is."""
+        return self.choices or [self.low, self.high]
+
+    def draw(self, name: str, chooser: Chooser) -> Any:
+        """Return a value that a chooser decides by the name of the parameter."""
+        if self.choices:
+            return choose(name, self.choices, chooser)
+        return chooser.number(name, self.low or 0.0, self.high or 0.0, self.log)
+
+
+def named(choices: Iterable[Any]) -> Mapping[str, Any]:
+    """Return choices by the names that Optuna knows them by: text as it is, anything else as JSON."""
+    return {choice if isinstance(choice, str) else json.dumps(choice): choice for choice in choices}
+
+
+def choose(name: str, choices: Sequence[Any], chooser: Chooser) -> Any:
+    """Return the choice whose name a chooser takes."""
+    known = named(choices)
+    return known[chooser.choice(name, list(known))]
+
+
+def check_names(choices: Sequence[Any], where: str) -> None:
+    """Refuse two choices that Optuna would know by the same name."""
+    if len(named(choices)) < len(choices):
+        texts = [next(iter(named([choice]))) for choice in choices]
+        twice = next(text for text in texts if texts.count(text) > 1)
+        raise InputError(f"{where}: two choices are called '{twice}'; remove one.")
+
+
+def groups(per: str, base: Spec, spec: Spec) -> dict[str, list[str]]:
+    """Return the rows that share a decision, by the name of the row or by the base network's name of the stage."""
+    if per == "row":
+        return {row.name: [row.name] for row in searchable(spec)}
+    return dict(zip(stages(base), stages(spec).values(), strict=True))
+
+
+def common(name: str, rows: Sequence[str], by_row: Mapping[str, Any], where: str) -> Any:
+    """Return what the rows of a group have in common; InputError where they have not."""
+    found = {by_row[row] for row in rows if by_row[row] is not None}
+    if len(found) > 1:
+        raise InputError(
+            f"{where}: the rows {', '.join(rows)} have no common {name} ({', '.join(map(str, sorted(found)))}); "
+            "use per: row, or leave this start out."
+        )
+    return found.pop()
