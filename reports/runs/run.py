@@ -10,7 +10,7 @@ import pandas as pd
 
 from arch.files.html_table import table
 from arch.specs.spec import Spec
-from search.record.layout import BASE, trial_folder
+from search.record.layout import BASE, comparable_since, trial_folder
 from search.record.objectives import Losses, Objectives, best_first, front
 from search.record.predictions import Predictions
 
@@ -98,6 +98,7 @@ class Run:
             return frame.iloc[:0]
         kept = frame[(frame["state"] == "complete") & frame["duplicate_of"].isna() & (frame["trial"] != BASE)]
         kept = kept[kept[names].notna().all(axis=1)]
+        kept = kept[pd.to_numeric(kept["trial"], errors="coerce") >= comparable_since(self.changes)]
         if len(names) == 1:
             numbered = kept.assign(number=pd.to_numeric(kept["trial"], errors="coerce"))  # of equals the earliest first
             ordered = numbered.sort_values([names[0], "number"], ascending=[self.objectives.minimise, True])

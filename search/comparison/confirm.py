@@ -21,7 +21,7 @@ from search.progress import Silent
 from search.recipes.recipe import APART, Recipe, load_recipe
 from search.record.differences import differing
 from search.record.files import read_json, read_yaml
-from search.record.layout import BASE, objectives_of, trial_folder
+from search.record.layout import BASE, allowed_changes, comparable_since, objectives_of, trial_folder
 from search.record.lock import locked
 from search.space.candidates import Candidate
 from search.study.config import StudyConfig, load_study
@@ -62,9 +62,14 @@ class _Study:
         """Return what lies in a training's folder, to be trained by the recipe `varied` and its own searched values."""
         if not (folder / "result.json").exists():
             raise InputError(
-                f"{folder}: has not come to its end yet, so it has no score to confirm; go on with the search."
+                f"{folder}: is not finished, so it has no score to confirm; resume the search."
             )
         result = read_json(folder / "result.json")
+        if result["trial"] != BASE and result["trial"] < comparable_since(allowed_changes(self.run)):
+            raise InputError(
+                f"{folder}: was trained before the study's recipe, seed or data changed (changes.jsonl), so its score "
+                "says nothing next to later ones; name a later trial."
+            )
         if "duplicate_of" in result:
             raise InputError(f"{folder}: is the same as trial {result['duplicate_of']}; name that one.")
         if result["state"] != "complete" or result.get("val_accuracy") is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from search.record.files import (
 )
 from search.record.objectives import Objectives
 
+CHANGES = "changes.jsonl"
+OTHER_VALUES = ("data", "split", "seed", "recipe")  # after a change here, earlier values are no like ones
 BASE = "base"  # the folder of a study's base network, and what its training is called
 # what makes a training's record: a result, and the files that its seal speaks for
 RESULT = "result.json"
@@ -79,6 +81,20 @@ def results(run: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(result["trial"], int) or trial_folder(run, result["trial"]) != path.parent:
             raise Damaged(f"{path}: says that it is of trial {result['trial']!r}; move that folder out of trials/.")
         yield result
+
+
+def allowed_changes(run: Path) -> list[dict[str, Any]]:
+    """Return what was changed between two starts of a study, and allowed by name."""
+    return read_lines(run / CHANGES)
+
+
+def comparable_since(changes: Iterable[Mapping[str, Any]]) -> int:
+    """Return the number of the first trial whose values may be compared with those of the newest ones.
+
+    Trials before it were trained by another recipe or seed, or on other images: no ranking may mix the two.
+    """
+    parts = ((change["key"].partition(".")[0], change["trials"]) for change in changes)
+    return max((trials for part, trials in parts if part in OTHER_VALUES), default=0)
 
 
 def objectives_of(run: Path) -> Objectives:

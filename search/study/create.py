@@ -19,7 +19,7 @@ from arch.specs.write import to_yaml
 from search.record.differences import differing
 from search.record.environment import environment
 from search.record.files import append_line, read_json, sealed_yaml, write_sealed, write_text, write_yaml
-from search.record.layout import BASE, mend
+from search.record.layout import BASE, allowed_changes, comparable_since, mend
 from search.record.objectives import Objectives
 from search.storage.migrate import migrated, outgrown
 from search.storage.recover import open_whole
@@ -77,7 +77,7 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
 
     def opened() -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
         url = storage_of(config, run)
-        name = next((c["optuna_study"] for c in reversed(fingerprint.recorded(run))), config.name)
+        name = next((c["optuna_study"] for c in reversed(allowed_changes(run))), config.name)
         return open_whole(url, run, name, objectives, config.max_macs, give_up)
 
     mended = [told for folder in (run / BASE, *(run / "trials").glob("[0-9]*")) for told in mend(folder)]
@@ -102,7 +102,7 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
         *(f"changed, and recorded: {change}" for change in contract.allowed),
         *contract.warnings,
     )
-    return Opened(study, rungs, fingerprint.comparable_since(run), notes)
+    return Opened(study, rungs, comparable_since(allowed_changes(run)), notes)
 
 
 def storage_of(config: StudyConfig, run: Path) -> str:

@@ -15,8 +15,8 @@ from sqlalchemy.engine import URL
 
 from arch.errors import InputError
 from arch.files.safe_yaml import load_yaml
+from search.record.layout import allowed_changes
 from search.storage.urls import file_of, open_storage, parse, shown
-from search.study import fingerprint
 
 _PATIENCE = 20.0  # seconds that a page waits for a lost server
 _HIDDEN = ("***", "hidden")  # what a recorded URL has in a password's place
@@ -82,7 +82,7 @@ class Dashboard:
 
 def study_name(run: Path) -> str:
     """Return what a run's study is called in its storage: after a change of the space it goes on as another one."""
-    later = (change["optuna_study"] for change in reversed(fingerprint.recorded(run)) if "optuna_study" in change)
+    later = (change["optuna_study"] for change in reversed(allowed_changes(run)) if "optuna_study" in change)
     return str(next(later, load_yaml(run / "study.yaml")["name"]))
 
 

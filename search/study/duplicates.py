@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.record.layout import BASE, results, trial_folder
+from search.record.layout import BASE, allowed_changes, comparable_since, results, trial_folder
 from search.record.objectives import Losses, Objectives, best_first
 
 
@@ -56,10 +56,11 @@ class Answers:
 
 def ranked(run: Path, objectives: Objectives) -> list[int]:
     """Return a run's trials that came to their end, best first; duplicates are left out, of equals the first leads."""
+    since = comparable_since(allowed_changes(run))
     ended = [
         (objectives.losses(values), result["trial"])
         for result in results(run)
-        if "duplicate_of" not in result and (values := objectives.values(result))
+        if result["trial"] >= since and "duplicate_of" not in result and (values := objectives.values(result))
     ]
     return [ended[i][1] for i in best_first([losses for losses, _ in ended])]
 

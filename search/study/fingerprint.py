@@ -16,15 +16,12 @@ from search.data.dataset import Data
 from search.recipes.recipe import APART, Recipe
 from search.record.differences import changes
 from search.record.files import Damaged, append_line, read_json, read_lines, read_yaml, set_aside, write_sealed
-from search.record.layout import read_study
+from search.record.layout import CHANGES, OTHER_VALUES, read_study
 from search.study.config import StudyConfig
 
-CHANGES = "changes.jsonl"
 FINGERPRINT = "fingerprint.json"
 _NEVER = {"name": "it is the study's", "objective": "a study in Optuna keeps its objectives"}
 _WATCHED = ("torch", "torchvision", "optuna", "inceptory")
-# After a change in one of these, what was recorded before is no answer to the same candidate any more.
-_OTHER_VALUES = ("data", "split", "seed", "recipe")
 _SEARCH_ALONE = ("max_macs", "sampler", "pruner")  # of no concern to a training that is under way
 
 
@@ -141,7 +138,7 @@ def record(run: Path, contract: Contract, asked: int, optuna_study: str) -> None
         line = {"time": now, "key": change.key, "old": change.old, "new": change.new, "trials": asked}
         append_line(run / CHANGES, json.dumps(line | {"optuna_study": optuna_study}))
     if (
-        any(change.part in (*_OTHER_VALUES, "network", "threads") for change in contract.allowed)
+        any(change.part in (*OTHER_VALUES, "network", "threads") for change in contract.allowed)
         and (run / "base").exists()
     ):
         number = next(n for n in range(1, asked + 1_000_000) if not (run / f"base.{n}").exists())
@@ -193,14 +190,3 @@ _OWN: dict[str, Callable[[Path], object]] = {
     "distributions.json": _if_there(_ranges),
     "attempts.jsonl": read_lines,
 }
-
-
-def recorded(run: Path) -> list[dict[str, Any]]:
-    """Return the changes that were allowed so far."""
-    return read_lines(run / CHANGES)
-
-
-def comparable_since(run: Path) -> int:
-    """Return the number of the first trial whose values may be compared with those to come."""
-    parts = ((c["key"].partition(".")[0], c["trials"]) for c in recorded(run))
-    return max((trials for part, trials in parts if part in _OTHER_VALUES), default=0)

@@ -16,11 +16,14 @@ from typer.testing import CliRunner
 
 import arch
 import reports
+import search
 from inceptory import app
 from reports.page.report import report
 from search.record.files import read_json, read_lines
 from search.record.layout import results
+from search.record.objectives import Objectives
 from search.record.status import status
+from search.study.duplicates import ranked
 from search.study.run import run_study
 from tests.support import study
 from tests.support.fake import Killed, instant
@@ -147,6 +150,21 @@ def test_after_another_recipe_or_split_nothing_old_answers(tmp_path: Path) -> No
     later = [result for result in results(tmp_path) if result["trial"] >= 9]
     assert later
     assert all(result.get("duplicate_of", 9) in ("base", *range(9, 12)) for result in later)
+
+
+def test_only_like_trials_are_ranked_and_confirmed(tmp_path: Path) -> None:
+    long, short = ({"base": "default", "epochs": epochs, "batch": 128, "precision": "fp32"} for epochs in (6, 2))
+    run_study(study(recipe=long, trials=3), tmp_path)
+    before = reports.load(tmp_path).ranked["trial"].tolist()
+    assert sorted(before) == ["0", "1", "2"]
+    run_study(study(recipe=short, trials=5), tmp_path, allow=["recipe"])
+    assert sorted(reports.load(tmp_path).ranked["trial"]) == ["3", "4"]
+    assert sorted(ranked(tmp_path, Objectives("val_accuracy"))) == [3, 4]
+    with pytest.raises(arch.InputError, match=r"00000: was trained before the study's recipe, seed or data changed"):
+        search.confirm_study(tmp_path, trials=[0], seeds=1)
+    data = {"name": "digits_noisy"}
+    run_study(study(recipe=short, trials=6, data=data), tmp_path, allow=["data", "split"])
+    assert ranked(tmp_path, Objectives("val_accuracy")) == [5]
 
 
 def test_choices_grow_into_a_copy_of_the_study(tmp_path: Path) -> None:
