@@ -139,7 +139,7 @@ def test_another_study_beside_with_one_base(run: Path, tmp_path: Path) -> None:
         ({"seeds": [3, 3]}, "each seed is named once"),
         ({"seeds": [1, 0]}, "a search was run with it"),
         ({"seeds": [2**31]}, "below 2147483648"),
-        ({"trials": [99]}, "has not come to its end yet"),
+        ({"trials": [99]}, "is not finished"),
         ({"trials": [1, 1]}, "the same network and recipe as trial-1"),
         ({"changes": {"aux_weight": 0.1}}, "the search of .* varied it"),
         ({"changes": {"epoch": 1}}, "Did you mean epochs"),
