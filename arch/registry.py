@@ -14,9 +14,10 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args, get_t
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from arch.errors import InputError, from_validation, near
-from arch.nodes import Node
 
 T = TypeVar("T")
+D = TypeVar("D", bound="Definition")
+F = TypeVar("F", bound=Callable[..., Any])
 CHANNELS = "channels"  # marks the arguments that are channel numbers
 Width = Annotated[int, Field(strict=True, ge=1, le=65_536), CHANNELS]
 Extent = Annotated[int, Field(strict=True, ge=1, le=1_024)]
@@ -33,10 +34,10 @@ class Reduced(NamedTuple):
 
 @dataclass(frozen=True)
 class Definition:
-    """A registered function from numbers to a tree of nodes."""
+    """A registered function: of a block or a head one from numbers to a tree of nodes."""
 
     name: str
-    function: Callable[..., Node]
+    function: Callable[..., Any]
 
     @property
     def summary(self) -> str:
@@ -45,14 +46,15 @@ class Definition:
 
     @cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
-        """The definition's arguments by name, in order."""
+        """The arguments that a file may give, by name, in order."""
         return dict(inspect.signature(self.function).parameters)
 
     @cached_property
     def _model(self) -> type[BaseModel]:
-        hints = get_type_hints(self.function, include_extras=True)
+        # Hints are looked up only where they are needed: those of other arguments may name what is imported for types alone.
+        hints = get_type_hints(self.function, include_extras=True) if self.parameters else {}
         fields: dict[str, Any] = {
-            name: (hints[name], ... if p.default is inspect.Parameter.empty else p.default)
+            name: (hints.get(name, Any), ... if p.default is inspect.Parameter.empty else p.default)
             for name, p in self.parameters.items()
         }
         return create_model(self.name, __config__=ConfigDict(extra="forbid"), **fields)
@@ -91,11 +93,11 @@ def _holds_channels(hint: Any) -> bool:
 class Registry(Generic[T]):
     """Things by name: refuses a second one of the same name, lists by wildcard, names near matches.
 
-    `kind` is what one of them is called in errors and by `inceptory list`.
+    `kind` is what one of them is called in errors, `plural` what `inceptory list` calls them.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, plural: str = "") -> None:
+        self.kind, self.plural = kind, plural or f"{kind}s"
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, thing: T) -> T:
@@ -117,7 +119,7 @@ class Registry(Generic[T]):
             start = f"{where}: " if where else ""
             raise InputError(
                 f"{start}there is no {self.kind} '{name}'.{near(name, self._entries)} "
-                f"`inceptory list {self.kind}s` names all."
+                f"`inceptory list {self.plural}` names all."
             )
         return self._entries[name]
 
@@ -132,14 +134,40 @@ class Registry(Generic[T]):
         return name in self._entries
 
 
-class Definitions(Registry[Definition]):
-    """Functions that make nodes, by name."""
+class Definitions(Registry[D]):
+    """Functions by name, each with the arguments that a file may give."""
 
-    def register(self, function: Callable[..., Node]) -> Callable[..., Node]:
-        """Add a definition under its function's name, less a trailing underscore; refuse a second one."""
-        name = function.__name__.rstrip("_")
-        self.add(name, Definition(name, function))
+    def __init__(self, kind: str, entry: type[D], plural: str = "") -> None:
+        super().__init__(kind, plural)
+        self._entry = entry
+
+    def register(self, function: F, /, name: str = "", **traits: Any) -> F:
+        """Add a function or a class and return it; a decorator.
+
+        Parameters
+        ----------
+        name : what files call it; by default the function's own name, less a trailing underscore.
+        traits : what else this registry's entries have.
+
+        Raises
+        ------
+        InputError
+            The name is taken.
+        """
+        name = name or function.__name__.rstrip("_")
+        self.add(name, self._entry(name, function, **traits))
         return function
+
+
+def module_of(entry: Any) -> str:
+    """Return the module of a registered function, or of a registered definition's."""
+    module: str = getattr(entry, "function", entry).__module__
+    return module
+
+
+def shipped(entry: Any) -> bool:
+    """Return whether a registered function, or a definition's, comes with this project and is no user's own."""
+    return module_of(entry).partition(".")[0] in ("arch", "search")
 
 
 def load_modules(package: str, path: Iterable[str]) -> None:
@@ -148,5 +176,5 @@ def load_modules(package: str, path: Iterable[str]) -> None:
         importlib.import_module(f"{package}.{module.name}")
 
 
-BLOCKS = Definitions("block")
-HEADS = Definitions("head")
+BLOCKS = Definitions("block", Definition)
+HEADS = Definitions("head", Definition)

@@ -36,7 +36,7 @@ import arch
 import search.study.driver
 from search.engines.base import Event
 from search.engines.task import Task
-from search.recipes.recipe import load_recipe
+from search.recipes.load import load_recipe
 from search.record.environment import environment
 from search.record.files import read_json, write_json, write_text
 from search.record.layout import trial_folder

@@ -39,10 +39,10 @@ from arch.modules.plain import Network
 from search.data.batches import training_batches
 from search.data.cache import Pixels
 from search.data.dataset import Data, Memory
+from search.recipes.optimizers import make_optimizer
 from search.record.environment import environment
 from search.training.fit import Control
 from search.training.hardware import keep_freed_memory, pick_execution, pick_precision
-from search.training.optimizers import make_optimizer
 
 ROOT = Path(__file__).parents[1]
 BATCH = 128

@@ -25,20 +25,32 @@ from inceptory.printing import err, print_rows, say
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="networks, blocks, heads, recipes or datasets")] = "networks",
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="networks, blocks, heads, recipes, or a part of a training: optimizers, schedules, losses, augmentations, datasets, samplers or pruners"
+        ),
+    ] = "networks",
     pattern: Annotated[str, typer.Argument(help="a wildcard, such as 'inception*'")] = "*",
     format: FormatOption = Format.table,
 ) -> None:
     """List what there is."""
-    kinds = ("networks", "blocks", "heads", "recipes", "datasets")
+    import search
+
+    parts = ("optimizers", "schedules", "losses", "augmentations", "datasets", "samplers", "pruners")
+    kinds = ("networks", "blocks", "heads", "recipes", *parts)
     if kind == "networks":
         rows = [_network_line(arch.load(name)) for name in arch.list_networks(pattern)]
-    elif kind in ("blocks", "heads"):
-        registry = BLOCKS if kind == "blocks" else HEADS
+    elif kind in ("blocks", "heads", *parts):
+        registry = {"blocks": BLOCKS, "heads": HEADS}.get(kind) or getattr(search, kind.upper())
         found = [registry.get(name) for name in registry.names(pattern)]
-        rows = [{"name": d.name, "arguments": ", ".join(d.parameters), "what": d.summary} for d in found]
+        taking = any(d.parameters for d in found)
+        rows = [
+            {"name": d.name} | ({"arguments": ", ".join(d.parameters)} if taking else {}) | {"what": d.summary}
+            for d in found
+        ]
     elif kind == "recipes":
-        from search.recipes.recipe import list_recipes, load_recipe
+        from search.recipes.load import list_recipes, load_recipe
 
         recipes = [load_recipe(name) for name in list_recipes(pattern)]
         rows = [
@@ -53,12 +65,6 @@ def list_(
             }
             for r in recipes
         ]
-    elif kind == "datasets":
-        from fnmatch import fnmatch
-
-        from search.data.sources import DATASETS
-
-        rows = [{"name": name, "what": what} for name, what in DATASETS.items() if fnmatch(name, pattern)]
     else:
         raise InputError(f"'{kind}' cannot be listed.{near(kind, kinds)} Choose from {', '.join(kinds)}.")
     if not rows and format is not Format.json:

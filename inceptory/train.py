@@ -55,7 +55,7 @@ def train(
     from search.engines.single import train as train_task
     from search.engines.task import Task
     from search.progress import display
-    from search.recipes.recipe import load_recipe
+    from search.recipes.load import load_recipe
     from search.training.checks import check_fit
     from search.training.hardware import pick_device, pick_execution
 

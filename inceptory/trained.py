@@ -212,7 +212,7 @@ def bench(
     if precision not in ("auto", "fp32", "bf16"):
         raise InputError(f"--precision is '{precision}', but it must be auto, fp32 or bf16.")
     from search.evaluation.bench import bench as measure
-    from search.recipes.recipe import load_recipe
+    from search.recipes.load import load_recipe
 
     how: dict[str, Any] = {"threads": threads, "device": device, "execution": execution, "precision": precision}
     spec, chosen = network_of(network, input, classes), load_recipe(recipe)

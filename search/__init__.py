@@ -12,19 +12,33 @@ if TYPE_CHECKING:
     from search.comparison.ablation import Ablation, load_ablation, run_ablation
     from search.comparison.confirm import confirm_study
     from search.data.dataset import Data, DataConfig, load_data
+    from search.data.sources import DATASETS
     from search.evaluation.bench import bench
     from search.evaluation.evaluate import Evaluation, evaluate
     from search.evaluation.predict import Prediction, predict
-    from search.recipes.recipe import Recipe, load_recipe
+    from search.recipes.augmentations import AUGMENTATIONS
+    from search.recipes.load import load_recipe
+    from search.recipes.losses import LOSSES
+    from search.recipes.optimizers import OPTIMIZERS
+    from search.recipes.recipe import Recipe
+    from search.recipes.schedules import SCHEDULES
     from search.space.candidates import Candidate, decode
     from search.space.choosers import Sampled
     from search.space.space import Space
     from search.study.config import StudyConfig, load_study
     from search.study.run import run_study
+    from search.study.samplers import PRUNERS, SAMPLERS
     from search.training.fit import Epoch, fit
     from search.training.weights import Weights, read_weights
 
 __all__ = [
+    "AUGMENTATIONS",
+    "DATASETS",
+    "LOSSES",
+    "OPTIMIZERS",
+    "PRUNERS",
+    "SAMPLERS",
+    "SCHEDULES",
     "Ablation",
     "Candidate",
     "Data",
@@ -57,7 +71,14 @@ _DEFINED_IN = {
     "DataConfig": "data.dataset",
     "load_data": "data.dataset",
     "Recipe": "recipes.recipe",
-    "load_recipe": "recipes.recipe",
+    "load_recipe": "recipes.load",
+    "AUGMENTATIONS": "recipes.augmentations",
+    "LOSSES": "recipes.losses",
+    "OPTIMIZERS": "recipes.optimizers",
+    "SCHEDULES": "recipes.schedules",
+    "DATASETS": "data.sources",
+    "SAMPLERS": "study.samplers",
+    "PRUNERS": "study.samplers",
     "Candidate": "space.candidates",
     "Sampled": "space.choosers",
     "Space": "space.space",

@@ -11,8 +11,9 @@ import torch
 
 import arch
 import search
-from arch.registry import BLOCKS, HEADS
+from arch.registry import shipped
 from search.data.dataset import Data
+from search.engines.user_modules import REGISTRIES
 from search.record.environment import environment
 from search.record.files import write_json
 from tests.support import MICRO
@@ -60,9 +61,9 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def only_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks and heads of arch alone, whatever other tests have registered in this process."""
-    for registry in (BLOCKS, HEADS):
-        ours = {d.name: d for d in registry if d.function.__module__.startswith("arch.")}
+    """What we ship alone, whatever other tests have registered in this process."""
+    for registry in REGISTRIES:
+        ours = {name: entry for name in registry.names() if shipped(entry := registry.get(name))}
         monkeypatch.setattr(registry, "_entries", ours)
 
 

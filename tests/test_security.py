@@ -167,7 +167,7 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
             yield ast.unparse(node.func), node
 
 
-IMPORTERS = ("arch/registry.py", "search/__init__.py", "search/engines/user_blocks.py")
+IMPORTERS = ("arch/registry.py", "search/__init__.py", "search/engines/user_modules.py")
 
 
 def test_nothing_in_the_sources_runs_or_imports_what_a_file_says() -> None:

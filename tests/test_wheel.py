@@ -11,7 +11,7 @@ from pathlib import Path
 
 import arch
 from arch.ledger.ledger import papers
-from search.recipes.recipe import list_recipes
+from search.recipes.load import list_recipes
 from tests.support import ROOT
 
 ROOMS = ("arch", "search", "reports", "inceptory")
@@ -67,7 +67,7 @@ def test_a_wheel_in_an_empty_environment_lists_all_networks(tmp_path: Path) -> N
         "from arch.ledger.ledger import papers\n"
         "from arch.modules.fused.native import _SOURCE\n"
         "from reports.page.render import render\n"
-        "from search.recipes.recipe import list_recipes\n"
+        "from search.recipes.load import list_recipes\n"
         "from search.study.config import DEMO\n"
         "render('index.html', name='', reload=0, built='', columns=[], rows=[], notes=[], unread=[])\n"
         "assert DEMO.exists() and _SOURCE.exists()\n"

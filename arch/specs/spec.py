@@ -138,12 +138,14 @@ class Spec:
 
 def expand_row(row: Row) -> Node:
     """Return the tree of nodes that a row stands for."""
-    return row.definition.function(**row.args)
+    node: Node = row.definition.function(**row.args)
+    return node
 
 
 def expand_head(head: Head, classes: int) -> Node:
     """Return the tree of nodes that a head stands for."""
-    return head.definition.function(classes=classes, **head.args)
+    node: Node = head.definition.function(classes=classes, **head.args)
+    return node
 
 
 def renamed(spec: Spec, name: str, source: str | None = None) -> Spec:

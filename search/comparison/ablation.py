@@ -27,7 +27,8 @@ from search.data.dataset import DataConfig, load_data
 from search.engines.base import EngineConfig
 from search.engines.supervisor import Outcome
 from search.progress import Silent
-from search.recipes.recipe import Recipe, load_recipe
+from search.recipes.load import load_recipe
+from search.recipes.recipe import Recipe
 from search.record.files import write_yaml
 from search.record.layout import BASE, check_kind
 from search.record.lock import locked

@@ -18,7 +18,8 @@ from search.data.batches import mix
 from search.data.dataset import load_data
 from search.engines.supervisor import Outcome
 from search.progress import Silent
-from search.recipes.recipe import APART, Recipe, load_recipe
+from search.recipes.load import load_recipe
+from search.recipes.recipe import APART, Recipe
 from search.record.differences import differing
 from search.record.files import read_json, read_yaml
 from search.record.layout import BASE, allowed_changes, comparable_since, objectives_of, trial_folder
@@ -83,8 +84,8 @@ class _Study:
 
     def _searched_values(self, folder: Path) -> dict[str, Any]:
         """Return in what a trial's recipe differs from its study's."""
-        base, own = self.recipe.model_dump(), load_recipe(folder / "recipe.yaml").model_dump()
-        return {key: value for key, value in own.items() if key not in APART and value != base[key]}
+        own = load_recipe(folder / "recipe.yaml")
+        return {key: getattr(own, key) for key in own.differing(self.recipe)}
 
     def ranked(self) -> list[int]:
         """Return the trials that were trained to their end, best first; duplicates are left out."""

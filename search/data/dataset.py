@@ -16,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Generator, Tensor
 
 from arch.errors import InputError, from_validation, near
-from search.data.augment import augment, prepare
+from arch.registry import shipped
 from search.data.batches import Batch, stratified
 from search.data.cache import Pixels, cached
 from search.data.class_folders import Files, Listing, check_images, find_folder, folder_pixels, is_small, list_images
 from search.data.decode import READING, size_of
-from search.data.sources import SOURCES
+from search.data.normalise import prepare
+from search.data.sources import DATASETS
+from search.recipes.augmentations import Draw, augment
 from search.recipes.recipe import Recipe
 from search.record.files import append_line
 
@@ -157,7 +159,7 @@ class Data:
         for batch, pixels in zip(batches, part.stream(batches, recipe, size), strict=True):
             pixels = pixels.to(device, non_blocking=True)
             if batch.seed is not None:
-                pixels = augment(pixels, recipe, Generator().manual_seed(batch.seed), batch.flip)
+                pixels = augment(pixels, recipe, Draw(Generator().manual_seed(batch.seed), batch.flip))
             labels = part.labels[batch.index.to(part.labels.device)]
             yield prepare(pixels, recipe, mean, std), labels.to(device, non_blocking=True)
 
@@ -201,15 +203,22 @@ def load_data(
     folder = find_folder(config.name, place)
     if folder:
         return _from_folder(config, folder, place)
-    if config.name not in SOURCES:
+    if config.name not in DATASETS:
+        known = DATASETS.names()
         raise InputError(
-            f"there is no data set '{config.name}'.{near(config.name, SOURCES)} Known: {', '.join(SOURCES)}; "
+            f"there is no data set '{config.name}'.{near(config.name, known)} Known: {', '.join(known)}; "
             f"or a folder with train/ and test/ in it, by its path or by its name under {place}."
         )
-    source = SOURCES[config.name]
+    source = DATASETS.get(config.name)
+
+    def decode(part: str) -> Pixels:
+        pixels: Pixels = source.function(place, part, download)
+        return pixels
 
     def read(part: Literal["train", "test"]) -> Pixels:
-        return cached(place / "cache" / f"{config.name}-{part}.safetensors", lambda: source(place, part, download))
+        if not shipped(source):  # what a user's own returns changes with its code, and a cache would not notice
+            return decode(part)
+        return cached(place / "cache" / f"{config.name}-{part}.safetensors", lambda: decode(part))
 
     train = read("train")
     return _split(config, Memory.of(train), None, train, lambda: Memory.of(read("test")))

@@ -1,23 +1,32 @@
-"""The data sets known by name. Listing them needs no torch; reading one does."""
+"""Data sets by name. Each is a function of the data root, `train` or `test`, and whether it may download.
+
+Listing them needs no torch; reading one does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arch.errors import InputError
+from arch.registry import Definitions
+from search.recipes.parts import Part
 
 if TYPE_CHECKING:
     from search.data.cache import Pixels
 
 
-def _digits(root: Path, part: str, download: bool) -> Pixels:
+DATASETS = Definitions("data set", Part, "datasets")
+
+
+@DATASETS.register
+def digits(root: Path, part: str, download: bool) -> Pixels:
     """scikit-learn's 1,797 handwritten digits at 32x32x3, 80/20 stratified: embedded, nothing to fetch."""
     return _embedded_digits(part, noise=0.0)
 
 
-def _digits_noisy(root: Path, part: str, download: bool) -> Pixels:
+@DATASETS.register
+def digits_noisy(root: Path, part: str, download: bool) -> Pixels:
     """The digits with fixed Gaussian noise, sigma 1.5 on pixels in [-1, 1]: hard enough to tell splits apart."""
     return _embedded_digits(part, noise=1.5)
 
@@ -62,26 +71,19 @@ def _from_torchvision(kind: str, root: Path, part: str, download: bool) -> Pixel
     return Pixels.of(pixels.contiguous(), torch.as_tensor(source.targets).long(), tuple(source.classes))
 
 
-def _cifar10(root: Path, part: str, download: bool) -> Pixels:
+@DATASETS.register
+def cifar10(root: Path, part: str, download: bool) -> Pixels:
     """CIFAR-10: 60,000 photographs of 10 kinds at 32x32 (torchvision's files, or a class-folder tree)."""
     return _from_torchvision("CIFAR10", root, part, download)
 
 
-def _cifar100(root: Path, part: str, download: bool) -> Pixels:
+@DATASETS.register
+def cifar100(root: Path, part: str, download: bool) -> Pixels:
     """CIFAR-100: 60,000 photographs of 100 kinds at 32x32 (torchvision's files)."""
     return _from_torchvision("CIFAR100", root, part, download)
 
 
-def _fashion_mnist(root: Path, part: str, download: bool) -> Pixels:
+@DATASETS.register
+def fashion_mnist(root: Path, part: str, download: bool) -> Pixels:
     """Fashion-MNIST: 70,000 grey pictures of 10 kinds of clothing at 28x28 (torchvision's files)."""
     return _from_torchvision("FashionMNIST", root, part, download)
-
-
-SOURCES: dict[str, Callable[[Path, str, bool], Pixels]] = {
-    "digits": _digits,
-    "digits_noisy": _digits_noisy,
-    "cifar10": _cifar10,
-    "cifar100": _cifar100,
-    "fashion_mnist": _fashion_mnist,
-}
-DATASETS = {name: source.__doc__ or "" for name, source in SOURCES.items()}

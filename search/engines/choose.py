@@ -8,7 +8,7 @@ from pathlib import Path
 from arch.errors import InputError
 from search.engines.base import Engine, EngineConfig, Event
 from search.engines.in_process import InProcess
-from search.engines.user_blocks import homes
+from search.engines.user_modules import user_modules
 
 
 def make_engine(config: EngineConfig, run: Path, note: Callable[[Event], None]) -> Engine:
@@ -19,12 +19,12 @@ def make_engine(config: EngineConfig, run: Path, note: Callable[[Event], None]) 
     Raises
     ------
     InputError
-        Ray is not installed, or no cluster answers; or it would have to train blocks of a user's own.
+        Ray is not installed, or no cluster answers; or a user's own blocks, optimizers or the like are registered.
     """
     if config.name == "ray":
-        if own := homes():
+        if own := user_modules():
             raise InputError(
-                f"engine ray: the nodes of a cluster do not know the blocks of {', '.join(own)}; use engine local."
+                f"engine ray: the nodes of a cluster do not know what {', '.join(own)} registers; use engine local."
             )
         from search.engines.ray.cluster import Cluster  # ray is an extra, and slow to import
 

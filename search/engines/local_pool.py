@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from search.engines.base import STOP_WITHIN, Event
 from search.engines.memory import free_memory, peak, resident
 from search.engines.task import Task
-from search.engines.user_blocks import homes
+from search.engines.user_modules import user_modules
 from search.training.hardware import cores
 
 _UNSEEN = 1 << 30  # bytes that a training is taken to need before one was seen
@@ -99,7 +99,7 @@ class LocalPool:
             "search.engines.worker",
             str(theirs.fileno()),
             ",".join(map(str, pinned)),
-            *homes(),
+            *user_modules(),
         ]
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=env, start_new_session=True)
         theirs.close()

@@ -10,7 +10,7 @@ from search.data.dataset import data_config
 from search.engines.task import Task, answered, cached_data, in_words, run
 from search.evaluation.test_set import check_test, figures_on_test_set
 from search.progress import Silent
-from search.recipes.recipe import load_recipe
+from search.recipes.load import load_recipe
 from search.record.files import (
     read_json,
 )

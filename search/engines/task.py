@@ -23,7 +23,8 @@ from arch.specs.write import to_yaml
 from search.data.dataset import Data, data_config, load_data
 from search.evaluation.measurements.registry import MEASUREMENTS
 from search.evaluation.test_set import figures_on_test_set
-from search.recipes.recipe import Recipe, load_recipe
+from search.recipes.load import load_recipe
+from search.recipes.recipe import Recipe
 from search.record.differences import differing
 from search.record.environment import environment
 from search.record.files import (

@@ -1,6 +1,6 @@
-"""A worker process of the local pool: `python -m search.engines.worker FD CPUS [HOME ...]`. It ends when its driver does.
+"""A worker process of the local pool: `python -m search.engines.worker FD CPUS [MODULE ...]`. It ends when its driver does.
 
-A home is a module or script that defines blocks of a user's own, as `search.engines.user_blocks` names them.
+The modules and scripts register blocks, optimizers and the like of a user's own (`search.engines.user_modules`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 from arch.errors import InputError
 from search.engines.task import Task, run
-from search.engines.user_blocks import know
+from search.engines.user_modules import import_user_module
 from search.record.files import WriteError
 from search.training.fit import Control, Stopped
 
@@ -97,8 +97,8 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
     torch.set_num_threads(len(cpus))
-    for home in sys.argv[3:]:
-        know(home)
+    for module in sys.argv[3:]:
+        import_user_module(module)
     try:
         work(Connection(int(sys.argv[1])))
     except (EOFError, BrokenPipeError, ConnectionResetError):

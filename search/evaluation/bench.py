@@ -17,11 +17,13 @@ from arch.modules.builder import build
 from arch.modules.fused.fused import runs_as
 from arch.modules.plain import Network
 from arch.specs.spec import Spec
-from search.recipes.recipe import Recipe, load_recipe
+from search.recipes.load import load_recipe
+from search.recipes.losses import make_loss
+from search.recipes.optimizers import make_optimizer
+from search.recipes.recipe import Recipe
 from search.record.environment import environment
 from search.training.fit import training_loss
 from search.training.hardware import keep_freed_memory, pick_device, pick_execution, pick_precision
-from search.training.optimizers import make_optimizer
 
 Mode = Literal["forward", "training"]
 BACKWARD = 3  # multiply-adds of a training step over those of its forward pass
@@ -158,12 +160,13 @@ def _training(network: Network, size: int, recipe: Recipe, bf16: bool) -> Callab
     images = random_images(network, size)
     labels = torch.randint(0, network.spec.classes, (size,), device=images.device)
     weights, optimizer = recipe.head_weights(network.spec.aux_rows), make_optimizer(recipe, network)
+    loss_of = make_loss(recipe)
 
     def step() -> None:
         network.train()
         optimizer.zero_grad(set_to_none=True)
         try:
-            loss, _ = training_loss(network, images, labels, weights, recipe.label_smoothing, bf16)
+            loss, _ = training_loss(network, images, labels, weights, loss_of, bf16)
         except ValueError as error:  # torch's: a batch norm has one value a channel
             raise InputError(
                 f"{network.spec.name} cannot be trained in batches of {size} ({error}); use a larger --batch."

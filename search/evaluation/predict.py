@@ -18,8 +18,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from arch.errors import InputError
 from arch.modules.plain import Execution
-from search.data.augment import prepare
 from search.data.decode import read_image, resized
+from search.data.normalise import prepare
 from search.training.hardware import pick_device, pick_execution, pick_precision
 from search.training.weights import Weights, read_classes, read_weights
 

@@ -1,35 +1,35 @@
-"""Recipes: everything about training except the network and the data, by name or from a YAML file."""
+"""A recipe: everything about training except the network and the data."""
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from arch.errors import InputError, from_validation, near, within
-from arch.files.safe_yaml import load_yaml
+from arch.errors import InputError, near
+from search.recipes.parts import Choice
 
-RECIPES = Path(__file__).parent
 Weight = Annotated[float, Field(ge=0, le=10)]
 APART = ("name", "source", "tensorboard")  # keys that decide nothing about what a training computes
+_AUGMENT: list[Choice] = ["crop", "flip", "cutout"]
 
 
 class Recipe(BaseModel):
     """How a network is trained. Every field has a value; nothing is left to chance.
 
+    Optimizer, schedule, loss and augmentations are those registered by these names (`inceptory list optimizers`, ...),
+    yours among them; a mapping such as `{name: lion, beta: 0.99}` sets options of one.
+
     Attributes
     ----------
     lr : peak learning rate; `warmup` is the part of all steps that climbs to it.
     plain_lr : with `muon`, the peak rate of what is no matrix before a batch norm; unused otherwise.
-    schedule : `constant`; `one_cycle` (linear up, linear down to `min_lr`); `cosine`; `step` (times
-        `gamma` every `step_epochs`); `plateau` (times `gamma` once the training loss has not fallen
-        for more than `patience` epochs).
+    schedule : how the rate goes on from there; `min_lr`, `gamma`, `step_epochs` and `patience` are read by those that need them.
+    augment : what changes training images, in this order; `crop`, `flip` and `cutout` read the keys of their names.
     crop, flip, cutout : shift in pixels, mirroring, side of the blackened square; 0 and false: off. `flip:
         alternate` mirrors each image in every other epoch (Jordan 2024, arXiv 2404.00498).
     random_resized_crop : part of each image, resized, for folders of larger images.
@@ -49,18 +49,21 @@ class Recipe(BaseModel):
 
     name: str = "default"
     source: str = ""
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "muon"] = "sgd"
+    optimizer: Choice = "sgd"
     lr: float = Field(0.1, gt=0, le=100)
     plain_lr: float = Field(0.05, gt=0, le=100)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0, le=1)
-    schedule: Literal["constant", "one_cycle", "cosine", "step", "plateau"] = "one_cycle"
+    schedule: Choice = "one_cycle"
     warmup: float = Field(0.25, ge=0, lt=1)
     min_lr: float = Field(0.0, ge=0)
     gamma: float = Field(0.5, gt=0, lt=1)
     step_epochs: int = Field(8, ge=1)
     patience: int = Field(5, ge=0)
+    # Files and ids from before these two keys lack them, and are those of the same training: left out at their default.
+    loss: Choice = Field("cross_entropy", exclude_if=lambda given: given == "cross_entropy")
+    augment: list[Choice] = Field(_AUGMENT, exclude_if=lambda given: given == _AUGMENT)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     crop: int = Field(4, ge=0, le=64)
     flip: bool | Literal["alternate"] = True
@@ -85,25 +88,10 @@ class Recipe(BaseModel):
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def lr_at(self, step: int, steps: int, epoch: int, losses: Sequence[float]) -> float:
-        """Return the learning rate of a step (from 0) of `steps`, in `epoch` (from 0).
-
-        `losses` are the training losses of the epochs before; only `plateau` looks at them.
-        """
-        ramp = self.warmup * steps if self.schedule in ("one_cycle", "cosine") else 0
-        if step < ramp:
-            return self.lr * (step + 1) / (ramp + 1)
-        rest = (step - ramp) / max(1, steps - ramp)
-        match self.schedule:
-            case "one_cycle":
-                return self.min_lr + (self.lr - self.min_lr) * (1 - rest)
-            case "cosine":
-                return self.min_lr + (self.lr - self.min_lr) * (1 + math.cos(math.pi * rest)) / 2
-            case "step":
-                return max(self.min_lr, self.lr * self.gamma ** (epoch // self.step_epochs))
-            case "plateau":
-                return plateau(self.lr, losses, self.gamma, self.patience, self.min_lr)
-        return self.lr
+    def differing(self, other: Recipe) -> list[str]:
+        """Return the keys in which two recipes differ; those `APART` are left out."""
+        keys = (key for key in Recipe.model_fields if key not in APART)
+        return [key for key in keys if getattr(self, key) != getattr(other, key)]
 
     def aux_weights(self, rows: Sequence[str], progress: float) -> dict[str, float]:
         """Return each head's loss weight at `progress` (0 to 1) of the training.
@@ -128,62 +116,3 @@ class Recipe(BaseModel):
                     f"recipe {self.name}: aux_weight names row '{row}', which has no head.{near(row, rows)} Heads: {heads}."
                 )
         return {row: given.get(row, 0.0) for row in rows}
-
-
-def plateau(lr: float, losses: Sequence[float], gamma: float, patience: int, min_lr: float) -> float:
-    """Return the learning rate after these training losses, as torch's ReduceLROnPlateau would (mode min)."""
-    best, waited = math.inf, 0
-    for loss in losses:
-        if loss < best * (1 - 1e-4):
-            best, waited = loss, 0
-        else:
-            waited += 1
-        if waited > patience:
-            lr, waited = max(lr * gamma, min_lr), 0
-    return lr
-
-
-def list_recipes(pattern: str = "*") -> list[str]:
-    """Return the names of the shipped recipes that match a shell wildcard, sorted."""
-    return sorted(fnmatch.filter((path.stem for path in RECIPES.glob("*.yaml")), pattern))
-
-
-def load_recipe(recipe: str | Path | Mapping[str, Any] | Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """Return a recipe by name, from a YAML file or from a mapping, with some values changed.
-
-    A mapping may name another recipe as its `base`.
-
-    Raises
-    ------
-    InputError
-        There is no such recipe, or a key or value is wrong; names the key and near names.
-    """
-    if isinstance(recipe, Recipe):
-        return _validated(recipe.model_dump() | dict(changes or {}), f"recipe {recipe.name}")
-    if isinstance(recipe, Mapping):
-        values = dict(recipe)
-        base = values.pop("base", None)
-        start = load_recipe(str(base)).model_dump() if base else {}
-        return _validated(start | values | dict(changes or {}), f"recipe {values.get('name', base or '')}".rstrip())
-    path = Path(recipe)
-    if path.suffix not in (".yaml", ".yml"):
-        path = RECIPES / f"{recipe}.yaml"
-        if str(recipe) not in list_recipes():
-            raise InputError(
-                f"there is no recipe '{recipe}'.{near(recipe, list_recipes())} `inceptory list recipes` names all."
-            )
-    mapping = load_yaml(path)
-    if not isinstance(mapping, dict):
-        raise InputError(f"{path}: a recipe is a mapping with keys such as lr, batch and epochs.")
-    mapping.setdefault("name", path.stem)
-    base = mapping.pop("base", None)
-    with within(str(path)):
-        start = load_recipe(str(base)).model_dump(exclude={"source"}) if base else {}
-    return _validated(start | mapping | dict(changes or {}), str(path))
-
-
-def _validated(values: Mapping[str, Any], where: str) -> Recipe:
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise from_validation(error, where, Recipe.model_fields) from None

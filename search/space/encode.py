@@ -12,7 +12,7 @@ from optuna.trial import FixedTrial, Trial
 from arch.errors import InputError, near
 from arch.specs.edit import searchable
 from arch.specs.spec import Spec
-from search.recipes.recipe import APART, Recipe
+from search.recipes.recipe import Recipe
 from search.space.axes.base import Decisions, Draft, Pick, Setting
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
@@ -157,10 +157,10 @@ def _check_same(found: Candidate, asked: Candidate, where: str) -> None:
                 f"(nearest: {ours.block} {dict(ours.args)}); vary what differs, or leave this start out."
             )
     weights = asked.recipe.head_weights(asked.spec.aux_rows)
-    mine, yours = found.recipe.model_dump(), asked.recipe.model_dump()
-    for key in yours:
-        if key not in (*APART, "aux_weight") and mine[key] != yours[key]:
-            raise InputError(f"{where}, recipe: {key} is {yours[key]!r}, and the study's is {mine[key]!r}; vary it.")
+    for key in asked.recipe.differing(found.recipe):
+        if key != "aux_weight":
+            mine, yours = getattr(found.recipe, key), getattr(asked.recipe, key)
+            raise InputError(f"{where}, recipe: {key} is {yours!r}, and the study's is {mine!r}; vary it.")
     if found.spec.aux_rows != asked.spec.aux_rows:
         raise InputError(
             f"{where}: its auxiliary heads are on {', '.join(asked.spec.aux_rows) or 'no row'}, and the study's on "

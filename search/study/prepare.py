@@ -8,17 +8,18 @@ from arch.errors import InputError, within
 from arch.specs.read import load
 from arch.specs.spec import Spec
 from search.evaluation.measurements.registry import MEASUREMENTS
-from search.recipes.recipe import Recipe, load_recipe
+from search.recipes.load import load_recipe
+from search.recipes.recipe import Recipe
 from search.record.objectives import Objectives
 from search.space.space import check_space
 from search.study.config import StudyConfig
 from search.study.proposer import parameters, points
 from search.study.rungs import Rungs
-from search.study.samplers import check_sampler, make_pruner, make_sampler, options_of
+from search.study.samplers import PRUNERS, SAMPLERS, Wanted, check_sampler, make_pruner, make_sampler, options_of
 from search.study.warm_start import Start, starts
 from search.training.fit import Epoch
 
-_HARDER = ("crop", "flip", "cutout", "random_resized_crop", "resize")
+_HARDER = ("augment", "crop", "flip", "cutout", "random_resized_crop", "resize")
 
 
 def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
@@ -42,7 +43,7 @@ def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
     _check_objectives(objectives)
     make_sampler(config.sampler, 0, 0)
     found, sometimes = parameters(config.space, base, recipe)
-    check_sampler(config.sampler, found, sometimes, objectives.names, config.max_macs > 0)
+    check_sampler(config.sampler, Wanted(found, sometimes, objectives.names, config.max_macs > 0))
     pruner = make_pruner(config.pruner, len(objectives))
     values = config.space.get("recipe")
     harder = [key for key in _HARDER if values and key in values.root]
@@ -50,7 +51,7 @@ def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
         raise InputError(
             f"pruner rungs: recipe.{harder[0]} is searched, and makes training images harder or easier; use by: objective."
         )
-    if config.sampler["name"] == "grid":
+    if SAMPLERS.get(config.sampler["name"]).grid:
         points(config.space, base, recipe)
 
 
@@ -75,8 +76,8 @@ def resolved(config: StudyConfig, recipe: Recipe) -> StudyConfig:
     return config.model_copy(
         update={
             "recipe": recipe.model_dump(),
-            "sampler": options_of("sampler", config.sampler),
-            "pruner": options_of("pruner", config.pruner),
+            "sampler": options_of(SAMPLERS, config.sampler),
+            "pruner": options_of(PRUNERS, config.pruner),
             "engine": config.engine.settled(),
         }
     )

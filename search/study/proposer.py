@@ -22,10 +22,9 @@ from search.space.choosers import Endless, Enumerated, Sampled
 from search.space.encode import middle
 from search.space.space import Space
 from search.study.config import StudyConfig
-from search.study.samplers import Grid, NumberedQMC, make_sampler
+from search.study.samplers import SAMPLERS, Grid, NumberedQMC, make_sampler
 
 MOST_ENUMERATED = 5_000
-_NOT_REDRAWN = ("gp", "nsga3")  # what they draw depends on whether they began to draw it before
 _DRAWS = 32  # to find out which parameters a space has
 
 
@@ -113,7 +112,8 @@ class Proposer:
         self.config, self.study = config, study
         found, sometimes = parameters(config.space, base, recipe)
         self.names = None if sometimes else set(found)  # of a candidate's parameters, where all have the same
-        self.grid = points(config.space, base, recipe) if config.sampler["name"] == "grid" else []
+        self.sampler = SAMPLERS.get(config.sampler["name"])
+        self.grid = points(config.space, base, recipe) if self.sampler.grid else []
         trials = study.get_trials(deepcopy=False)
         self.waiting = deque(t.number for t in trials if t.state is TrialState.WAITING)
         self.asked = len(trials)
@@ -141,10 +141,10 @@ class Proposer:
 
     def loses(self, frozen: FrozenTrial) -> str | None:
         """Return in words what cannot be restored of a trial that was being drawn, or None."""
-        if self.config.sampler["name"] not in _NOT_REDRAWN or self._is_drawn(frozen):
+        if self.sampler.redrawn or self._is_drawn(frozen):
             return None
         return (
-            f"trial {frozen.number} was being drawn when the study stopped; sampler {self.config.sampler['name']} draws "
+            f"trial {frozen.number} was being drawn when the study stopped; sampler {self.sampler.name} draws "
             "the rest of it anew, and not as it would have"
         )
 

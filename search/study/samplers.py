@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from optuna import pruners, samplers
@@ -13,7 +16,95 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.study import Study
 
 from arch.errors import InputError, near
+from arch.registry import Definition, Definitions
 from search.study.rungs import Rungs
+
+_MOST = 1_000_000  # of any option that is a whole number: Optuna takes memory for as many
+_PLAIN = {"bool", "int", "float", "str", "None"}
+# What Optuna 5.0 deprecates, and what only says more or less: no part of how a study draws.
+_LEFT_OUT: tuple[str, ...] = ("consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "sigma0")
+_LEFT_OUT += ("restart_strategy", "inc_popsize", "warn_independent_sampling", "warn_asynchronous_seeding", "seed")
+
+
+@dataclass(frozen=True)
+class _Plainly(Definition):
+    """Something of Optuna's, or made like it: its options are the arguments of plain types."""
+
+    @cached_property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The options that a file may give, by name, in order."""
+        found = inspect.signature(self.function).parameters
+        return {key: p for key, p in found.items() if key not in _LEFT_OUT and _types(p) <= _PLAIN}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a study wants of its sampler.
+
+    Attributes
+    ----------
+    distributions : every parameter of the space, by name.
+    sometimes : the parameters that only some candidates have.
+    objectives : their names.
+    limited : whether there is a limit on MACs.
+    """
+
+    distributions: Mapping[str, BaseDistribution]
+    sometimes: Sequence[str]
+    objectives: Sequence[str]
+    limited: bool
+
+
+@dataclass(frozen=True)
+class SamplerDefinition(_Plainly):
+    """A registered sampler: a function of `seed` and its options, with what it can do.
+
+    Attributes
+    ----------
+    objectives, limited : with how many objectives it works, without a limit on MACs and with one. Candidates over the
+        limit are told to it as pruned, and only TPE learns from these; others have to draw again.
+    choices : draws choices, and not only numbers.
+    sometimes : draws parameters that only some candidates have.
+    one_sequence : its points belong together, so that one seed serves the study from start to end.
+    redrawn : what was being drawn when a study stopped is drawn again as it would have been.
+    grid : walks through the points of the space, each once.
+    """
+
+    objectives: float = math.inf
+    limited: float = math.inf
+    choices: bool = True
+    sometimes: bool = True
+    one_sequence: bool = False
+    redrawn: bool = True
+    grid: bool = False
+
+    def refuses(self, wanted: Wanted) -> str:
+        """Return why it cannot draw what a study wants, or an empty string."""
+        amount = len(wanted.objectives)
+        if amount > self.objectives:
+            most = "one objective" if self.objectives == 1 else f"{self.objectives:g} objectives"
+            return f"takes {most}, and the study has {amount} ({', '.join(wanted.objectives)})"
+        if wanted.limited and amount > self.limited:
+            several = " where there are several objectives" if self.limited else ""
+            return f"learns nothing from what is over max_macs, and would propose it again and again{several}"
+        choice = next((k for k, d in wanted.distributions.items() if isinstance(d, CategoricalDistribution)), None)
+        if choice and not self.choices:
+            amount = len(wanted.distributions[choice].choices)  # type: ignore[attr-defined]
+            return f"cannot draw {choice}, a choice among {amount}"
+        if wanted.sometimes and not self.sometimes:
+            return f"cannot draw {wanted.sometimes[0]}, which only some candidates have"
+        return ""
+
+
+@dataclass(frozen=True)
+class PrunerDefinition(_Plainly):
+    """A registered pruner; Optuna's own take one objective, as they need Trial.report, which refuses several."""
+
+    objectives: float = 1
+
+
+SAMPLERS = Definitions("sampler", SamplerDefinition)
+PRUNERS = Definitions("pruner", PrunerDefinition)
 
 
 class NumberedQMC(samplers.QMCSampler):
@@ -40,32 +131,24 @@ class Grid(samplers.PartialFixedSampler):
         super().__init__(self.point, samplers.RandomSampler(seed=seed))
 
 
-SAMPLERS: dict[str, Callable[..., samplers.BaseSampler]] = {
-    "random": samplers.RandomSampler,
-    "tpe": samplers.TPESampler,
-    "nsga2": samplers.NSGAIISampler,
-    "nsga3": samplers.NSGAIIISampler,
-    "gp": samplers.GPSampler,
-    "cmaes": samplers.CmaEsSampler,
-    "qmc": NumberedQMC,
-    "grid": Grid,
-}
-PRUNERS: dict[str, Callable[..., pruners.BasePruner | Rungs]] = {
-    "none": pruners.NopPruner,
-    "median": pruners.MedianPruner,
-    "percentile": pruners.PercentilePruner,
-    "successive_halving": pruners.SuccessiveHalvingPruner,
-    "hyperband": pruners.HyperbandPruner,
-    "threshold": pruners.ThresholdPruner,
-    "rungs": Rungs,
-}
-_ONE_SEQUENCE = ("qmc",)  # its points belong together: one seed for the whole study
-_ANY_OBJECTIVES = ("none", "rungs")  # Optuna's own pruners need Trial.report, which refuses several objectives
-_MOST = 1_000_000  # of any option that is a whole number: Optuna takes memory for as many
-_PLAIN = {"bool", "int", "float", "str", "None"}
-# What Optuna 5.0 deprecates, and what only says more or less: no part of how a study draws.
-_LEFT_OUT: tuple[str, ...] = ("consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "sigma0")
-_LEFT_OUT += ("restart_strategy", "inc_popsize", "warn_independent_sampling", "warn_asynchronous_seeding", "seed")
+# What each can do is taken from the source of Optuna 5.0.0. GP, with two objectives and a limit of three quarters of
+# the base's MACs: 546 of 560 proposals were over it.
+SAMPLERS.register(samplers.TPESampler, "tpe")
+SAMPLERS.register(samplers.RandomSampler, "random")
+SAMPLERS.register(samplers.NSGAIISampler, "nsga2")
+SAMPLERS.register(samplers.NSGAIIISampler, "nsga3", redrawn=False)
+SAMPLERS.register(samplers.GPSampler, "gp", limited=1, sometimes=False, redrawn=False)
+SAMPLERS.register(samplers.CmaEsSampler, "cmaes", objectives=1, limited=0, choices=False, sometimes=False)
+SAMPLERS.register(NumberedQMC, "qmc", sometimes=False, one_sequence=True)  # takes choices as parts of an interval
+SAMPLERS.register(Grid, "grid", grid=True)
+
+PRUNERS.register(Rungs, "rungs", objectives=math.inf)
+PRUNERS.register(pruners.NopPruner, "none", objectives=math.inf)
+PRUNERS.register(pruners.MedianPruner, "median")
+PRUNERS.register(pruners.PercentilePruner, "percentile")
+PRUNERS.register(pruners.SuccessiveHalvingPruner, "successive_halving")
+PRUNERS.register(pruners.HyperbandPruner, "hyperband")
+PRUNERS.register(pruners.ThresholdPruner, "threshold")
 
 
 def make_sampler(options: Mapping[str, Any], seed: int, trial_seed: int) -> samplers.BaseSampler:
@@ -79,10 +162,9 @@ def make_sampler(options: Mapping[str, Any], seed: int, trial_seed: int) -> samp
     InputError
         The name or an option is unknown or out of range.
     """
-    name = options.get("name", "")
-    sampler: samplers.BaseSampler = _make(
-        SAMPLERS, "sampler", options, seed=(seed if name in _ONE_SEQUENCE else trial_seed) % 2**32
-    )
+    definition = SAMPLERS.get(str(options.get("name")))
+    own = seed if definition.one_sequence else trial_seed
+    sampler: samplers.BaseSampler = _make(SAMPLERS, options, seed=own % 2**32)
     return sampler
 
 
@@ -94,83 +176,36 @@ def make_pruner(options: Mapping[str, Any], objectives: int = 1) -> pruners.Base
     InputError
         The name or an option is unknown or out of range, or it cannot prune with so many objectives.
     """
-    pruner: pruners.BasePruner | Rungs = _make(PRUNERS, "pruner", options)
-    if objectives > 1 and options["name"] not in _ANY_OBJECTIVES:
-        raise InputError(
-            f"pruner {options['name']}: takes one objective, and the study has {objectives}; use rungs or none."
-        )
+    pruner: pruners.BasePruner | Rungs = _make(PRUNERS, options)
+    definition = PRUNERS.get(options["name"])
+    if objectives > definition.objectives:
+        able = " or ".join(d.name for d in PRUNERS if objectives <= d.objectives)
+        raise InputError(f"pruner {definition.name}: takes one objective, and the study has {objectives}; use {able}.")
     return pruner
 
 
-def check_sampler(
-    options: Mapping[str, Any],
-    distributions: Mapping[str, BaseDistribution],
-    sometimes: Sequence[str],
-    objectives: Sequence[str],
-    limited: bool,
-) -> None:
+def check_sampler(options: Mapping[str, Any], wanted: Wanted) -> None:
     """Refuse a sampler that cannot draw a space, before anything is trained.
-
-    What each can do is taken from the source of Optuna 5.0.0. Random, TPE, NSGA-II and NSGA-III take
-    everything; QMC takes choices too (as parts of an interval). Candidates over the limit are told as pruned,
-    and only TPE learns from these; the others draw again. (GP, with two objectives and a limit of three quarters of
-    the base's MACs: 546 of 560 proposals were over it.)
-
-    Parameters
-    ----------
-    distributions : every parameter of the space, by name.
-    sometimes : the parameters that only some candidates have.
-    objectives : their names.
-    limited : whether there is a limit on MACs.
 
     Raises
     ------
     InputError
         The sampler cannot draw a parameter, or not for these objectives; names it and those that can.
     """
-    name = options["name"]
-    if name == "cmaes":
-        if len(objectives) > 1:
-            raise InputError(
-                f"sampler cmaes: takes one objective, and the study has {len(objectives)} ({', '.join(objectives)}); "
-                "use tpe, nsga2, nsga3 or gp."
-            )
-        for key, distribution in distributions.items():
-            if isinstance(distribution, CategoricalDistribution):
-                raise InputError(
-                    f"sampler cmaes: cannot draw {key}, a choice among {len(distribution.choices)}; "
-                    "use tpe, nsga2, gp or qmc, or take it out of the space."
-                )
-        if limited:
-            raise InputError(
-                "sampler cmaes: takes no notice of max_macs, and would learn nothing from what is over it; "
-                "use tpe, nsga2 or gp, or max_macs: 0."
-            )
-    if name == "gp" and limited and len(objectives) > 1:
-        raise InputError(
-            "sampler gp: hears only of trained candidates, and with several objectives would propose what is over max_macs "
-            "again and again; use tpe, nsga2 or nsga3, or max_macs: 0."
-        )
-    if name in ("cmaes", "gp", "qmc") and sometimes:
-        raise InputError(
-            f"sampler {name}: cannot draw {sometimes[0]}, which only some candidates have; use tpe, nsga2 or random."
-        )
+    name = str(options["name"])
+    if reason := SAMPLERS.get(name).refuses(wanted):
+        able = [d.name for d in SAMPLERS if not d.grid and not d.refuses(wanted)]
+        remedy = ", or max_macs: 0" if "max_macs" in reason else ""
+        raise InputError(f"sampler {name}: {reason}; use {' or '.join(able)}{remedy}.")
 
 
-def options_of(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def options_of(known: Definitions[Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options with every default of that sampler or pruner written out; null: it decides itself."""
-    known: Mapping[str, Callable[..., Any]] = SAMPLERS if kind == "sampler" else PRUNERS
     name = str(options.get("name"))
     if name not in known:
         return dict(options)
-    defaults = {key: p.default for key, p in _options(known[name]).items() if p.default is not p.empty}
+    defaults = {key: p.default for key, p in known.get(name).parameters.items() if p.default is not p.empty}
     return {"name": name} | defaults | dict(options)
-
-
-def _options(made: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the options that a file can hold: those of plain types."""
-    found = inspect.signature(made).parameters
-    return {key: p for key, p in found.items() if key not in _LEFT_OUT and _types(p) <= _PLAIN}
 
 
 def _types(parameter: inspect.Parameter) -> set[str]:
@@ -179,26 +214,24 @@ def _types(parameter: inspect.Parameter) -> set[str]:
     return {part.strip() for part in text.split("|")}
 
 
-def _make(known: Mapping[str, Callable[..., Any]], kind: str, options: Mapping[str, Any], **more: Any) -> Any:
+def _make(known: Definitions[Any], options: Mapping[str, Any], **more: Any) -> Any:
     values = dict(options)
-    name = str(values.pop("name", None))
-    if name not in known:
-        raise InputError(f"there is no {kind} '{name}'.{near(name, known)} Known: {', '.join(known)}.")
-    allowed = _options(known[name])
+    definition = known.get(str(values.pop("name", None)))
+    where, allowed = f"{known.kind} {definition.name}", definition.parameters
     for key, value in values.items():
         if key not in allowed:
             listed = ", ".join(allowed) or "none"
-            raise InputError(f"{kind} {name}: unknown option '{key}'.{near(key, allowed)} Options: {listed}.")
+            raise InputError(f"{where}: unknown option '{key}'.{near(key, allowed)} Options: {listed}.")
         types = _types(allowed[key])
         given = "None" if value is None else type(value).__name__
         if given not in types and not (given == "int" and "float" in types):
             wanted = " or ".join(sorted(types - {"None"}))
-            raise InputError(f"{kind} {name}: option '{key}' is {value!r}, but it must be of type {wanted}.")
+            raise InputError(f"{where}: option '{key}' is {value!r}, but it must be of type {wanted}.")
         if value != value or (isinstance(value, int) and abs(value) > _MOST):
-            raise InputError(f"{kind} {name}: option '{key}' is {value!r}, but it must be a number up to {_MOST:,}.")
+            raise InputError(f"{where}: option '{key}' is {value!r}, but it must be a number up to {_MOST:,}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return known[name](**values, **more)
+            return definition.function(**values, **more)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{kind} {name}: {error}.") from None
+        raise InputError(f"{where}: {error}.") from None

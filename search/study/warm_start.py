@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from arch.errors import InputError
 from arch.specs.read import load
 from arch.specs.spec import Spec
-from search.recipes.recipe import Recipe, load_recipe
+from search.recipes.load import load_recipe
+from search.recipes.recipe import Recipe
 from search.record.files import read_json
 from search.record.layout import objectives_of, trial_folder
 from search.space.candidates import Candidate, decode

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -19,9 +18,13 @@ from arch.modules.builder import build
 from arch.modules.fused.fused import runs_as
 from arch.modules.plain import Network, initialise
 from arch.specs.spec import Spec
-from search.data.batches import mix, steps_an_epoch, training_batches
-from search.data.dataset import Data
-from search.recipes.recipe import Recipe, load_recipe
+from search.data.batches import Batch, mix, steps_an_epoch, training_batches
+from search.data.dataset import Data, Part
+from search.recipes.load import load_recipe
+from search.recipes.losses import make_loss
+from search.recipes.optimizers import make_optimizer
+from search.recipes.recipe import Recipe
+from search.recipes.schedules import Moment, make_schedule
 from search.training.checkpoint import load_checkpoint, save_checkpoint
 from search.training.checks import check_fit
 from search.training.hardware import (
@@ -32,9 +35,9 @@ from search.training.hardware import (
     pick_precision,
 )
 from search.training.initial_weights import checksum, initial_weights
-from search.training.judge import judge
-from search.training.optimizers import make_optimizer
+from search.training.judge import Judged, judge
 
+_Execution = Literal["plain", "fused", "compiled"]
 _WATCH_EVERY = 50  # steps between looks at whether the loss is still finite
 
 
@@ -107,8 +110,8 @@ def fit(
     """Train a network and yield one record an epoch; leave the loop to stop early.
 
     With `checkpoint`, the state is saved at the end of each epoch and when stopped by `control`.
-    Called again with the same arguments it first yields the finished epochs from there, then goes
-    on: on a CPU with the same threads and execution, to the same bits as if it had never been stopped.
+    Called again with the same arguments it first yields the finished epochs from there, then resumes:
+    on a CPU with the same threads and execution, to the same bits as if it had never been stopped.
 
     Parameters
     ----------
@@ -138,167 +141,76 @@ def fit(
     check_fit(spec, data, recipe)
     where = pick_device(device)
     how = pick_execution(execution, where)
-    trainer = _Trainer(spec, data, recipe, seed, on, where, how, init, checkpoint, control or Control())
-    return trainer.epochs()
+    if where.type == "cpu":
+        give_back_freed_memory()
+        keep_freed_memory()
+    plan = _planned(spec, data, recipe, seed, on, where)
+    state = _begun(plan, how, init)
+    fingerprint = _fingerprint(plan, on, how, init)
+    if checkpoint and (saved := load_checkpoint(checkpoint, fingerprint)):
+        state.restore(saved)
+    return _Trainer(plan, state, control or Control(), checkpoint, fingerprint).epochs()
 
 
-class _Trainer:
-    """The state of one training: what an epoch changes and a checkpoint holds."""
+@dataclass(frozen=True)
+class _Plan:
+    """What a training does, settled before its first step. `steps` are those of the training from start to end."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        data: Data,
-        recipe: Recipe,
-        seed: int,
-        on: str,
-        device: torch.device,
-        execution: Literal["plain", "fused", "compiled"],
-        init: Path | None,
-        checkpoint: Path | None,
-        control: Control,
-    ) -> None:
-        self.spec, self.data, self.recipe, self.seed = spec, data, recipe, seed
-        self.device, self.path, self.control = device, checkpoint, control
-        if device.type == "cpu":
-            give_back_freed_memory()
-            keep_freed_memory()
-        self.part = (data.train if on == "train" else data.everything).on(device)
-        self.judged_on = data.val.on(device) if on == "train" else None
-        self.steps_an_epoch = steps_an_epoch(len(self.part), recipe.batch)
-        self.steps = recipe.epochs * self.steps_an_epoch
-        if recipe.max_steps:
-            self.steps = min(self.steps, recipe.max_steps)
-        self.all_epochs = -(-self.steps // self.steps_an_epoch)
-        self.bf16 = pick_precision(recipe.precision, device) == "bf16"
-        with torch.random.fork_rng():
-            torch.manual_seed(mix(seed))
-            network = build(spec, "fused" if execution == "fused" else "plain")
-            if recipe.init:
-                initialise(network, recipe.init)
-        if init:
-            network.load_state_dict(dict(initial_weights(spec, init).tensors), strict=False)  # checked there
-        self.network: Network = network.to(device).to(memory_format=torch.channels_last)
-        if execution == "compiled":
-            self.network.compile()
-        self.optimizer = make_optimizer(recipe, self.network)
-        self.average = (
-            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
-            if recipe.ema
-            else None
-        )
-        self.history: list[Epoch] = []
-        self.step = 0  # steps done in the epoch under way
-        self.sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss, correct, images of that epoch
-        self.seconds = 0.0  # spent in that epoch
-        self.fingerprint = {
-            "spec": spec.id,
-            "recipe": recipe.id,
-            "seed": seed,
-            "data": data.fingerprint,
-            "split": data.split,
-            "on": on,
-            "init": checksum(init) if init else None,
-            "device": device.type,
-            "threads": torch.get_num_threads() if device.type == "cpu" else 0,
-            "precision": "bf16" if self.bf16 else "fp32",
-            "execution": runs_as(execution, device.type),
-            "torch": str(torch.__version__),  # its own type is no plain text, and would not be read back
-        }
+    spec: Spec
+    data: Data
+    recipe: Recipe
+    seed: int
+    part: Part
+    judged_on: Part | None
+    device: torch.device
+    bf16: bool
+    steps: int
 
-        state = load_checkpoint(checkpoint, self.fingerprint) if checkpoint else None
-        if state:
-            self._restore(state)
+    @property
+    def steps_an_epoch(self) -> int:
+        return steps_an_epoch(len(self.part), self.recipe.batch)
 
-    def epochs(self) -> Iterator[Epoch]:
-        for record in self.history:
-            record.network = self.judged_network
-            yield record
-        while len(self.history) < self.all_epochs:
-            record = self._epoch(len(self.history))
-            self.history.append(record)
-            self.step, self.seconds = 0, 0.0
-            self.sums.zero_()
-            self._save()
-            yield record
+    @property
+    def epochs(self) -> int:
+        """Epochs begun: `max_steps` may end the last one early."""
+        return -(-self.steps // self.steps_an_epoch)
+
+    def batches(self, epoch: int) -> list[Batch]:
+        """Return the batches of an epoch (from 0), of the last one as far as the steps go."""
+        alternate = self.recipe.flip == "alternate"
+        found = training_batches(len(self.part), self.recipe.batch, self.seed, epoch, alternate)
+        return found[: self.steps - epoch * self.steps_an_epoch]
+
+
+@dataclass
+class _State:
+    """What a training changes, and so what a checkpoint holds.
+
+    `step`, `seconds` and `sums` (loss, correct answers, images) are of the epoch under way.
+    """
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    sums: Tensor
+    history: list[Epoch] = field(default_factory=list)
+    step: int = 0
+    seconds: float = 0.0
 
     @property
     def judged_network(self) -> Network:
+        """The network whose accuracy counts: the average of the weights, if the recipe averages."""
         return cast(Network, self.average.module) if self.average else self.network
 
-    def _epoch(self, epoch: int) -> Epoch:
-        recipe = self.recipe
-        start = time.perf_counter() - self.seconds
-        batches = training_batches(len(self.part), recipe.batch, self.seed, epoch, recipe.flip == "alternate")
-        batches = batches[: self.steps - epoch * self.steps_an_epoch]
-        losses = [record.train_loss for record in self.history]
-        size = self.spec.input[1:]
-        self.network.train()
-        todo = self.data.stream(self.part, batches[self.step :], recipe, size, self.device)
-        with torch.random.fork_rng(devices=_devices(self.device)):
-            for images, labels in todo:
-                lr, weights = self._rates(epoch, self.step, losses)
-                torch.manual_seed(mix(self.seed, epoch, self.step, 1))  # dropout
-                self._train_step(images, labels, lr, weights)
-                self.step += 1
-                # a look at the loss waits for the GPU, so that there it is taken once an epoch
-                if self.step == len(batches) or (self.device.type == "cpu" and self.step % _WATCH_EVERY == 0):
-                    self._watch(epoch)
-                if not self.control.tick(epoch * self.steps_an_epoch + self.step, self.steps):
-                    self.seconds = time.perf_counter() - start
-                    self._save()
-                    raise Stopped(f"stopped in epoch {epoch + 1} after step {self.step} of {len(batches)}")
-        trained = time.perf_counter() - start
-        loss, correct, images_seen = self.sums.tolist()
-        lr, weights = self._rates(epoch, len(batches) - 1, losses)
-        judged = judge(self.judged_network, self.data, self.judged_on, recipe, self.bf16) if self.judged_on else None
-        if judged and not math.isfinite(judged.loss):
-            raise Diverged(f"the held-out loss is {judged.loss} after epoch {epoch + 1}; lower recipe.lr")
-        return Epoch(
-            epoch=epoch + 1,
-            epochs=self.all_epochs,
-            train_loss=loss / images_seen,
-            train_accuracy=correct / images_seen,
-            val_loss=judged.loss if judged else None,
-            val_accuracy=judged.accuracy if judged else None,
-            val_aux_accuracy=judged.aux_accuracy if judged else {},
-            lr=lr,
-            aux_weights=weights,
-            seconds=time.perf_counter() - start,
-            images_per_second=images_seen / trained,
-            network=self.judged_network,
-        )
+    def finish_epoch(self, record: Epoch) -> None:
+        """Add an epoch's record, and begin the next one at its first step."""
+        self.history.append(record)
+        self.step, self.seconds = 0, 0.0
+        self.sums.zero_()
 
-    def _rates(self, epoch: int, step: int, losses: list[float]) -> tuple[float, dict[str, float]]:
-        """Return the learning rate and the heads' loss weights of a step."""
-        done = epoch * self.steps_an_epoch + step
-        weights = self.recipe.aux_weights(self.spec.aux_rows, done / self.steps)
-        return self.recipe.lr_at(done, self.steps, epoch, losses), weights
-
-    def _train_step(self, images: Tensor, labels: Tensor, lr: float, weights: dict[str, float]) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group.get("scale", 1.0)
-        images = images.contiguous(memory_format=torch.channels_last)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, logits = training_loss(self.network, images, labels, weights, self.recipe.label_smoothing, self.bf16)
-        loss.backward()
-        self.optimizer.step()
-        if self.average:
-            self.average.update_parameters(self.network)
-        correct = (logits.detach().argmax(1) == labels).sum()
-        self.sums += torch.stack(
-            [loss.detach().double() * len(labels), correct.double(), torch.full_like(self.sums[2], len(labels))]
-        )
-
-    def _watch(self, epoch: int) -> None:
-        total = float(self.sums[0])
-        if not math.isfinite(total):
-            raise Diverged(f"the training loss is {total} after step {self.step} of epoch {epoch + 1}; lower recipe.lr")
-
-    def _save(self) -> None:
-        if not self.path:
-            return
-        state = {
+    def to_save(self) -> dict[str, Any]:
+        """Return the state as tensors and plain values, which are read back without running code."""
+        return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average else {},
@@ -307,28 +219,205 @@ class _Trainer:
             "sums": self.sums,
             "seconds": self.seconds,
         }
-        save_checkpoint(self.path, state, self.fingerprint)
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `to_save` returned."""
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
         if self.average:
-            self.average.load_state_dict(state["average"])
-        self.history = [Epoch(**metrics, restored=True) for metrics in state["history"]]
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.sums.copy_(state["sums"])
+            self.average.load_state_dict(saved["average"])
+        self.history = [Epoch(**metrics, restored=True) for metrics in saved["history"]]
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.sums.copy_(saved["sums"])
+
+
+def _planned(spec: Spec, data: Data, recipe: Recipe, seed: int, on: str, device: torch.device) -> _Plan:
+    """Return the plan of a training, with its images where the device reads them fastest."""
+    part = (data.train if on == "train" else data.everything).on(device)
+    judged_on = data.val.on(device) if on == "train" else None
+    bf16 = pick_precision(recipe.precision, device) == "bf16"
+    steps = recipe.epochs * steps_an_epoch(len(part), recipe.batch)
+    if recipe.max_steps:
+        steps = min(steps, recipe.max_steps)
+    return _Plan(spec, data, recipe, seed, part, judged_on, device, bf16, steps)
+
+
+def _begun(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
+    """Return the state before the first step."""
+    network = _first_network(plan, execution, init).to(plan.device).to(memory_format=torch.channels_last)
+    if execution == "compiled":
+        network.compile()
+    # The optimizer and the average hold on to the network's tensors: both come after its last move.
+    optimizer = make_optimizer(plan.recipe, network)
+    average = None
+    if plan.recipe.ema:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(plan.recipe.ema), use_buffers=True)
+    return _State(network, optimizer, average, torch.zeros(3, dtype=torch.float64, device=plan.device))
+
+
+def _first_network(plan: _Plan, execution: _Execution, init: Path | None) -> Network:
+    """Return the network with the weights that its seed draws, or those of a file; the caller's generator is left alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(mix(plan.seed))
+        network = build(plan.spec, "fused" if execution == "fused" else "plain")
+        if plan.recipe.init:
+            initialise(network, plan.recipe.init)
+    if init:
+        # Not strict, as heads for other classes keep what was drawn; `initial_weights` checks all else.
+        network.load_state_dict(dict(initial_weights(plan.spec, init).tensors), strict=False)
+    return network
+
+
+def _fingerprint(plan: _Plan, on: str, execution: _Execution, init: Path | None) -> dict[str, Any]:
+    """Return all that decides a training's bits: a checkpoint is resumed only where every value is the same."""
+    return {
+        "spec": plan.spec.id,
+        "recipe": plan.recipe.id,
+        "seed": plan.seed,
+        "data": plan.data.fingerprint,
+        "split": plan.data.split,
+        "on": on,
+        "init": checksum(init) if init else None,
+        "device": plan.device.type,
+        "threads": torch.get_num_threads() if plan.device.type == "cpu" else 0,
+        "precision": "bf16" if plan.bf16 else "fp32",
+        "execution": runs_as(execution, plan.device.type),
+        "torch": str(torch.__version__),  # its own type is no plain text, and would not be read back
+    }
+
+
+class _Trainer:
+    """Takes a state through a plan, an epoch at a time."""
+
+    def __init__(
+        self, plan: _Plan, state: _State, control: Control, checkpoint: Path | None, fingerprint: Mapping[str, Any]
+    ) -> None:
+        self.plan, self.state, self.control = plan, state, control
+        self.checkpoint, self.fingerprint = checkpoint, fingerprint
+        self.rate, self.loss = make_schedule(plan.recipe), make_loss(plan.recipe)
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Yield the epochs that a checkpoint held, then train the others."""
+        state = self.state
+        for record in state.history:
+            record.network = state.judged_network
+            yield record
+        while (epoch := len(state.history)) < self.plan.epochs:
+            record = self._epoch(epoch)
+            # Saved before it is yielded: whoever leaves the loop now loses nothing.
+            state.finish_epoch(record)
+            self._save()
+            yield record
+
+    def _epoch(self, epoch: int) -> Epoch:
+        """Train an epoch (from 0), from its first step or from where a checkpoint stopped it, and judge it."""
+        plan, state = self.plan, self.state
+        start = time.perf_counter() - state.seconds
+        batches = plan.batches(epoch)
+        self._train(epoch, batches, start)
+        trained = time.perf_counter() - start
+        loss, correct, images = state.sums.tolist()
+        lr, weights = self._rates(epoch, len(batches) - 1)
+        judged = self._judged(epoch)
+        return Epoch(
+            epoch=epoch + 1,
+            epochs=plan.epochs,
+            train_loss=loss / images,
+            train_accuracy=correct / images,
+            val_loss=judged.loss if judged else None,
+            val_accuracy=judged.accuracy if judged else None,
+            val_aux_accuracy=judged.aux_accuracy if judged else {},
+            lr=lr,
+            aux_weights=weights,
+            seconds=time.perf_counter() - start,
+            images_per_second=images / trained,
+            network=state.judged_network,
+        )
+
+    def _train(self, epoch: int, batches: Sequence[Batch], start: float) -> None:
+        """Take the steps of an epoch that are not done yet; stop at a checkpoint where `control` asks for it."""
+        plan, state = self.plan, self.state
+        state.network.train()
+        to_do = plan.data.stream(plan.part, batches[state.step :], plan.recipe, plan.spec.input[1:], plan.device)
+        with torch.random.fork_rng(devices=_devices(plan.device)):
+            for images, labels in to_do:
+                lr, weights = self._rates(epoch, state.step)
+                # Dropout draws by the step's own seed, so that a step does the same after a restart.
+                torch.manual_seed(mix(plan.seed, epoch, state.step, 1))
+                self._step(images, labels, lr, weights)
+                state.step += 1
+                # A look at the loss waits for the GPU, so that there it is taken once an epoch.
+                if state.step == len(batches) or (plan.device.type == "cpu" and state.step % _WATCH_EVERY == 0):
+                    self._watch(epoch)
+                if not self.control.tick(epoch * plan.steps_an_epoch + state.step, plan.steps):
+                    state.seconds = time.perf_counter() - start
+                    self._save()
+                    raise Stopped(f"stopped in epoch {epoch + 1} after step {state.step} of {len(batches)}")
+
+    def _step(self, images: Tensor, labels: Tensor, lr: float, weights: Mapping[str, float]) -> None:
+        state = self.state
+        for group in state.optimizer.param_groups:
+            group["lr"] = lr * group.get("scale", 1.0)
+        images = images.contiguous(memory_format=torch.channels_last)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss, logits = training_loss(state.network, images, labels, weights, self.loss, self.plan.bf16)
+        loss.backward()
+        state.optimizer.step()
+        if state.average:
+            state.average.update_parameters(state.network)
+        # Summed on the device: to read a value at every step would make a GPU wait for it.
+        correct = (logits.detach().argmax(1) == labels).sum()
+        n = torch.full_like(state.sums[2], len(labels))
+        state.sums += torch.stack([loss.detach().double() * len(labels), correct.double(), n])
+
+    def _rates(self, epoch: int, step: int) -> tuple[float, dict[str, float]]:
+        """Return the learning rate and the heads' loss weights of a step."""
+        plan = self.plan
+        done = epoch * plan.steps_an_epoch + step
+        losses = [record.train_loss for record in self.state.history]
+        weights = plan.recipe.aux_weights(plan.spec.aux_rows, done / plan.steps)
+        return self.rate(Moment(done, plan.steps, epoch, losses)), weights
+
+    def _watch(self, epoch: int) -> None:
+        total = float(self.state.sums[0])
+        if not math.isfinite(total):
+            raise Diverged(
+                f"the training loss is {total} after step {self.state.step} of epoch {epoch + 1}; lower recipe.lr"
+            )
+
+    def _judged(self, epoch: int) -> Judged | None:
+        """Return how the network does on the held-out images, where there are any."""
+        plan = self.plan
+        if not plan.judged_on:
+            return None
+        judged = judge(self.state.judged_network, plan.data, plan.judged_on, plan.recipe, plan.bf16)
+        if not math.isfinite(judged.loss):
+            raise Diverged(f"the held-out loss is {judged.loss} after epoch {epoch + 1}; lower recipe.lr")
+        return judged
+
+    def _save(self) -> None:
+        if self.checkpoint:
+            save_checkpoint(self.checkpoint, self.state.to_save(), self.fingerprint)
 
 
 def training_loss(
-    network: Network, images: Tensor, labels: Tensor, weights: Mapping[str, float], smoothing: float, bf16: bool
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    weights: Mapping[str, float],
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    bf16: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss that is trained on, with each auxiliary head's times its weight, and the logits."""
+    """Return the loss that is trained on, with each auxiliary head's times its weight, and the logits (N, C).
+
+    `loss_of` is a function of logits (N, C) in float32 and labels (N,).
+    """
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
         out = network(images)
-    loss = F.cross_entropy(out.logits.float(), labels, label_smoothing=smoothing)
+    loss = loss_of(out.logits.float(), labels)
     for row, weight in weights.items():
         if weight:
-            loss = loss + weight * F.cross_entropy(out.aux[row].float(), labels, label_smoothing=smoothing)
+            loss = loss + weight * loss_of(out.aux[row].float(), labels)
     return loss, out.logits
 
 

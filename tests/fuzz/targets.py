@@ -17,6 +17,7 @@ import arch
 import reports
 import search
 from arch.exchange.convert import read_weights as read_tensors
+from search.recipes.schedules import Moment, make_schedule
 from search.record.predictions import Predictions
 from search.training.checkpoint import load_checkpoint
 from search.training.weights import read_classes, read_weights
@@ -75,7 +76,8 @@ def read_network(path: Path) -> object:
 
 def read_recipe(path: Path) -> object:
     recipe = search.load_recipe(path)
-    return recipe.id, [recipe.lr_at(step, 100, step // 10, [1.0] * 10) for step in (0, 50, 99)]
+    rate = make_schedule(recipe)
+    return recipe.id, [rate(Moment(step, 100, step // 10, [1.0] * 10)) for step in (0, 50, 99)]
 
 
 def read_study(path: Path) -> object:

@@ -11,7 +11,7 @@ from arch.analysis.cost import cost
 from arch.errors import InputError, within
 from arch.specs.edit import with_depth, with_heads_on
 from arch.specs.spec import Spec
-from search.recipes.recipe import load_recipe
+from search.recipes.load import load_recipe
 from search.space.axes.base import Axis, Decisions, Draft, Range, Setting, axis, check_names
 from search.space.choosers import Chooser
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 from pydantic import ConfigDict, RootModel
 
 from arch.errors import InputError, near, within
-from search.recipes.recipe import APART, Recipe, load_recipe
+from search.recipes.load import load_recipe
+from search.recipes.recipe import APART, Recipe
 from search.space.axes.base import Axis, Decisions, Draft, Range, Setting, axis, check_names
 from search.space.choosers import Chooser
 

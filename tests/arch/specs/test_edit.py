@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 import arch
-from arch.registry import BLOCKS, Definitions, Reduced
+from arch.registry import BLOCKS, Definition, Definitions, Reduced
 from arch.specs.edit import (
     Split,
     families,
@@ -70,7 +70,7 @@ def test_arguments_are_checked(micro: arch.Spec) -> None:
 
 
 def test_the_registry_refuses_duplicates_and_lists_by_wildcard() -> None:
-    registry = Definitions("thing")
+    registry = Definitions("thing", Definition)
 
     def first() -> None: ...
 

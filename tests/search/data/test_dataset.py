@@ -16,10 +16,11 @@ from torchvision import datasets
 
 import arch
 import search
-from search.data.augment import augment, cutout, flip, prepare, random_crop
 from search.data.batches import plain_batches, stratified, training_batches
 from search.data.class_folders import Files
 from search.data.dataset import Memory
+from search.data.normalise import prepare
+from search.recipes.augmentations import Draw, augment, crop, cutout, flip
 
 CPU = torch.device("cpu")
 PLAIN = search.load_recipe("default", {"crop": 0, "flip": False, "normalise": "unit"})
@@ -200,15 +201,16 @@ def test_a_damaged_cache_is_set_aside_and_made_anew(tmp_path: Path) -> None:
 
 def test_augmentation_by_hand() -> None:
     pixels = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4) + 1
-    generator = torch.Generator().manual_seed(0)
-    cropped = random_crop(pixels.repeat(500, 1, 1, 1), 1, generator)
+    recipe = search.load_recipe("default", {"crop": 1, "cutout": 4})
+    draw = Draw(torch.Generator().manual_seed(0))
+    cropped = crop(recipe, pixels.repeat(500, 1, 1, 1), draw)
     padded = torch.nn.functional.pad(pixels, (1, 1, 1, 1))
     possible = {padded[0, :, y : y + 4, x : x + 4].numpy().tobytes() for y in range(3) for x in range(3)}
     seen = {image.numpy().tobytes() for image in cropped[::2]}
     assert seen == possible
-    flipped = flip(pixels, torch.tensor([True, False]))
+    flipped = flip(recipe, pixels, Draw(draw.generator, torch.tensor([True, False])))
     assert torch.equal(flipped, torch.stack([pixels[0].flip(-1), pixels[1]]))
-    holes = cutout(torch.full((300, 1, 8, 8), 9, dtype=torch.uint8), 4, generator)
+    holes = cutout(recipe, torch.full((300, 1, 8, 8), 9, dtype=torch.uint8), draw)
     zeros = (holes == 0).flatten(1).sum(1)
     assert int(zeros.max()) == 16
     assert int(zeros.min()) == 4  # a corner: a quarter of the square is inside
@@ -235,5 +237,5 @@ def test_batches_follow_from_numbers_alone() -> None:
     assert not torch.equal(one[0].index, training_batches(10, 4, seed=1, epoch=3)[0].index)
     pixels = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
     recipe = search.load_recipe("default", {"cutout": 2})
-    drawn = [augment(pixels, recipe, torch.Generator().manual_seed(5)) for _ in range(2)]
+    drawn = [augment(pixels, recipe, Draw(torch.Generator().manual_seed(5))) for _ in range(2)]
     assert torch.equal(*drawn)

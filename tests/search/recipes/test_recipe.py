@@ -5,7 +5,8 @@ import torch
 
 import arch
 import search
-from search.recipes.recipe import list_recipes, plateau
+from search.recipes.load import list_recipes
+from search.recipes.schedules import Moment, make_schedule
 
 
 def test_plateau_is_torchs() -> None:
@@ -13,23 +14,25 @@ def test_plateau_is_torchs() -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=0.1)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", factor=0.5, patience=2, min_lr=0.02)
+    changes = {"schedule": "plateau", "lr": 0.1, "gamma": 0.5, "patience": 2, "min_lr": 0.02}
+    rate = make_schedule(search.load_recipe("default", changes))
     for seen, loss in enumerate(losses):
-        assert plateau(0.1, losses[:seen], 0.5, 2, 0.02) == pytest.approx(optimizer.param_groups[0]["lr"])
+        assert rate(Moment(0, 1, seen, losses[:seen])) == pytest.approx(optimizer.param_groups[0]["lr"])
         scheduler.step(loss)
 
 
 def test_one_cycle_climbs_and_falls_to_nearly_nothing() -> None:
-    recipe = search.load_recipe("default", {"lr": 0.1, "warmup": 0.25})
-    rates = [recipe.lr_at(step, 100, 0, []) for step in range(100)]
+    one_cycle = make_schedule(search.load_recipe("default", {"lr": 0.1, "warmup": 0.25}))
+    rates = [one_cycle(Moment(step, 100, 0)) for step in range(100)]
     assert max(rates) == pytest.approx(0.1)
     assert rates.index(max(rates)) == 25
     assert rates[0] < 0.005
     assert rates[-1] < 0.002
-    cosine = search.load_recipe("default", {"schedule": "cosine", "warmup": 0.0, "min_lr": 0.01})
-    assert cosine.lr_at(0, 100, 0, []) == pytest.approx(0.1)
-    assert cosine.lr_at(50, 100, 0, []) == pytest.approx(0.055)
-    step = search.load_recipe("default", {"schedule": "step", "step_epochs": 2, "gamma": 0.1})
-    assert [round(step.lr_at(0, 1, epoch, []), 6) for epoch in range(4)] == [0.1, 0.1, 0.01, 0.01]
+    cosine = make_schedule(search.load_recipe("default", {"schedule": "cosine", "warmup": 0.0, "min_lr": 0.01}))
+    assert cosine(Moment(0, 100, 0)) == pytest.approx(0.1)
+    assert cosine(Moment(50, 100, 0)) == pytest.approx(0.055)
+    step = make_schedule(search.load_recipe("default", {"schedule": "step", "step_epochs": 2, "gamma": 0.1}))
+    assert [round(step(Moment(0, 1, epoch)), 6) for epoch in range(4)] == [0.1, 0.1, 0.01, 0.01]
 
 
 def test_aux_weights_by_head_and_decay() -> None:

@@ -17,10 +17,10 @@ import torch
 import arch
 import search
 from search.data.dataset import Data
+from search.recipes.optimizers import make_optimizer
 from search.training.checks import check_fit
 from search.training.fit import Control, Diverged, Stopped
 from search.training.judge import judge
-from search.training.optimizers import make_optimizer
 from tests.support import MICRO
 
 

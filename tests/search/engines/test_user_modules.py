@@ -11,7 +11,7 @@ from arch.nodes import Node, chain, conv
 from arch.registry import BLOCKS, Definition, Width
 from search.engines.base import EngineConfig
 from search.engines.choose import make_engine
-from search.engines.user_blocks import homes, know
+from search.engines.user_modules import import_user_module, user_modules
 
 pytestmark = pytest.mark.usefixtures("only_shipped")
 
@@ -21,11 +21,11 @@ def mine(out: Width) -> Node:
     return chain(conv(out, 1))
 
 
-def test_only_what_is_not_ours_has_a_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert homes() == []
+def test_only_what_is_not_ours_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert user_modules() == []
     monkeypatch.setitem(BLOCKS._entries, "mine", Definition("mine", mine))
-    assert homes() == [__name__]
-    with pytest.raises(arch.InputError, match="nodes of a cluster do not know the blocks of"):
+    assert user_modules() == [__name__]
+    with pytest.raises(arch.InputError, match=r"nodes of a cluster do not know what .* registers"):
         make_engine(EngineConfig(name="ray"), tmp_path, print)
 
 
@@ -35,10 +35,10 @@ def test_a_script_is_known_by_its_path_and_a_prompt_not_at_all(monkeypatch: pyte
     monkeypatch.setattr(mine, "__module__", "__main__")
     monkeypatch.setitem(BLOCKS._entries, "mine", Definition("mine", mine))
     with pytest.raises(arch.InputError, match="block 'mine' was typed in here"):
-        homes()
+        user_modules()
     main.__file__ = str(tmp_path / "script.py")
     Path(main.__file__).touch()
-    assert homes() == [main.__file__]
+    assert user_modules() == [main.__file__]
 
 
 def test_what_a_script_does_under_main_is_not_done_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -54,6 +54,6 @@ def test_what_a_script_does_under_main_is_not_done_elsewhere(monkeypatch: pytest
         "    raise SystemExit('started')\n"
     )
     monkeypatch.setattr(BLOCKS, "_entries", dict(BLOCKS._entries))
-    know(str(script))
+    import_user_module(str(script))
     monkeypatch.delitem(sys.modules, "a_script_of_mine")
     assert BLOCKS.get("from_a_script").validate({"out": 8}, "here") == {"out": 8}

@@ -7,7 +7,7 @@ import torch
 import arch
 import search
 from search.data.batches import training_batches
-from search.training.optimizers import Muon, make_optimizer, orthogonal
+from search.recipes.optimizers import Muon, make_optimizer, orthogonal
 from tests.support import MICRO
 
 
