@@ -1,1 +1,1 @@
-"""Images and labels: known data sets, class folders, the decoded cache, batches and augmentation."""
+"""Images and labels: data sets by name, class folders, the decoded cache, batches and normalisation."""

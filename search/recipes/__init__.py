@@ -1,1 +1,1 @@
-"""How networks are trained: one YAML file a recipe."""
+"""How networks are trained: one YAML file a recipe; the optimizers, schedules, losses and augmentations that it names."""

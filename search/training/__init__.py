@@ -1,1 +1,1 @@
-"""The training loop and what it is made of: optimizers, checkpoints, weights, hardware."""
+"""The training loop and what it is made of: checkpoints, weights, hardware."""

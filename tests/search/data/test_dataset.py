@@ -20,7 +20,7 @@ from search.data.batches import plain_batches, stratified, training_batches
 from search.data.class_folders import Files
 from search.data.dataset import Memory
 from search.data.normalise import prepare
-from search.recipes.augmentations import Draw, augment, crop, cutout, flip
+from search.recipes.augmentations import Draw, augment
 
 CPU = torch.device("cpu")
 PLAIN = search.load_recipe("default", {"crop": 0, "flip": False, "normalise": "unit"})
@@ -197,23 +197,6 @@ def test_a_damaged_cache_is_set_aside_and_made_anew(tmp_path: Path) -> None:
     assert "checksum" in (path.parent / "damaged.txt").read_text()
     path.write_bytes(b"")
     assert search.load_data("digits", root=tmp_path).fingerprint == first.fingerprint
-
-
-def test_augmentation_by_hand() -> None:
-    pixels = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).view(2, 3, 4, 4) + 1
-    recipe = search.load_recipe("default", {"crop": 1, "cutout": 4})
-    draw = Draw(torch.Generator().manual_seed(0))
-    cropped = crop(recipe, pixels.repeat(500, 1, 1, 1), draw)
-    padded = torch.nn.functional.pad(pixels, (1, 1, 1, 1))
-    possible = {padded[0, :, y : y + 4, x : x + 4].numpy().tobytes() for y in range(3) for x in range(3)}
-    seen = {image.numpy().tobytes() for image in cropped[::2]}
-    assert seen == possible
-    flipped = flip(recipe, pixels, Draw(draw.generator, torch.tensor([True, False])))
-    assert torch.equal(flipped, torch.stack([pixels[0].flip(-1), pixels[1]]))
-    holes = cutout(recipe, torch.full((300, 1, 8, 8), 9, dtype=torch.uint8), draw)
-    zeros = (holes == 0).flatten(1).sum(1)
-    assert int(zeros.max()) == 16
-    assert int(zeros.min()) == 4  # a corner: a quarter of the square is inside
 
 
 def test_normalisation_and_resizing() -> None:

@@ -3,15 +3,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import arch
 from arch.nodes import Node, chain, conv
-from arch.registry import BLOCKS, Definition, Width
+from arch.registry import BLOCKS, Definition, Registry, Width
 from search.engines.base import EngineConfig
 from search.engines.choose import make_engine
-from search.engines.user_modules import import_user_module, user_modules
+from search.engines.user_modules import REGISTRIES, import_user_module, user_modules
 
 pytestmark = pytest.mark.usefixtures("only_shipped")
 
@@ -27,6 +28,14 @@ def test_only_what_is_not_ours_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert user_modules() == [__name__]
     with pytest.raises(arch.InputError, match=r"nodes of a cluster do not know what .* registers"):
         make_engine(EngineConfig(name="ray"), tmp_path, print)
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
+def test_every_registry_that_a_training_needs_is_looked_through(
+    registry: Registry[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._entries, "mine", mine)
+    assert user_modules() == [__name__]
 
 
 def test_a_script_is_known_by_its_path_and_a_prompt_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
