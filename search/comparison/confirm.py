@@ -61,9 +61,7 @@ class _Study:
     def contender(self, name: str, folder: Path, varied: Recipe) -> Contender:
         """Return what lies in a training's folder, to be trained by the recipe `varied` and its own searched values."""
         if not (folder / "result.json").exists():
-            raise InputError(
-                f"{folder}: is not finished, so it has no score to confirm; resume the search."
-            )
+            raise InputError(f"{folder}: is not finished, so it has no score to confirm; resume the search.")
         result = read_json(folder / "result.json")
         if result["trial"] != BASE and result["trial"] < comparable_since(allowed_changes(self.run)):
             raise InputError(
