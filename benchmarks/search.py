@@ -33,7 +33,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 import arch
-import search.study.driver
+import search.engines.supervisor
 from search.engines.base import Event
 from search.engines.task import Task
 from search.recipes.load import load_recipe
@@ -120,7 +120,7 @@ def turns(
             self.begun = time.perf_counter()
             super().start(key, task)
 
-    with mock.patch.object(search.study.driver, "make_engine", side_effect=lambda *_, **__: Noting()):
+    with mock.patch.object(search.engines.supervisor, "make_engine", side_effect=lambda *_, **__: Noting()):
         run_study(config | {"trials": before + count}, run)
     return ours[-count:], theirs[-count:]
 

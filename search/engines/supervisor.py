@@ -1,22 +1,148 @@
-"""Many trainings through an engine: named tasks, attempts, progress, interruption, going on where it was left."""
+"""The supervisor of trainings: keeps an engine busy with whatever there is to train, a study's trials or named tasks."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from arch.errors import InputError
 from arch.files.html_table import table
 from search.engines.base import EngineConfig, Event
 from search.engines.choose import make_engine
-from search.engines.task import Task, answered, identity, in_words
+from search.engines.task import Task, answered, in_words, write_failed
 from search.progress import Silent
 from search.record.files import WriteError, read_json
-from search.record.layout import write_result
 from search.signals import caught
+
+
+class Work(Protocol):
+    """What a supervisor trains: it gives the next training, and hears what comes of each."""
+
+    def next(self) -> tuple[str, Task] | None:
+        """Return the next training and what it is called; None where there is none until another one ends."""
+        ...
+
+    def goes_on(self, key: str, metrics: Mapping[str, Any]) -> bool:
+        """Take note of an epoch; return whether the training goes on, or ends there as pruned."""
+        ...
+
+    def ended(self, key: str) -> None:
+        """Take note of a training whose folder holds its result now."""
+        ...
+
+
+@dataclass
+class _Attempt:
+    """A training under way, and how often it was started."""
+
+    task: Task
+    number: int = 1
+
+
+class Supervisor:
+    """Fills an engine's slots until its work is done or a signal comes; `signal` is that signal's number, or 0."""
+
+    def __init__(self, config: EngineConfig, run: Path, show: Silent, check: Callable[[], None]) -> None:
+        self.engine = make_engine(config, run, self._handle)  # steps of a training in this process come by themselves
+        self.show, self.check = show, check
+        self.signal = 0
+        self._running: dict[str, _Attempt] = {}
+        self._work: Work
+
+    def stop(self, number: int) -> None:
+        """Start nothing more, and ask every training to write a checkpoint and stop: a signal has come."""
+        self.signal = number
+        self.engine.stop()
+
+    def close(self) -> None:
+        """End the engine and what shows its progress."""
+        self.engine.close()
+        self.show.close()
+
+    def train(self, work: Work) -> None:
+        """Train all that there is to train.
+
+        Raises
+        ------
+        InputError
+            A task cannot be trained; names it.
+        WriteError
+            The disk is full, or the folder that is held was removed.
+        """
+        self._work = work
+        while True:
+            # Free slots come first: a signal leaves them free, and the trainings under way write their checkpoints.
+            self._fill()
+            # Whatever is left to do waits for a training that runs. So where none runs, nothing is left.
+            if not self._running:
+                return
+            # Half a second at most, so that a new signal and a cluster that grows are noticed soon.
+            for event in self.engine.events(0.5):
+                self._handle(event)
+
+    def _fill(self) -> None:
+        while not self.signal and len(self._running) < self.engine.slots and (found := self._work.next()):
+            key, task = found
+            self._running[key] = _Attempt(task)
+            self.show.started(key, task.recipe)
+            self.engine.start(key, task)
+
+    def _handle(self, event: Event) -> None:
+        key = event.key
+        if event.kind == "step":  # many a second, and none of them writes anything
+            self.show.step(key, *event.payload)
+            return
+        self.check()
+        if event.kind == "epoch":
+            self.show.epoch(key, event.payload)
+            self.engine.answer(key, self._work.goes_on(key, event.payload))
+        elif event.kind == "again":
+            self.show.note(f"{key}: {event.payload}")
+        elif event.kind == "lost" and not self.signal:
+            self._lost(key, str(event.payload))
+        else:
+            self._over(event)
+
+    def _over(self, event: Event) -> None:
+        """Let go of a training that does not run any more; one that was stopped goes on with the next start."""
+        del self._running[event.key]
+        if event.kind == "done":
+            self._work.ended(event.key)
+        elif event.kind == "refused":
+            raise InputError(f"{event.key}: {event.payload}")
+        elif event.kind == "unwritable":
+            raise WriteError(event.payload)
+
+    def _lost(self, key: str, how: str) -> None:
+        """Start a training again whose process died; after the engine's last attempt it has failed."""
+        attempt, most = self._running[key], self.engine.attempts
+        if attempt.number < most:
+            attempt.number += 1
+            self.show.note(f"{key}: {how}; attempt {attempt.number} of {most}")
+            self.engine.start(key, attempt.task)
+            return
+        write_failed(attempt.task, f"{how}, {most} times" if most > 1 else how)
+        self._over(Event(key, "done"))
+
+
+@contextmanager
+def supervised(
+    config: EngineConfig, run: Path, show: Silent, check: Callable[[], None] = lambda: None
+) -> Iterator[Supervisor]:
+    """Give a supervisor of trainings in folders below `run`, which hears SIGINT and SIGTERM; close it at the end.
+
+    `check` is called before anything is written, and may raise.
+    """
+    supervisor = Supervisor(config, run, show, check)
+    with caught(supervisor.stop):
+        try:
+            yield supervisor
+        finally:
+            supervisor.close()
 
 
 @dataclass(frozen=True)
@@ -34,13 +160,35 @@ class Outcome:
 
     @property
     def complete(self) -> int:
-        """How many trainings came to their end."""
+        """How many trainings are complete."""
         return sum(result["state"] == "complete" for result in self.results.values())
 
     @property
     def failed(self) -> dict[str, str]:
         """Why each training that failed did, by name."""
         return {name: r.get("reason", "") for name, r in self.results.items() if r["state"] == "failed"}
+
+
+class _Named:
+    """Named tasks as a supervisor's work; none is pruned."""
+
+    def __init__(self, tasks: Mapping[str, Task], show: Silent) -> None:
+        self.tasks, self.show = tasks, show
+        self.results = {name: result for name, task in tasks.items() if (result := answered(task))}
+        self.waiting = deque(name for name in tasks if name not in self.results)
+
+    def next(self) -> tuple[str, Task] | None:
+        if not self.waiting:
+            return None
+        name = self.waiting.popleft()
+        return name, self.tasks[name]
+
+    def goes_on(self, key: str, metrics: Mapping[str, Any]) -> bool:
+        return True
+
+    def ended(self, key: str) -> None:
+        result = self.results[key] = read_json(Path(self.tasks[key].folder) / "result.json")
+        self.show.finished(key, in_words(result), len(self.results), result)
 
 
 def run_tasks(
@@ -50,96 +198,22 @@ def run_tasks(
     show: Silent | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Run named tasks, as many side by side as the engine has room for, and return what came of them.
+    """Run named tasks, as many at a time as the engine has slots, and return their results.
 
-    A task whose folder holds its result is answered from there, a failed one too; one that was stopped goes on
-    from its checkpoint. A training whose process dies is started anew from its checkpoint, three times in all, and
+    A task whose folder holds its result is answered from there, a failed one too; one that was stopped resumes
+    from its checkpoint. A training whose process dies is started again from its checkpoint, three times in all, and
     then recorded as failed. SIGINT and SIGTERM let every training write a checkpoint and stop. `check` is called
-    after each epoch, and may raise.
+    before anything is written, and may raise.
 
     Raises
     ------
     InputError
         A folder holds another training than its task, or a task cannot be trained; names it.
     """
-    known = {name: result for name, task in tasks.items() if (result := answered(task))}
-    return _Batch(title, tasks, known, engine.settled(), show or Silent(), check).run()
-
-
-@dataclass
-class _Batch:
-    title: str
-    tasks: Mapping[str, Task]
-    results: dict[str, dict[str, Any]]
-    config: EngineConfig
-    show: Silent
-    check: Callable[[], None]
-    attempts: dict[str, int] = field(default_factory=dict)  # of the trainings under way
-    caught: int = 0
-
-    def run(self) -> Outcome:
-        self.show.begin(self.title, len(self.tasks), len(self.results))
-        waiting = deque(name for name in self.tasks if name not in self.results)
-        self.engine = make_engine(self.config, Path(), self._handle)
-        with caught(self._catch):
-            try:
-                while self.attempts or (waiting and not self.caught):
-                    while waiting and not self.caught and len(self.attempts) < self.engine.slots:
-                        self._start(waiting.popleft())
-                    for event in self.engine.events(0.5):
-                        self._handle(event)
-            finally:
-                self.engine.close()
-                self.show.close()
-        stopped = self.caught if len(self.results) < len(self.tasks) else 0
-        return Outcome(
-            {name: self.results[name] for name in self.tasks if name in self.results}, len(self.tasks), stopped
-        )
-
-    def _catch(self, number: int) -> None:
-        self.caught = number
-        self.engine.stop()
-
-    def _start(self, name: str) -> None:
-        task = self.tasks[name]
-        self.attempts[name] = 1
-        self.show.started(name, task.recipe)
-        self.engine.start(name, task)
-
-    def _handle(self, event: Event) -> None:
-        name = event.key
-        if event.kind == "step":
-            self.show.step(name, *event.payload)
-        elif event.kind == "epoch":
-            self.check()
-            self.show.epoch(name, event.payload)
-            self.engine.answer(name, True)
-        elif event.kind == "again":
-            self.show.note(f"{name}: {event.payload}")
-        elif event.kind == "lost" and not self.caught:
-            self._lost(name, str(event.payload))
-        else:
-            del self.attempts[name]
-            if event.kind == "done":
-                self._ended(name)
-            elif event.kind == "refused":
-                raise InputError(f"{name}: {event.payload}")
-            elif event.kind == "unwritable":
-                raise WriteError(event.payload)
-
-    def _lost(self, name: str, how: str) -> None:
-        most = self.engine.attempts
-        if self.attempts[name] < most:
-            self.attempts[name] += 1
-            self.show.note(f"{name}: {how}; attempt {self.attempts[name]} of {most}")
-            self.engine.start(name, self.tasks[name])
-            return
-        task = self.tasks[name]
-        failed = {"state": "failed", "reason": f"{how}, {most} times" if most > 1 else how}
-        write_result(Path(task.folder), {**task.about, **identity(task), **failed})
-        del self.attempts[name]
-        self._ended(name)
-
-    def _ended(self, name: str) -> None:
-        self.results[name] = read_json(Path(self.tasks[name].folder) / "result.json")
-        self.show.finished(name, in_words(self.results[name]), len(self.results), self.results[name])
+    show = show or Silent()
+    named = _Named(tasks, show)
+    show.begin(title, len(tasks), len(named.results))
+    with supervised(engine.settled(), Path(), show, check) as supervisor:
+        supervisor.train(named)
+    results = {name: named.results[name] for name in tasks if name in named.results}
+    return Outcome(results, len(tasks), supervisor.signal if len(results) < len(tasks) else 0)

@@ -170,7 +170,7 @@ class _Job:
 
     def _about(self) -> dict[str, Any]:
         """Return what a result says of its training beside how it ended."""
-        task, costs = self.task, cost(self.spec)
+        task = self.task
         return {
             "state": "running",
             **task.about,
@@ -179,10 +179,7 @@ class _Job:
             **identity(task),
             "execution": _execution(task),
             "precision": pick_precision(self.recipe.precision, self.device),
-            "params": costs.params,
-            "aux_params": costs.aux_params,
-            "macs": costs.macs,
-            "aux_macs": costs.aux_macs,
+            **costs_of(self.spec),
             "train_images": len(self.data.everything if task.everything else self.data.train),
             "val_images": 0 if task.everything else len(self.data.val),
         }
@@ -199,6 +196,23 @@ class _Job:
         for name in task.measured:
             found |= MEASUREMENTS.get(name)(network, pick_precision(self.recipe.precision, self.device) == "bf16")
         return found
+
+
+def costs_of(spec: Spec) -> dict[str, int]:
+    """Return what a result says of a network's size: parameters and multiply-adds, those of auxiliary heads apart."""
+    costs = cost(spec)
+    return {
+        "params": costs.params,
+        "aux_params": costs.aux_params,
+        "macs": costs.macs,
+        "aux_macs": costs.aux_macs,
+    }
+
+
+def write_failed(task: Task, reason: str) -> None:
+    """Write that a training failed that could not write so itself, as its process died."""
+    about = {**task.about, **identity(task), **costs_of(from_mapping(task.spec))}
+    write_result(Path(task.folder), {**about, "state": "failed", "reason": reason})
 
 
 def _epochs_in(folder: Path) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from arch.analysis.cost import cost
@@ -40,7 +41,7 @@ class Candidate:
             update["aux_decay"] = "none"  # there is nothing that it could change
         return f"{self.spec.fingerprint}-{self.recipe.model_copy(update=update).id}"
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Multiply-adds of the network without auxiliary heads."""
         return cost(self.spec).macs

@@ -52,7 +52,7 @@ def migrated(study: optuna.Study, storage: Any, name: str, grown: Mapping[str, B
     """
     taken = set(optuna.get_all_study_names(storage))
     free = next(f"{name}.{n}" for n in range(2, len(taken) + 3) if f"{name}.{n}" not in taken)
-    new = optuna.create_study(storage=storage, study_name=free, directions=study.directions, pruner=study.pruner)
+    new = optuna.create_study(storage=storage, study_name=free, directions=study.directions)
     for key, value in (study.user_attrs | {"migrated_from": study.study_name}).items():
         new.set_user_attr(key, value)
     for trial in study.get_trials():

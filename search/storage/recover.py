@@ -1,48 +1,49 @@
-"""A study's storage held against the records of its run directory, and built anew from them where it is damaged."""
+"""A study's storage held against the records of its run directory, and built again from them where it is damaged."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import optuna
-from optuna.distributions import json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from arch.errors import InputError
-from search.record.files import Damaged, read_json, read_lines, set_aside
+from search.record.files import Damaged, read_lines, set_aside
 from search.record.layout import results, trial_folder
 from search.record.objectives import Objectives
+from search.space.feasible import Limit
+from search.storage.distributions import distributions
+from search.storage.tell import REMADE, attributes, known, outcome
 from search.storage.urls import file_of, open_storage, shown
 
-# What Optuna hears of a result beside its values; little, for each is a commit of its storage, and the run directory
-# holds everything. A pruned trial's last epoch is a value that it at least reached.
-TOLD = ("macs", "spec_id", "duplicate_of", "reason")
-CENSORED = ("epochs", "val_accuracy", "val_loss")
 _SQLITE_BUSY = 60.0  # seconds that SQLite waits for another writer
 
 
 def open_whole(
     url: str, run: Path, name: str, objectives: Objectives, max_macs: int, give_up: Callable[[], bool]
 ) -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
-    """Open an Optuna study, making it where it is not there yet, and see that it is what the run directory tells.
+    """Open an Optuna study, making it where it is not there yet, and see that it agrees with the run directory.
 
     A SQLite or journal file in the run directory that is damaged, or knows less than the records do, is set aside
-    and built anew from them. The third of what is returned is a sentence about that, if it was so.
+    and built again from them. The third of what is returned is a sentence about that, if it was so.
 
     Raises
     ------
     InputError
-        The storage is damaged or lost, and lies elsewhere or is a server; names what is wrong.
+        The storage is damaged or lost, and lies elsewhere or is a server; or the records do not say all that it
+        takes to build it again. Names what is wrong; nothing was set aside.
     """
     path = file_of(url)
-    broken = why_damaged(url, path, begun(run)) if path and path.exists() else ""
+    broken = _why_broken(url, path, begun(run)) if path else ""
     if not broken:
         storage = open_storage(url, give_up=give_up)
         study = _made(storage, name, objectives)
@@ -55,16 +56,33 @@ def open_whole(
         raise InputError(
             f"{run}: storage {shown(url)}: {broken}; bring the storage back, or name a new folder with --run."
         )
-    aside = "lost"
-    if path.exists():
-        aside = f"damaged ({broken}), set aside as {set_aside(path, broken).name}"
-        for suffix in ("-journal", "-wal"):  # SQLite would play it back into the new file
-            if (beside := path.with_name(path.name + suffix)).exists():
-                set_aside(beside, f"belongs to {path.name}")
+    trials = recorded_trials(run, objectives, max_macs)  # may refuse, so before anything is moved
+    aside = _out_of_the_way(path, broken)
+    _leave_checkpoints(run)  # before the trials are there: from then on they are drawn again
     storage = open_storage(url, give_up=give_up)
     study = _made(storage, name, objectives)
-    kept = rebuild(study, run, objectives, max_macs)
-    return study, storage, [f"{path}: {aside}; built anew from the records of {kept} trials"]
+    for trial in trials:
+        study.add_trial(trial)
+    ended = sum(trial.state.is_finished() for trial in trials)
+    return study, storage, [f"{path}: {aside}; built again from the records of {ended} trials"]
+
+
+def _out_of_the_way(path: Path, broken: str) -> str:
+    """Set a damaged storage aside, and what SQLite would play back into a new one; return what is said of it."""
+    if not path.exists():
+        return "lost"
+    name = set_aside(path, broken).name
+    for suffix in ("-journal", "-wal"):
+        if (other := path.with_name(path.name + suffix)).exists():
+            set_aside(other, f"belongs to {path.name}")
+    return f"damaged ({broken}), set aside as {name}"
+
+
+def _leave_checkpoints(run: Path) -> None:
+    """Set aside the checkpoints of trainings under way: what these were drawn from was in the storage alone."""
+    for path in (run / "trials").glob("[0-9]*/checkpoint.pt"):
+        if not path.with_name("result.json").exists():
+            set_aside(path, "the storage was lost, and with it what this training was drawn from")
 
 
 def _made(storage: RDBStorage | JournalStorage, name: str, objectives: Objectives) -> optuna.Study:
@@ -74,6 +92,13 @@ def _made(storage: RDBStorage | JournalStorage, name: str, objectives: Objective
 def begun(run: Path) -> int:
     """Return how many trials of a run directory were begun."""
     return sum(1 for _ in (run / "trials").glob("[0-9]*"))
+
+
+def _why_broken(url: str, path: Path, trials: int) -> str:
+    """Return what is wrong with a storage's file before it is opened, which would make one; or nothing."""
+    if path.exists():
+        return why_damaged(url, path, trials)
+    return f"the run directory holds {trials} trials, but the storage knows 0" if trials else ""
 
 
 def why_damaged(url: str, path: Path, trials: int) -> str:
@@ -115,15 +140,19 @@ def _disagreement(study: optuna.Study, run: Path, objectives: Objectives) -> str
         trials = study.get_trials(deepcopy=False)
     except Exception as error:  # a cell that was changed shows in as many ways as there are columns
         return f"its trials cannot be read ({type(error).__name__})"
-    if begun(run) > len(trials):
-        return f"the run directory holds {begun(run)} trials, but the storage knows {len(trials)}"
-    for result in results(run):
+    recorded = list(results(run))
+    there = max(begun(run), *(result["trial"] + 1 for result in recorded), 0)
+    if there > len(trials):
+        return f"the run directory holds {there} trials, but the storage knows {len(trials)}"
+    for result in recorded:
         trial = trials[result["trial"]]
         if "searched" in result and _as_read(trial.params) != result["searched"]:
             return f"trial {trial.number} has other parameters than its record"
-        state, values = _outcome(result, objectives)
-        if trial.state.is_finished() and (trial.state, trial.values) != (state, values):
-            return f"trial {trial.number} is {trial.state.name} {trial.values}, and {state.name} {values} in its record"
+        (state, values), (known_state, known_values) = outcome(result, objectives), known(trial)
+        ended = trial.state.is_finished() and not result.get(REMADE, False)
+        if ended and (known_state, known_values) != (state, values):
+            was, says = f"{known_state.name} {known_values}", f"{state.name} {values}"
+            return f"trial {trial.number} is {was}, and {says} in its record"
     return ""
 
 
@@ -131,60 +160,63 @@ def _as_read(params: dict[str, Any]) -> Any:
     return json.loads(json.dumps(params))
 
 
-def _outcome(result: dict[str, Any], objectives: Objectives) -> tuple[TrialState, list[float] | None]:
-    """Return what Optuna is told of a result."""
-    values = objectives.values(result)
-    if values is not None:
-        return TrialState.COMPLETE, values
-    return (TrialState.FAIL if result["state"] in ("failed", "complete") else TrialState.PRUNED), None
+def recorded_trials(run: Path, objectives: Objectives, max_macs: int) -> list[FrozenTrial]:
+    """Return the trials that a run directory tells of, as Optuna had them.
 
+    One that has not ended is to be drawn again, and its training begins again, as its parameters were in the storage
+    alone. So was what a sampler or pruner notes of its own: NSGA and CMA-ES begin another generation.
 
-def rebuild(study: optuna.Study, run: Path, objectives: Objectives, max_macs: int) -> int:
-    """Give an empty study the trials that a run directory tells of, and return how many of them had ended.
-
-    One that had not ended is drawn anew, and its training begins anew, as its parameters were in the storage alone.
-    So was what a sampler notes of its own: NSGA and CMA-ES begin another generation.
+    Raises
+    ------
+    Damaged
+        The records do not say from which range a parameter was drawn; names it.
     """
-    path = run / "distributions.json"
-    known = {name: json_to_distribution(text) for name, text in (read_json(path) if path.exists() else {}).items()}
+    ranges, limit = distributions(run), Limit(max_macs)
     ended = {result["trial"]: result for result in results(run)}
+    lacking = {name for result in ended.values() for name in result.get("searched", {})} - set(ranges)
+    if lacking:
+        where = run / "distributions.json"
+        raise Damaged(f"{where}: says nothing of {', '.join(sorted(lacking))}; bring back it or the storage.")
     numbers = [int(folder.name) for folder in (run / "trials").glob("[0-9]*")]
-    for number in range(max(numbers, default=-1) + 1):
-        folder = trial_folder(run, number)
-        if number not in ended:
-            study.add_trial(create_trial(state=TrialState.RUNNING))
-            if (folder / "checkpoint.pt").exists():
-                set_aside(
-                    folder / "checkpoint.pt", "the storage was lost, and with it what this training was drawn from"
-                )
-            continue
-        lacking = set(ended[number].get("searched", {})) - set(known)
-        if lacking:
-            raise Damaged(f"{path}: says nothing of {', '.join(sorted(lacking))}; bring back it or the storage.")
-        study.add_trial(_frozen(ended[number], folder, objectives, known, max_macs))
-    return len(ended)
+    return [
+        _frozen(ended[number], trial_folder(run, number), objectives, ranges, limit)
+        if number in ended
+        else create_trial(state=TrialState.RUNNING)
+        for number in range(max(numbers, default=-1) + 1)
+    ]
 
 
 def _frozen(
-    result: dict[str, Any], folder: Path, objectives: Objectives, known: dict[str, Any], max_macs: int
+    result: dict[str, Any],
+    folder: Path,
+    objectives: Objectives,
+    ranges: Mapping[str, BaseDistribution],
+    limit: Limit,
 ) -> FrozenTrial:
-    state, values = _outcome(result, objectives)
-    told: Sequence[str] = TOLD if result["state"] != "pruned" else TOLD + CENSORED
-    attrs = {name: result[name] for name in (*told, "start") if result.get(name) is not None}
-    over = result["macs"] / max_macs - 1 if max_macs and "macs" in result else None
-    constraints = {} if over is None else {"macs": over}
-    if result["state"] == "infeasible":
-        attrs["outcome"] = result["state"]
-        if over is None or over <= 0:
-            constraints["space"] = 1.0  # by how much is not recorded
-    searched = result.get("searched", {})
+    state, values = outcome(result, objectives)
     steps = read_lines(folder / "metrics.jsonl") if len(objectives) == 1 else []
+    reported = {step["epoch"]: _number(step[objectives.judged]) for step in steps}
+    if state is TrialState.PRUNED and reported and not isnan(last := reported[max(reported)]):
+        values = [last]  # as Optuna does where a pruned trial is told
+    searched = result.get("searched", {})
     return create_trial(
         state=state,
         values=values,
         params=searched,
-        distributions={name: known[name] for name in searched},
-        user_attrs=attrs,
-        intermediate_values={step["epoch"]: step[objectives.judged] for step in steps},
-        constraints=constraints,
+        distributions={name: ranges[name] for name in searched},
+        user_attrs=attributes(result) | ({"start": result["start"]} if "start" in result else {}),
+        intermediate_values=reported,
+        constraints=_constraints(result, limit),
     )
+
+
+def _number(value: float | None) -> float:
+    """Return a figure as it was before JSON, which has no NaN."""
+    return nan if value is None else value
+
+
+def _constraints(result: Mapping[str, Any], limit: Limit) -> dict[str, float]:
+    found = {"macs": limit.over(result["macs"])} if limit.max_macs and "macs" in result else {}
+    if result["state"] == "infeasible" and found.get("macs", 0.0) <= 0:
+        found["space"] = 1.0  # by how much is not recorded
+    return found

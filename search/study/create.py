@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,48 +62,75 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
     InputError
         Something changed since the last start that may not, or the storage is another's.
     """
-    config, base, recipe, data = plan.config, plan.base, plan.recipe, plan.data
-    objectives = Objectives(config.objective)
-    about = environment(
-        **config.engine.described(),
-        data=data.fingerprint,
-        split=data.split,
-        objectives=objectives.described(),
-        varies=[axis.title for axis in config.space.axes],
-    )
-    new = fingerprint.fingerprint(config, base, recipe, data)
+    config = plan.config
+    about = _about(plan)
+    new = fingerprint.fingerprint(config, plan.base, plan.recipe, plan.data)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = make_pruner(config.pruner, len(objectives))
-    rungs = pruner if isinstance(pruner, Rungs) else None
-
-    def opened() -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
-        url = storage_of(config, run)
-        name = next((c["optuna_study"] for c in reversed(allowed_changes(run))), config.name)
-        return open_whole(url, run, name, objectives, config.max_macs, give_up)
-
+    storage = cache(lambda: _opened(config, run, give_up))
+    # What is damaged is set aside first: nothing can be compared with it. The storage knows the fingerprint, too.
     mended = [told for folder in (run / BASE, *(run / "trials").glob("[0-9]*")) for told in mend(folder)]
-    mended += fingerprint.mend(run, lambda: opened()[0].user_attrs.get("fingerprint"))
+    mended += fingerprint.mend(run, lambda: storage()[0].user_attrs.get("fingerprint"))
+    # A start that differs from the last one is refused before its storage is touched.
     contract = fingerprint.check(run, new, about, allow)
-    study, storage, rebuilt = opened()
-    study.pruner = NopPruner() if isinstance(pruner, Rungs) else pruner
+    study, backend, rebuilt = storage()
     _check_storage(study, run, contract.old, new)
-    if contract.allowed:
-        grown = outgrown(study, parameters(config.space, base, recipe)[0])
-        study = migrated(study, storage, config.name, grown) if grown else study
-    if contract.allowed or contract.warnings:
-        fingerprint.record(run, contract, len(study.get_trials(deepcopy=False)), study.study_name)
+    # What was allowed to change is recorded before the new fingerprint, which the next start is held against.
+    study = _changed(study, backend, plan, run, contract)
     study.set_user_attr("fingerprint", new)
     fingerprint.keep(run, new)
-    write_yaml(run / "study.yaml", config.model_dump(mode="json") | {"storage": shown(config.storage)}, sealed=True)
-    write_text(run / "base.yaml", sealed_yaml(to_yaml(base)))
-    write_sealed(run / "environment.json", about)
-    notes = (
-        *mended,
-        *rebuilt,
-        *(f"changed, and recorded: {change}" for change in contract.allowed),
-        *contract.warnings,
+    _write_about(plan, run, about)
+    changed = (f"changed, and recorded: {change}" for change in contract.allowed)
+    notes = (*mended, *rebuilt, *changed, *contract.warnings)
+    return Opened(study, _give_pruner(study, config), comparable_since(allowed_changes(run)), notes)
+
+
+def _about(plan: Plan) -> dict[str, Any]:
+    """Return what a start depends on beside the study's file."""
+    return environment(
+        **plan.config.engine.described(),
+        data=plan.data.fingerprint,
+        split=plan.data.split,
+        objectives=Objectives(plan.config.objective).described(),
+        varies=[axis.title for axis in plan.config.space.axes],
     )
-    return Opened(study, rungs, comparable_since(allowed_changes(run)), notes)
+
+
+def _opened(
+    config: StudyConfig, run: Path, give_up: Callable[[], bool]
+) -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
+    """Open the Optuna study of a run; after a change of its choices it is a copy of another name."""
+    name = next((c["optuna_study"] for c in reversed(allowed_changes(run))), config.name)
+    return open_whole(storage_of(config, run), run, name, Objectives(config.objective), config.max_macs, give_up)
+
+
+def _changed(
+    study: optuna.Study, storage: RDBStorage | JournalStorage, plan: Plan, run: Path, contract: fingerprint.Contract
+) -> optuna.Study:
+    """Record what changed since the last start, and return the study to go on with: a copy where choices changed."""
+    if contract.allowed:
+        grown = outgrown(study, parameters(plan.config.space, plan.base, plan.recipe)[0])
+        study = migrated(study, storage, plan.config.name, grown) if grown else study
+    if contract.allowed or contract.warnings:
+        fingerprint.record(run, contract, len(study.get_trials(deepcopy=False)), study.study_name)
+    return study
+
+
+def _give_pruner(study: optuna.Study, config: StudyConfig) -> Rungs | None:
+    """Let Optuna's pruner prune a study; return the rungs where these do."""
+    pruner = make_pruner(config.pruner, len(Objectives(config.objective)))
+    if isinstance(pruner, Rungs):
+        study.pruner = NopPruner()
+        return pruner
+    study.pruner = pruner
+    return None
+
+
+def _write_about(plan: Plan, run: Path, about: Mapping[str, Any]) -> None:
+    """Write what a run depends on, for those who read it; without the storage's password."""
+    shown_storage = {"storage": shown(plan.config.storage)}
+    write_yaml(run / "study.yaml", plan.config.model_dump(mode="json") | shown_storage, sealed=True)
+    write_text(run / "base.yaml", sealed_yaml(to_yaml(plan.base)))
+    write_sealed(run / "environment.json", about)
 
 
 def storage_of(config: StudyConfig, run: Path) -> str:

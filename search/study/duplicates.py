@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.record.layout import BASE, allowed_changes, comparable_since, results, trial_folder
+from search.record.files import read_json
+from search.record.layout import BASE, RESULT, allowed_changes, comparable_since, results, trial_folder
 from search.record.objectives import Losses, Objectives, best_first
+from search.storage.tell import REMADE
 
 
 class Answers:
@@ -41,13 +43,19 @@ class Answers:
         if values is None:
             return
         entry = (self.objectives.losses(values), result["trial"])
-        if entry not in self.kept:  # a trial that ended just before its driver did comes twice
+        if entry not in self.kept:  # a trial that ended just before its driver died comes twice
             self.kept.append(entry)
         self.kept.sort(key=lambda kept: kept[1])
         ordered = [self.kept[i] for i in best_first([losses for losses, _ in self.kept])]
         self.kept = ordered[: self.keep_weights]
         for _, number in ordered[self.keep_weights :]:
             (trial_folder(self.run, number) / "weights.safetensors").unlink(missing_ok=True)
+
+    def answer(self, key: str) -> dict[str, Any]:
+        """Return what a training's record says of a duplicate, apart from what is the duplicate's own."""
+        original = read_json(self.folder(key) / RESULT)
+        own = ("start", REMADE)
+        return {k: v for k, v in original.items() if k not in own} | {"duplicate_of": original["trial"]}
 
     def folder(self, key: str) -> Path:
         """Return the folder of a training."""

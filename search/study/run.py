@@ -9,7 +9,7 @@ from typing import Any
 from search.data.dataset import load_data
 from search.progress import Silent
 from search.study.config import Plan, StudyConfig, load_study
-from search.study.driver import Driver, Outcome
+from search.study.driver import Outcome, drive
 from search.study.prepare import prepared, resolved
 from search.training.checks import check_fit
 from search.training.tensorboard import check_events
@@ -23,7 +23,7 @@ def run_study(
     allow: Collection[str] = (),
     show: Silent | None = None,
 ) -> Outcome:
-    """Run a study until it has its total number of finished trials, or go on where it was left.
+    """Run a study until it has its total number of finished trials, or resume it where it stopped.
 
     Parameters
     ----------
@@ -56,4 +56,4 @@ def run_study(
     check_events(recipe)
     folder = Path(run) if run else Path("runs") / config.name
     plan = Plan(resolved(config, recipe), base, recipe, data, known)
-    return Driver(plan, folder, allow, show or Silent()).drive()
+    return drive(plan, folder, allow, show or Silent())

@@ -1,46 +1,42 @@
-"""The trials of a study: from a proposal to a training or an answer, and from a result to what Optuna is told."""
+"""The trials of a study: each is trained, answered from the record, or over the limit; Optuna hears how it ended."""
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from optuna import Study
-from optuna.distributions import distribution_to_json
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
-from arch.analysis.cost import cost
 from arch.specs.write import to_mapping, to_yaml
-from search.engines.task import Task
+from search.engines.task import Task, costs_of
 from search.progress import Silent
-from search.record.files import read_json, read_lines, write_sealed, write_text, write_yaml
-from search.record.layout import BASE, results, trial_folder, write_result
+from search.record.files import read_json, write_text, write_yaml
+from search.record.layout import BASE, RESULT, results, trial_folder, write_result
 from search.record.objectives import Objectives
-from search.space.candidates import Candidate, decode, enumerate_space
+from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
-from search.storage.recover import CENSORED, TOLD
+from search.space.feasible import Limit
+from search.storage.distributions import Distributions
+from search.storage.tell import REMADE, known, outcome, tell
 from search.study.config import Plan
 from search.study.create import Opened
 from search.study.duplicates import Answers, key_of, words
-from search.study.proposer import MOST_ENUMERATED, Proposer
-from search.study.repeated import Repeated
-from search.study.rungs import Rungs
+from search.study.proposer import Proposer
+from search.study.pruning import Asked, Pruning
 from search.study.warm_start import enqueue
 
 
-@dataclass
+@dataclass(frozen=True)
 class Training:
-    """A training begun or queued: its Optuna trial (None for the base), cost, and how often it was started."""
+    """A training that waits or runs: what it is called, and the trial that it belongs to."""
 
+    key: str
     task: Task
-    trial: Trial | Repeated | None
+    trial: Asked
     macs: int
-    reported: set[int] = field(default_factory=set)
-    attempts: int = 1
 
 
 class Trials:
@@ -48,30 +44,22 @@ class Trials:
 
     Attributes
     ----------
-    queue : trainings that wait for a slot.
-    begun : trainings under way or in the queue.
+    waiting : trainings that wait for a slot.
     finished : how many trials count as finished, in all.
-    failures_in_a_row : how many of the last trainings failed for the same reason; `failure` is the last one's.
     """
 
     def __init__(self, plan: Plan, opened: Opened, run: Path, show: Silent) -> None:
         self.plan, self.config, self.run, self.show = plan, plan.config, run, show
-        self.study, self.rungs, self.since = opened.study, opened.rungs, opened.since
-        self.objectives = Objectives(self.config.objective)
+        self.study, self.since = opened.study, opened.since
+        self.objectives, self.limit = Objectives(self.config.objective), Limit(self.config.max_macs)
         self.base = Candidate(plan.base, plan.recipe)
         self.answers = Answers(run, self.objectives, self.config.keep_weights, opened.since)
-        self.queue: deque[str] = deque()
-        self.begun: dict[str, Training] = {}
-        self.infeasible_in_a_row = 0
-        self.failures_in_a_row, self.failure = 0, ""
-        self._waiting: dict[str, list[Trial | Repeated]] = {}  # duplicates of a candidate that is being trained
-        self._open: set[int] = set()  # asked for and not told yet
-        path = run / "distributions.json"
-        self._distributions: dict[str, str] = read_json(path) if path.exists() else _drawn(self.study)
-        for result in results(run):
-            self.answers.remember(result)
-            if result["trial"] >= opened.since and "duplicate_of" not in result:
-                self._note_epochs(key_of(result["trial"]), result.get("macs", 0))
+        self.pruning = Pruning(self.objectives, opened.rungs)
+        self.distributions = Distributions(run, self.study)
+        self.waiting: deque[Training] = deque()
+        self._begun: dict[str, Training] = {}  # waiting ones too
+        self._duplicates: dict[str, list[Trial | FrozenTrial]] = {}  # of a training that has not ended, by its key
+        self._open: set[int] = set()  # asked for, and Optuna does not know how they ended
         enqueue(self.study, plan.starts)
         trials = self.study.get_trials(deepcopy=False)
         self.finished, self.asked = sum(_counts(trial) for trial in trials), len(trials)
@@ -83,127 +71,93 @@ class Trials:
         return self.config.trials - self.finished - len(self._open)
 
     def resume(self) -> None:
-        """Begin with the base network, and take up what an earlier driver had asked for."""
+        """Begin with the base network, and take up what an earlier start had asked for."""
+        for result in results(self.run):
+            self.answers.remember(result)
+            if result["trial"] >= self.since and "duplicate_of" not in result:
+                self._recall(result["trial"], result.get("macs", 0))
         self.answers.known.setdefault(self.base.key, BASE)
-        self._note_epochs(BASE, self.base.macs)
-        if not (self.run / BASE / "result.json").exists():
+        self.pruning.recall(BASE, self.run / BASE, self.base.macs)
+        if not (self.run / BASE / RESULT).exists():
             about = {"trial": BASE, "key": self.base.key, **self.objectives.of_network(self.base.spec)}
-            self._enqueue(BASE, Training(self._task(BASE, self.base, about), None, self.base.macs))
+            self._begin(Training(BASE, self._task(BASE, self.base, about), None, self.base.macs))
         for frozen in self.study.get_trials(deepcopy=False):
+            recorded = (trial_folder(self.run, frozen.number) / RESULT).exists()
+            self.pruning.resume(key_of(frozen.number), frozen.intermediate_values)
             if frozen.state is TrialState.RUNNING:
-                self._adopt(frozen)
-            elif frozen.state.is_finished() and frozen.number >= self.since and not self._has_record(frozen):
-                self._repeat(frozen)
+                self._adopt(frozen, recorded)
+            elif frozen.state.is_finished() and frozen.number >= self.since and not recorded:
+                self.show.note(f"{key_of(frozen.number)}: its record is lost; the trial is made again")
+                self._consider(frozen)
 
-    def propose(self) -> None:
-        """Ask for one more trial."""
-        self._consider(self.proposer.ask(self.answers.tried))
+    def propose(self) -> bool:
+        """Ask for one more trial; return whether it may be trained."""
+        return self._consider(self.proposer.ask(self.answers.tried))
 
-    def candidates(self) -> set[str] | None:
-        """Return the keys of all candidates that may be trained, where these can be counted off."""
-        found = enumerate_space(self.config.space, self.plan.base, self.plan.recipe, MOST_ENUMERATED)
-        return None if found is None else {candidate.key for candidate in found if not self._why_not(candidate)}
+    def goes_on(self, key: str, metrics: Mapping[str, Any]) -> bool:
+        """Take note of an epoch; return whether the training goes on."""
+        training = self._begun[key]
+        return self.pruning.goes_on(key, training.trial, training.macs, metrics)
 
-    def _note_epochs(self, key: str, macs: int) -> None:
-        """Let the rungs know of the epochs that are recorded already."""
-        if self.rungs:
-            for metrics in read_lines(self.answers.folder(key) / "metrics.jsonl"):
-                self._note(self.rungs, key, macs, metrics)
+    def ended(self, key: str) -> dict[str, Any]:
+        """Take note of a training's end, and of those that waited for it; return its result."""
+        training, result = self._begun.pop(key), read_json(self.answers.folder(key) / RESULT)
+        if training.trial:
+            self._tell(training.trial, result)
+        else:
+            self.show.finished(key, words(result, self.objectives), self.finished, result)
+        for duplicate in self._duplicates.pop(key, []):
+            self._consider(duplicate)
+        return result
 
-    def _note(self, rungs: Rungs, key: str, macs: int, metrics: Mapping[str, Any]) -> None:
-        value = float(metrics[self.objectives.judged if rungs.by == "objective" else rungs.by])
-        less_is_better = rungs.by == "objective" and self.objectives.minimise
-        rungs.note(key, macs, metrics["epoch"], value if less_is_better else -value)
+    def _recall(self, number: int, macs: int) -> None:
+        if number >= self.since:  # before, another recipe was trained
+            self.pruning.recall(key_of(number), trial_folder(self.run, number), macs)
 
-    def _adopt(self, frozen: FrozenTrial) -> None:
-        """Take up a trial that an earlier driver had asked for."""
+    def _adopt(self, frozen: FrozenTrial, recorded: bool) -> None:
+        """Take up a trial that an earlier start had asked for."""
         if lost := self.proposer.loses(frozen):
             self.show.note(lost)
         trial = self.proposer.adopt(frozen, self.answers.tried)
-        path = trial_folder(self.run, frozen.number) / "result.json"
-        if path.exists():
-            self._tell(trial, read_json(path))
-        else:
-            self._consider(trial, set(frozen.intermediate_values))
-
-    def _has_record(self, frozen: FrozenTrial) -> bool:
-        return (trial_folder(self.run, frozen.number) / "result.json").exists()
-
-    def _repeat(self, frozen: FrozenTrial) -> None:
-        """Make the record of a trial anew that Optuna knows the end of: its folder was damaged or removed."""
-        self.show.note(f"{key_of(frozen.number)}: ended before, and its record is lost; it is made anew")
-        self._consider(Repeated(frozen), set(frozen.intermediate_values))
-
-    def _consider(self, trial: Trial | Repeated, reported: Collection[int] = ()) -> None:
-        self._open.add(trial.number)
-        candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(cast(Trial, trial)))
-        key = key_of(trial.number)
-        about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _start_of(trial)
-        about |= self.objectives.of_network(candidate.spec)
-        self._note_distributions(trial)
-        if reason := self._infeasible(trial, candidate):
-            self.infeasible_in_a_row += 1
-            self._record(trial, candidate, about | {"state": "infeasible", "reason": reason})
+        if recorded:
+            self._tell(trial, read_json(trial_folder(self.run, frozen.number) / RESULT))
             return
-        self.infeasible_in_a_row = 0
+        self._consider(trial)
+
+    def _consider(self, trial: Trial | FrozenTrial) -> bool:
+        """Train what a trial asks for, or answer it from the record; return whether it may be trained."""
+        key, candidate = key_of(trial.number), self._drawn(trial)
+        about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _more_about(trial)
+        about |= self.objectives.of_network(candidate.spec)
+        if reason := self.limit.why_not(candidate):
+            self._record(trial, candidate, about | {"state": "infeasible", "reason": reason})
+            return False
         self.answers.tried.add(candidate.key)
-        answered_by = self.answers.known.get(candidate.key)
-        if answered_by == key or answered_by is None:
-            self.answers.known[candidate.key] = key
-            task = self._task(key, candidate, about)
-            self._enqueue(key, Training(task, trial, candidate.macs, set(reported)))
-            self._note_epochs(key, candidate.macs)
-        elif answered_by in self.begun:
-            self._waiting.setdefault(answered_by, []).append(trial)
+        answered_by = self.answers.known.setdefault(candidate.key, key)
+        if answered_by == key:
+            self._recall(trial.number, candidate.macs)
+            self._begin(Training(key, self._task(key, candidate, about), trial, candidate.macs))
+        elif answered_by in self._begun:
+            self._duplicates.setdefault(answered_by, []).append(trial)
         else:
-            self._answer(trial, candidate, answered_by)
+            self._record(trial, candidate, self.answers.answer(answered_by) | about)
+        return True
 
-    def _infeasible(self, trial: Trial | Repeated, candidate: Candidate) -> str | None:
-        """Return why a candidate is not trained, or None; Optuna hears of it as a constraint."""
-        if self.config.max_macs and "macs" not in trial.constraints:
-            trial.set_constraint("macs", self.over(candidate))
-        reason = self._why_not(candidate)
-        if reason and "space" not in trial.constraints and self.over(candidate) <= 0:
-            trial.set_constraint("space", candidate.violation)
-        return reason
+    def _drawn(self, trial: Trial | FrozenTrial) -> Candidate:
+        """Return what a trial asks for; Optuna hears whether it is over the limit, unless it has ended there."""
+        drawing = trial if isinstance(trial, Trial) else cast(Trial, FixedTrial(trial.params))
+        candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(drawing))
+        self.distributions.note(trial.distributions)
+        if isinstance(trial, Trial):
+            self._open.add(trial.number)
+            for name, value in self.limit.constraints(candidate).items():
+                if name not in trial.constraints:  # else it was adopted
+                    trial.set_constraint(name, value)
+        return candidate
 
-    def _why_not(self, candidate: Candidate) -> str | None:
-        if self.over(candidate) > 0:
-            return f"{candidate.macs:,} MACs are over {self.config.max_macs:,}"
-        return candidate.infeasible or None
-
-    def over(self, candidate: Candidate) -> float:
-        """Return by what part of the limit a candidate is over it; 0 or less is feasible."""
-        return candidate.macs / self.config.max_macs - 1 if self.config.max_macs else 0.0
-
-    def _note_distributions(self, trial: Trial | Repeated) -> None:
-        """Keep each searched parameter's range with the run, for those who read it without the storage."""
-        known = self._distributions | {name: distribution_to_json(d) for name, d in trial.distributions.items()}
-        if known != self._distributions:
-            self._distributions = known
-            write_sealed(self.run / "distributions.json", known)
-
-    def _answer(self, trial: Trial | Repeated, candidate: Candidate, answered_by: str) -> None:
-        """Answer a duplicate from the record."""
-        original = read_json(self.answers.folder(answered_by) / "result.json")
-        original.pop("start", None)
-        about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _start_of(trial)
-        self._record(trial, candidate, original | about | {"duplicate_of": original["trial"]})
-
-    def _record(self, trial: Trial | Repeated, candidate: Candidate, result: dict[str, Any]) -> None:
-        """Write the folder of a trial that needs no training, and tell it."""
-        folder = trial_folder(self.run, trial.number)
-        write_text(folder / "spec.yaml", to_yaml(candidate.spec))
-        write_yaml(folder / "recipe.yaml", candidate.recipe.model_dump())
-        costs = cost(candidate.spec)
-        figures = {
-            "params": costs.params,
-            "aux_params": costs.aux_params,
-            "macs": costs.macs,
-            "aux_macs": costs.aux_macs,
-        }
-        write_result(folder, figures | {"spec_id": candidate.spec.id, "recipe_id": candidate.recipe.id} | result)
-        self._tell(trial, read_json(folder / "result.json"))
+    def _begin(self, training: Training) -> None:
+        self._begun[training.key] = training
+        self.waiting.append(training)
 
     def _task(self, key: str, candidate: Candidate, about: Mapping[str, Any]) -> Task:
         return Task(
@@ -218,80 +172,38 @@ class Trials:
             about=about,
         )
 
-    def _enqueue(self, key: str, training: Training) -> None:
-        self.begun[key] = training
-        self.queue.append(key)
+    def _record(self, trial: Trial | FrozenTrial, candidate: Candidate, result: dict[str, Any]) -> None:
+        """Write the folder of a trial that needs no training, and tell how it ended."""
+        folder, spec, recipe = trial_folder(self.run, trial.number), candidate.spec, candidate.recipe
+        write_text(folder / "spec.yaml", to_yaml(spec))
+        write_yaml(folder / "recipe.yaml", recipe.model_dump())
+        write_result(folder, {**costs_of(spec), "spec_id": spec.id, "recipe_id": recipe.id, **result})
+        self._tell(trial, read_json(folder / RESULT))
 
-    def goes_on(self, key: str, training: Training, metrics: Mapping[str, Any]) -> bool:
-        """Take note of an epoch; return whether the training goes on. The base always does."""
-        if isinstance(training.trial, Repeated):
-            return metrics["epoch"] >= metrics["epochs"] or not training.trial.ended_at(metrics["epoch"])
-        trial, epoch, last = training.trial, metrics["epoch"], metrics["epoch"] >= metrics["epochs"]
-        alone = len(self.objectives) == 1  # Trial.report refuses several objectives
-        if trial and alone and epoch not in training.reported:
-            trial.report(metrics[self.objectives.judged], epoch)
-            training.reported.add(epoch)  # one whose worker died tells its epochs again
-        if self.rungs:
-            self._note(self.rungs, key, training.macs, metrics)
-            return last or trial is None or not self.rungs.prunes(key, epoch)
-        return last or trial is None or not (alone and trial.should_prune())
-
-    def ended(self, key: str, training: Training) -> None:
-        """Take note of a training's end, and of those that waited for it."""
-        result = read_json(self.answers.folder(key) / "result.json")
-        self._count_failure(result.get("reason", "") if result["state"] == "failed" else "")
-        if training.trial:
-            self._tell(training.trial, result)
+    def _tell(self, trial: Trial | FrozenTrial, result: Mapping[str, Any]) -> None:
+        """Count a trial that has ended, tell Optuna, unless it knows, and show it."""
+        self.answers.remember(result)
+        key = key_of(trial.number)
+        if isinstance(trial, FrozenTrial):
+            if (now := outcome(result, self.objectives)) != (before := known(trial)):
+                self.show.note(
+                    f"{key}: was {before[0].name} {before[1]}, as the storage says, and is {now[0].name} {now[1]}"
+                )
+        else:
+            tell(self.study, trial, result, self.objectives)
+            self._open.discard(trial.number)
+            self.finished += result["state"] != "infeasible"
+        if result["state"] == "infeasible":
+            self.show.rejected(key, result["reason"])
         else:
             self.show.finished(key, words(result, self.objectives), self.finished, result)
-        for duplicate in self._waiting.pop(key, []):
-            self._consider(duplicate)
-
-    def _count_failure(self, reason: str) -> None:
-        alike = reason and _kind(reason) == _kind(self.failure)
-        self.failures_in_a_row = self.failures_in_a_row + 1 if alike else int(bool(reason))
-        self.failure = reason
-
-    def _tell(self, trial: Trial | Repeated, result: dict[str, Any]) -> None:
-        """Tell Optuna how a trial ended; a pruned one keeps its epochs and last values, as far as it came."""
-        self.answers.remember(result)
-        self._open.discard(trial.number)
-        if isinstance(trial, Repeated):
-            self.show.note(f"{key_of(trial.number)}: {trial.beside(result, self.objectives)}")
-            return
-        for name in TOLD if result["state"] != "pruned" else TOLD + CENSORED:
-            if result.get(name) is not None:
-                trial.set_user_attr(name, result[name])
-        if result["state"] == "infeasible":  # pruned, as Optuna sees it
-            trial.set_user_attr("outcome", result["state"])
-        values = self.objectives.values(result)
-        if values is not None:
-            self.study.tell(trial.number, values)
-        else:
-            failed = result["state"] in ("failed", "complete")
-            self.study.tell(trial.number, state=TrialState.FAIL if failed else TrialState.PRUNED)
-        if result["state"] == "infeasible":
-            self.show.rejected(key_of(trial.number), result["reason"])
-        else:
-            self.finished += 1
-            self.show.finished(key_of(trial.number), words(result, self.objectives), self.finished, result)
-
-
-def _kind(reason: str) -> str:
-    """Return what failures for the same reason have in common: it without its numbers, and every divergence is one."""
-    return "diverged" if reason.startswith("diverged") else re.sub(r"[-+.\d]*\d", "#", reason)
 
 
 def _counts(trial: FrozenTrial) -> bool:
     return trial.state.is_finished() and trial.user_attrs.get("outcome") != "infeasible"
 
 
-def _drawn(study: Study) -> dict[str, str]:
-    """Return the range of each parameter that some trial was drawn from."""
-    trials = study.get_trials(deepcopy=False)
-    return {name: distribution_to_json(d) for trial in trials for name, d in trial.distributions.items()}
-
-
-def _start_of(trial: Trial | Repeated) -> dict[str, Any]:
-    """Return what a trial was started from, where it was enqueued by name."""
-    return {"start": trial.user_attrs["start"]} if "start" in trial.user_attrs else {}
+def _more_about(trial: Trial | FrozenTrial) -> dict[str, Any]:
+    """Return by what name a trial was enqueued, and whether its record is made again."""
+    start = {"start": trial.user_attrs["start"]} if "start" in trial.user_attrs else {}
+    return start | ({REMADE: True} if isinstance(trial, FrozenTrial) else {})

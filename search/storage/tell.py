@@ -1,0 +1,47 @@
+"""What Optuna is told of a trial's result. The run directory holds everything; its storage holds this little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.record.objectives import Objectives
+
+# Little, for each attribute is a commit of the storage.
+_ATTRIBUTES = ("macs", "spec_id", "duplicate_of", "reason")
+_CENSORED = ("epochs", "val_accuracy", "val_loss")  # a pruned trial's last epoch is a value that it at least reached
+
+# Key of a result whose trial was made again, as its record was lost. Optuna keeps what it knew of such a trial, which
+# has ended there.
+REMADE = "remade"
+
+
+def outcome(result: Mapping[str, Any], objectives: Objectives) -> tuple[TrialState, list[float] | None]:
+    """Return the state and the values that a result has in Optuna; what is over the limit counts as pruned there."""
+    values = objectives.values(result)
+    if values is not None:
+        return TrialState.COMPLETE, values
+    return (TrialState.FAIL if result["state"] in ("failed", "complete") else TrialState.PRUNED), None
+
+
+def known(trial: FrozenTrial) -> tuple[TrialState, list[float] | None]:
+    """Return the same as Optuna knows it; it gives a pruned trial the value of its last epoch, which is no outcome."""
+    return trial.state, trial.values if trial.state is TrialState.COMPLETE else None
+
+
+def attributes(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the user attributes that a result has in Optuna."""
+    names = _ATTRIBUTES + (_CENSORED if result["state"] == "pruned" else ())
+    infeasible = {"outcome": "infeasible"} if result["state"] == "infeasible" else {}
+    return {name: result[name] for name in names if result.get(name) is not None} | infeasible
+
+
+def tell(study: Study, trial: Trial, result: Mapping[str, Any], objectives: Objectives) -> None:
+    """Tell Optuna how a trial ended."""
+    for name, value in attributes(result).items():
+        trial.set_user_attr(name, value)
+    state, values = outcome(result, objectives)
+    study.tell(trial.number, values, state)

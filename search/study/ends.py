@@ -1,0 +1,78 @@
+"""What ends a study: its total, a space that is exhausted or over the limit, failures in a row, or a signal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from search.study.config import StudyConfig
+
+Ended = Literal["complete", "space exhausted", "nothing feasible", "failing", "interrupted"]
+_MOST_INFEASIBLE = 500  # proposals that may not be trained in a row, before a study gives up
+
+
+@dataclass
+class Ends:
+    """Sees what may end a study.
+
+    Attributes
+    ----------
+    candidates : the keys of all candidates that may be trained, where these can be counted off.
+    infeasible : how many of the last proposals may not be trained.
+    failures : how many of the last trainings failed for the same reason; `failure` is the last one's.
+    """
+
+    config: StudyConfig
+    candidates: set[str] | None
+    infeasible: int = 0
+    failures: int = 0
+    failure: str = ""
+
+    def proposed(self, feasible: bool) -> None:
+        """Take note of a proposal."""
+        self.infeasible = 0 if feasible else self.infeasible + 1
+
+    def trained(self, failure: str) -> None:
+        """Take note of a training's end, and why it failed; empty where it did not."""
+        alike = failure and _kind(failure) == _kind(self.failure)
+        self.failures = self.failures + 1 if alike else int(bool(failure))
+        self.failure = failure
+
+    def why(self, missing: int, tried: set[str]) -> Ended | None:
+        """Return why no other trial is proposed, or None where one is.
+
+        Parameters
+        ----------
+        missing : how many trials lack to the total.
+        tried : the keys of the candidates that some trial has.
+        """
+        if missing <= 0:
+            return "complete"
+        if self.candidates == set() or self.infeasible >= _MOST_INFEASIBLE:
+            return "nothing feasible"
+        if 0 < self.config.most_failures_in_a_row <= self.failures:
+            return "failing"
+        if self.candidates is not None and self.candidates <= tried:
+            return "space exhausted"
+        return None
+
+    def sentence(self, ended: Ended) -> str:
+        """Return what a person is told of an end before the total; empty where there is nothing to tell."""
+        if ended == "space exhausted":
+            return f"the space holds {len(self.candidates or ())} candidates within the limit; all have been tried"
+        if ended == "nothing feasible":
+            every = "every candidate is" if self.candidates == set() else f"{_MOST_INFEASIBLE} proposals in a row were"
+            limit = f"{self.config.max_macs:,}"
+            return f"{every} over max_macs {limit} or out of reach; raise it or change the space"
+        if ended == "failing":
+            return (
+                f"{self.failures} trainings in a row failed alike ({self.failure}); correct the cause and give the same "
+                "command again, or raise most_failures_in_a_row (0: never stop for that)"
+            )
+        return ""
+
+
+def _kind(reason: str) -> str:
+    """Return what failures for the same reason have in common: it without its numbers, and every divergence is one."""
+    return "diverged" if reason.startswith("diverged") else re.sub(r"[-+.\d]*\d", "#", reason)

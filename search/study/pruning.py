@@ -1,0 +1,66 @@
+"""Whether a trial goes on after an epoch: Optuna's pruner or the rungs say so, once for each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.record.files import read_lines
+from search.record.objectives import Objectives
+from search.study.rungs import Rungs
+
+Asked = Trial | FrozenTrial | None  # frozen: Optuna knows its end, and its record is lost; None: the base network
+
+
+class Pruning:
+    """Tells the study's pruner of every epoch, and asks it after each whether the trial goes on.
+
+    Parameters
+    ----------
+    rungs : the pruner of this package; None where Optuna's prunes.
+    """
+
+    def __init__(self, objectives: Objectives, rungs: Rungs | None) -> None:
+        self.objectives, self.rungs = objectives, rungs
+        self._reached: dict[str, int] = {}  # epochs that were judged before, or are about to be
+        self._reported: dict[str, int] = {}  # epochs that Optuna knows
+
+    def recall(self, key: str, folder: Path, macs: int) -> None:
+        """Learn the recorded epochs of a training that may go on, or takes part on the rungs."""
+        for metrics in read_lines(folder / "metrics.jsonl"):
+            self._note(key, macs, metrics)
+            self._reached[key] = max(self._reached.get(key, 0), metrics["epoch"])
+
+    def resume(self, key: str, reported: Mapping[int, float]) -> None:
+        """Learn which epochs of a trial Optuna knows from an earlier start."""
+        self._reported[key] = max(reported, default=0)
+        self._reached[key] = max(self._reached.get(key, 0), self._reported[key])
+
+    def goes_on(self, key: str, trial: Asked, macs: int, metrics: Mapping[str, Any]) -> bool:
+        """Take note of an epoch; return whether the training goes on. The base network always does."""
+        epoch, reached = metrics["epoch"], self._reached.get(key, 0)
+        self._note(key, macs, metrics)
+        self._reached[key] = max(reached, epoch)
+        if trial and len(self.objectives) == 1 and epoch > self._reported.get(key, 0):
+            trial.report(metrics[self.objectives.judged], epoch)
+            self._reported[key] = epoch
+        # A training that is resumed tells its epochs again. All but the last of them were judged: it went on.
+        if trial is None or epoch < reached or epoch >= metrics["epochs"]:
+            return True
+        return not self._prunes(key, trial, epoch)
+
+    def _prunes(self, key: str, trial: Trial | FrozenTrial, epoch: int) -> bool:
+        if isinstance(trial, FrozenTrial):
+            return trial.state is TrialState.PRUNED and epoch >= trial.user_attrs.get("epochs", epoch)
+        if self.rungs:
+            return self.rungs.prunes(key, epoch)
+        return len(self.objectives) == 1 and trial.should_prune()  # Optuna's pruners refuse several objectives
+
+    def _note(self, key: str, macs: int, metrics: Mapping[str, Any]) -> None:
+        if self.rungs:
+            value = float(metrics[self.objectives.judged if self.rungs.by == "objective" else self.rungs.by])
+            less_is_better = self.rungs.by == "objective" and self.objectives.minimise
+            self.rungs.note(key, macs, metrics["epoch"], value if less_is_better else -value)
