@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, TypeVar
 
-_PLACES = ("reports.tables", "reports.figures")
+from arch.registry import load_modules
+
 KINDS = ("study", "ablation", "training")  # of runs
 
 
@@ -46,6 +46,5 @@ class Contents(Generic[AnyItem]):
 
 @functools.cache
 def _import_all() -> None:
-    for place in _PLACES:
-        for module in pkgutil.iter_modules(importlib.import_module(place).__path__, f"{place}."):
-            importlib.import_module(module.name)
+    for part in ("tables", "figures"):
+        load_modules(f"reports.{part}", [str(Path(__file__).parent / part)])
