@@ -36,7 +36,7 @@ def ablate(
     The same command goes on where it was stopped; with more seeds or changes it adds them.
     """
     import reports
-    from reports.tables.ablation import ablation_tables
+    from reports.tables.run_tables import tables_of
     from search.comparison.ablation import load_ablation, run_ablation
     from search.progress import display
 
@@ -49,7 +49,7 @@ def ablate(
     outcome = run_ablation(config, folder, show=display(err, progress.value))
     if outcome.signal:
         stopped(outcome.signal)
-    tables = ablation_tables(reports.load(folder))
+    tables = tables_of(reports.load(folder))
     print_tables(tables[:-1] if format is Format.table else tables, format)  # not every training, where people read
     if not outcome.complete:
         raise RuntimeError(f"{folder}: no training came to its end.")

@@ -87,7 +87,9 @@ def _cell(value: Any) -> str:
 def print_tables(tables: list[Any], format: Format) -> None:
     """Print tables of one subject: for reading, as one JSON object by name, or the last, fullest one as CSV."""
     if format is Format.json:
-        print(json.dumps({table.name: json.loads(table.frame.to_json(orient="records")) for table in tables}, indent=2))
+        print(
+            json.dumps({table.name: json.loads(table.plain().to_json(orient="records")) for table in tables}, indent=2)
+        )
     elif format is Format.csv:
         print(tables[-1].csv(), end="")
     elif format is Format.table:

@@ -62,7 +62,7 @@ def _watch(run: Path, to: Path | None, static: bool, every: float) -> None:
 
 def _say_trace(run: Path, table: str, row: str, column: str) -> None:
     import reports
-    from reports.tables.overview import tables_of
+    from reports.tables.run_tables import tables_of
     from reports.tables.trace import trace
 
     found = trace(tables_of(reports.load(run)), table, row, column)

@@ -94,11 +94,11 @@ def best(
 ) -> None:
     """Show a study's best network beside the base; of several objectives the front, best first."""
     import reports
-    from reports.tables.front import front_table
-    from reports.tables.overview import best_beside_base
+    from reports.tables.front import front_of_objectives
+    from reports.tables.overview import best_and_base
 
     loaded = reports.load(run)
-    table = front_table(loaded) if len(loaded.objectives) > 1 else best_beside_base(loaded)
+    table = front_of_objectives(loaded) if len(loaded.objectives) > 1 else best_and_base(loaded)
     if table is None:
         raise InputError(f"{run}: no trial has come to its end yet; `inceptory status {run}` says how far it is.")
     if trial is not None and format is not ShowFormat.yaml:
@@ -108,7 +108,7 @@ def best(
     elif format is ShowFormat.table:
         print_rows(records(table.printed()), Format.table, f"{table.caption}: {accuracies(loaded)}\n")
     else:
-        print_rows(json.loads(table.frame.to_json(orient="records")), Format(format.value))
+        print_rows(json.loads(table.plain().to_json(orient="records")), Format(format.value))
 
 
 def _trial_network(run: Path, loaded: Any, trial: int | None) -> arch.Spec:

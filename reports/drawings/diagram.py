@@ -1,7 +1,6 @@
-"""Drawings of blocks and networks: a graph to layers, the layers to a figure.
+"""Drawings of blocks and networks: the places of a graph, in columns and layers, become inches of a figure.
 
-As in the papers, data flows upwards: the input stands at the bottom. Where a box stands comes from
-igraph's Sugiyama layout; nothing is placed by hand.
+As in the papers, data flows upwards: the input stands at the bottom.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import igraph
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -21,7 +19,7 @@ from matplotlib.path import Path as Polyline
 from matplotlib.textpath import text_to_path
 
 from arch.errors import InputError
-from reports.drawings.graph import Box, Edge, Graph
+from reports.drawings.graph import Box, Edge, Graph, Place
 from reports.figures.style import write
 
 Point = tuple[float, float]
@@ -65,12 +63,11 @@ def draw(graph: Graph) -> Figure:
     InputError
         The figure would be larger than an image can be.
     """
-    layout = _layout(graph)
     font = FontProperties(family=_FAMILY, size=_FONT)
-    left, right = layout.columns
-    room = (PAPER - 2 * _MARGIN + _ACROSS) / (1 + right - left) - _ACROSS - 2 * _INSET
-    lines = [_box_text(box.lines, max(_NARROWEST, min(room, _WIDEST)), font) for box in graph.boxes]
-    frame = _frame(graph, layout, lines, font)
+    first, last = graph.span
+    widest = (PAPER - 2 * _MARGIN + _ACROSS) / (last - first) - _ACROSS - 2 * _INSET
+    lines = [_box_text(box.lines, max(_NARROWEST, min(widest, _WIDEST)), font) for box in graph.boxes]
+    frame = _frame(graph, lines, font)
     if max(frame.width, frame.height) > _LARGEST:
         size = f"{frame.width:.0f} x {frame.height:.0f} inches"
         raise InputError(
@@ -80,8 +77,8 @@ def draw(graph: Graph) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, frame.width), ylim=(0, frame.height))
     axes.set_axis_off()
     for index, box in enumerate(graph.boxes):
-        _draw_box(axes, f"{index}", box, frame.rectangle(layout.places[index]), lines[index], font)
-    for name, points in _polylines(graph, layout, frame):
+        _draw_box(axes, f"{index}", box, frame.rectangle(graph.places[index]), lines[index], font)
+    for name, points in _polylines(graph, frame):
         axes.add_patch(FancyArrowPatch(path=Polyline(points), gid=f"edge-{name}", **_EDGE))
     _draw_caption(axes, frame, font)
     return figure
@@ -94,83 +91,12 @@ def save(graph: Graph, folder: Path, name: str) -> list[Path]:
     return [folder / f"{name}.{ending}" for ending in ("svg", "png")]
 
 
-# From boxes to places
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where boxes stand, as (column, layer), and what edges pass on their way; columns may be fractions."""
-
-    places: list[Point]
-    routes: dict[Edge, list[Point]]
-
-    @property
-    def columns(self) -> tuple[float, float]:
-        """Return the leftmost and the rightmost column in use."""
-        used = [x for x, _ in [*self.places, *(bend for way in self.routes.values() for bend in way)]]
-        return min(used), max(used)
-
-    def way(self, edge: Edge) -> list[Point]:
-        """Return all that an edge touches, from its source to its end."""
-        return [self.places[edge.start], *self.routes[edge], self.places[edge.end]]
-
-
-def _layout(graph: Graph) -> _Layout:
-    """Let igraph place the boxes, with a bend of ours in every layer that an edge crosses.
-
-    Vertices are handed over from left to right: boxes as the walk met them, a bend before the box of
-    its lane and left of what ends sooner; so no edges cross, and branches stand as they are written.
-    The engine keeps that order up to six in a layer. Among more it may swap equals, so each layer's
-    columns are dealt out again in order. Every link leads to the next layer: for longer ones igraph 1.0
-    adds bends itself, and crashes now and then.
-    """
-    layers = _layers(graph)
-    vertices = [((box, 1, 0), layer) for box, layer in enumerate(layers)]
-    ways = {}
-    for edge in graph.edges:
-        crossed = range(layers[edge.start] + 1, layers[edge.end])
-        ways[edge] = [len(vertices) + number for number in range(len(crossed))]
-        vertices += [((edge.lane, 0, -edge.end), layer) for layer in crossed]
-    links = [link for edge, way in ways.items() for link in pairwise([edge.start, *way, edge.end])]
-    for one, other in pairwise([head for _, head in graph.beside]):  # unseen: holds the heads in a column of their own
-        crossed = range(layers[one] + 1, layers[other])
-        bends = [len(vertices) + number for number in range(len(crossed))]
-        vertices += [((len(layers), 1, 0), layer) for layer in crossed]
-        links += pairwise([one, *bends, other])
-    order = sorted(range(len(vertices)), key=lambda vertex: vertices[vertex][0])
-    rank = {vertex: position for position, vertex in enumerate(order)}
-    engine = igraph.Graph(len(vertices), [(rank[a], rank[b]) for a, b in links], directed=True)
-    levels = [vertices[vertex][1] for vertex in order]
-    placed = engine.layout_sugiyama(layers=levels, maxiter=1)
-    columns = _dealt([float(x) for x, _ in placed], levels)
-    places = [(columns[rank[vertex]], float(layer)) for vertex, (_, layer) in enumerate(vertices)]
-    return _Layout(places[: len(layers)], {edge: [places[bend] for bend in way] for edge, way in ways.items()})
-
-
-def _dealt(columns: Sequence[float], layers: Sequence[int]) -> list[float]:
-    """Return the columns so that they rise within each layer."""
-    rising = {
-        level: iter(sorted(x for x, at in zip(columns, layers, strict=True) if at == level)) for level in set(layers)
-    }
-    return [next(rising[layer]) for layer in layers]
-
-
-def _layers(graph: Graph) -> list[int]:
-    """Return each box's distance from the input by the longest way."""
-    layers = [0] * len(graph.boxes)
-    beside = {end: start for start, end in graph.beside}
-    for box in range(1, len(layers)):
-        below = (layers[edge.start] for edge in graph.edges if edge.end == box)
-        layers[box] = layers[beside[box]] if box in beside else 1 + max(below)
-    return layers
-
-
 # From places to a figure
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """The figure's measures in inches: the width of boxes, the lower and upper end of each layer."""
+    """The figure's measures in inches: where column 0 is, the width of boxes, the lower and upper end of each layer."""
 
     width: float
     height: float
@@ -182,55 +108,70 @@ class _Frame:
 
     def x(self, column: float) -> float:
         """Return the middle of a column."""
-        return self.left + self.box / 2 + column * (self.box + _ACROSS)
+        return self.left + column * (self.box + _ACROSS)
 
-    def rectangle(self, place: Point) -> tuple[float, float, float, float]:
+    def rectangle(self, place: Place) -> tuple[float, float, float, float]:
         """Return left, bottom, width and height of a box."""
-        low, high = self.layers[int(place[1])]
-        return (self.x(place[0]) - self.box / 2, low, self.box, high - low)
+        low, high = self.layers[place.layer]
+        return (self.x(place.column) - self.box / 2, low, self.box, high - low)
 
 
-def _frame(graph: Graph, layout: _Layout, lines: Sequence[Sequence[str]], font: FontProperties) -> _Frame:
+def _frame(graph: Graph, lines: Sequence[Sequence[str]], font: FontProperties) -> _Frame:
     box = max(_inches(line, font) for text in lines for line in text) + 2 * _INSET
-    first, last = layout.columns
-    content = (last - first) * (box + _ACROSS) + box
+    pitch, (first, last) = box + _ACROSS, graph.span
+    content = (last - first) * pitch - _ACROSS
     width = max(_LEAST, content + 2 * _MARGIN)
     title = _wrapped(graph.title.split(), width - 2 * _MARGIN, _bold(font))
     caption = _wrapped(graph.caption.split(), width - 2 * _MARGIN, font)
     low = 2 * _MARGIN + (len(title) + len(caption)) * _LINE
     layers = []
-    for layer, gap in enumerate(_gaps(layout, box + _ACROSS)):
-        here = (len(text) for text, place in zip(lines, layout.places, strict=True) if place[1] == layer)
+    for layer, gap in enumerate(_gaps(graph, pitch)):
+        here = (len(text) for text, place in zip(lines, graph.places, strict=True) if place.layer == layer)
         layers.append((low, low + max(here) * _LINE + 2 * _INSET))
         low = layers[-1][1] + gap
-    left = (width - content) / 2 - first * (box + _ACROSS)
+    left = (width - content) / 2 - first * pitch - _ACROSS / 2
     return _Frame(width, layers[-1][1] + _MARGIN, left, box, layers, title, caption)
 
 
-def _gaps(layout: _Layout, pitch: float) -> list[float]:
-    """Return the room above each layer: more of it where an edge has far to go sideways."""
-    gaps = [_UP] * (1 + int(max(y for _, y in layout.places)))
-    for edge in layout.routes:
-        for (x, layer), (then, _) in pairwise(layout.way(edge)):
-            gaps[int(layer)] = max(gaps[int(layer)], min(_UPMOST, _SLOPE * pitch * abs(then - x)))
+def _gaps(graph: Graph, pitch: float) -> list[float]:
+    """Return the space above each layer: more of it where an edge goes far sideways."""
+    gaps = [_UP] * (1 + max(place.layer for place in graph.places))
+    for edge in graph.edges:
+        for before, after in pairwise(_way(graph, edge)):
+            needed = _SLOPE * pitch * abs(after.column - before.column)
+            gaps[before.layer] = max(gaps[before.layer], min(_UPMOST, needed))
     return gaps
 
 
-def _polylines(graph: Graph, layout: _Layout, frame: _Frame) -> Iterable[tuple[str, list[Point]]]:
+def _way(graph: Graph, edge: Edge) -> list[Place]:
+    """Return where an edge bends, from its start to its end: it goes sideways only between two layers."""
+    start, end = graph.places[edge.start], graph.places[edge.end]
+    crossed = [Place(edge.lane, layer) for layer in range(start.layer + 1, end.layer)]
+    return [start, *crossed, Place(edge.lane, end.layer) if edge.aside else end]
+
+
+def _polylines(graph: Graph, frame: _Frame) -> Iterable[tuple[str, list[Point]]]:
     """Yield each edge's name and corners; within a layer it runs upright, so it cannot cut a box."""
     for edge in graph.edges:
-        points = [(frame.x(column), y) for column, layer in layout.way(edge) for y in frame.layers[int(layer)]]
-        yield f"{edge.start}-{edge.end}", [*points[1:-2], (_entry(graph, layout, frame, edge), points[-2][1])]
-    for start, end in graph.beside:
-        (x, low, width, height), (into, *_) = (frame.rectangle(layout.places[box]) for box in (start, end))
+        points = [(frame.x(column), y) for column, layer in _way(graph, edge) for y in frame.layers[layer]]
+        enters = _from_the_left if edge.aside else _from_below
+        yield f"{edge.start}-{edge.end}", [*points[1:-2], *enters(graph, frame, edge)]
+    for start, end in graph.heads:
+        (x, low, width, height), (into, *_) = (frame.rectangle(graph.places[box]) for box in (start, end))
         yield f"{start}-{end}", [(x + width, low + height / 2), (into, low + height / 2)]
 
 
-def _entry(graph: Graph, layout: _Layout, frame: _Frame, edge: Edge) -> float:
+def _from_the_left(graph: Graph, frame: _Frame, edge: Edge) -> list[Point]:
+    x, low, _, height = frame.rectangle(graph.places[edge.end])
+    return [(frame.x(edge.lane), low + height / 2), (x, low + height / 2)]
+
+
+def _from_below(graph: Graph, frame: _Frame, edge: Edge) -> list[Point]:
     """Return where on its lower side a box is entered: those that enter share the side from left to right."""
-    entering = sorted((other for other in graph.edges if other.end == edge.end), key=lambda e: layout.way(e)[-2])
+    entering = sorted((e for e in graph.edges if e.end == edge.end and not e.aside), key=lambda e: e.lane)
     share = (entering.index(edge) + 1) / (len(entering) + 1) - 0.5
-    return frame.x(layout.places[edge.end][0]) + share * frame.box
+    end = graph.places[edge.end]
+    return [(frame.x(end.column) + share * frame.box, frame.layers[end.layer][0])]
 
 
 def _draw_box(

@@ -1,4 +1,9 @@
-"""What a drawing says: boxes and edges, from the placed nodes of a row, a head or a whole network."""
+"""What a drawing says and where it stands: boxes and edges, from the placed nodes of a row, a head or a network.
+
+A network is a tree of chains, concats and residuals, so its layout is a fold over that tree. A chain stacks its parts.
+A concat sets its branches side by side, centred on its input. A residual has a shortcut to the left of its body. Each
+part keeps to columns of its own: no edge runs through a box, and no two edges cross.
+"""
 
 from __future__ import annotations
 
@@ -36,26 +41,48 @@ class Box:
     kind: str
 
 
+class Place(NamedTuple):
+    """Where a box stands: the middle of it, in widths of a column, and its distance from the input in layers."""
+
+    column: float
+    layer: int
+
+
 class Edge(NamedTuple):
-    """An arrow between two boxes, by number; on a longer way it keeps to the left of box `lane`."""
+    """An arrow between two boxes, by number, which crosses the layers between them in the column `lane`.
+
+    It enters from below, a shortcut (`aside`) from the left.
+    """
 
     start: int
     end: int
-    lane: int
+    lane: float
+    aside: bool = False
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Boxes in the order of the nodes, each after those that it reads; edges; a title and a caption.
+    """Boxes in the order of the nodes, each after those that it reads; their places; edges; a title and a caption.
 
-    Pairs in `beside` are a row's box and its head's: drawn at one height, with an arrow between them.
+    Pairs in `heads` are a row's box and its head's: drawn at one height, with an arrow between them.
     """
 
     boxes: tuple[Box, ...]
+    places: tuple[Place, ...]
     edges: tuple[Edge, ...]
-    beside: tuple[tuple[int, int], ...] = ()
+    heads: tuple[tuple[int, int], ...] = ()
     title: str = ""
     caption: str = ""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Return where the leftmost column in use begins and the rightmost one ends."""
+        lanes = [edge.lane for edge in self.edges if edge.aside]
+        columns = [place.column for place in self.places]
+        return min([min(columns) - 0.5, *(lane - _LANE / 2 for lane in lanes)]), max(columns) + 0.5
+
+
+_LANE = 0.25  # the width of a column that holds a shortcut alone
 
 
 def row_graph(spec: Spec, row_name: str) -> Graph:
@@ -88,7 +115,7 @@ def head_graph(spec: Spec, row_name: str = FINAL) -> Graph:
 
 
 def network_graph(spec: Spec) -> Graph:
-    """Return the graph of a network: a box a row, its auxiliary heads beside it, the classifier at the end.
+    """Return the graph of a network: a box a row, its auxiliary heads next to it, the classifier at the end.
 
     Rows that follow each other with the same block, arguments, style and output are one box, `b1 to b4`;
     a row with a head ends such a run.
@@ -98,85 +125,137 @@ def network_graph(spec: Spec) -> Graph:
     SpecError
         The network cannot stand.
     """
-    network = place_network(spec)
-    boxes, beside, now = [Box(("input", _shape(spec.input)), "input")], [], 0
-    edges: list[Edge] = []
+    network, drawn = place_network(spec), _Drawn()
+    now = drawn.add(Box(("input", _shape(spec.input)), "input"), 0)
     for run in _runs(spec, network.rows):
-        boxes.append(_run_box(run))
-        edges.append(Edge(now, len(boxes) - 1, now))
-        now = len(boxes) - 1
-        last = run[-1][0].name
+        now, last = drawn.add(_run_box(run), 0, now), run[-1][0].name
         if last in spec.heads:
-            boxes.append(_head_box(spec, last, network.heads[last]))
-            beside.append((now, len(boxes) - 1))
-    boxes.append(_head_box(spec, FINAL, network.heads[FINAL]))
-    edges.append(Edge(now, len(boxes) - 1, now))
-    caption = f"Input {_shape(spec.input)}, {spec.classes} classes.{_source(spec)}"
-    return Graph(tuple(boxes), tuple(edges), tuple(beside), spec.name, caption)
+            drawn.add_head(_head_box(spec, last, network.heads[last]), now)
+    drawn.add(_head_box(spec, FINAL, network.heads[FINAL]), 0, now)
+    return drawn.graph(spec.name, f"Input {_shape(spec.input)}, {spec.classes} classes.{_source(spec)}")
+
+
+@dataclass
+class _Drawn:
+    """Boxes with their places, and edges, in the order in which they are added."""
+
+    boxes: list[Box] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    heads: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, box: Box, column: float, *before: int) -> int:
+        """Add a box above those that it reads, with an edge from each; return its number."""
+        layer = 1 + max((self.places[start].layer for start in before), default=-1)
+        end = self._stand(box, Place(column, layer))
+        self.edges += [Edge(start, end, self.places[start].column) for start in before]
+        return end
+
+    def add_head(self, box: Box, row: int) -> None:
+        """Add a head to the right of its row."""
+        self.heads.append((row, self._stand(box, self.places[row]._replace(column=1))))
+
+    def _stand(self, box: Box, place: Place) -> int:
+        self.boxes.append(box)
+        self.places.append(place)
+        return len(self.boxes) - 1
+
+    def graph(self, title: str, caption: str) -> Graph:
+        """Return all that was added."""
+        boxes, places, edges, heads = tuple(self.boxes), tuple(self.places), tuple(self.edges), tuple(self.heads)
+        return Graph(boxes, places, edges, heads, title, caption)
 
 
 # From nodes to boxes
 
 
 def _tree_graph(spec: Spec, placed: Placed, title: str, style: Style) -> Graph:
-    tree = _Tree((style.norm != "none", style.activation == "relu"), [Box(("input", _shape(placed.input)), "input")])
-    tree.walk(placed, 0)
-    convention = _convention(*tree.usual) if any(box.kind == "conv" for box in tree.boxes) else ""
+    drawn = _Drawn()
+    start = drawn.add(Box(("input", _shape(placed.input)), "input"), 0)
+    _Walk((style.norm != "none", style.activation == "relu"), drawn).node(placed, start, 0)
+    convention = _convention(style) if any(box.kind == "conv" for box in drawn.boxes) else ""
     caption = f"Input {_shape(placed.input)}, output {_shape(placed.output)}.{convention}{_source(spec)}"
-    return Graph(tuple(tree.boxes), tuple(tree.edges), (), title, caption)
+    return drawn.graph(title, caption)
 
 
 def _source(spec: Spec) -> str:
     return f" Source: {spec.source}." if spec.source else ""
 
 
-def _convention(norm: bool, activation: bool) -> str:
-    after = " and ".join(["batch norm"] * norm + ["ReLU"] * activation)
+def _convention(style: Style) -> str:
+    after = " and ".join(["batch norm"] * (style.norm != "none") + ["ReLU"] * (style.activation == "relu"))
     return f" After each conv: {after or 'nothing'}, unless the box says otherwise."
 
 
-@dataclass
-class _Tree:
-    """The boxes and edges of a placed tree, in the order of a walk through it, so branch after branch.
+class _Extent(NamedTuple):
+    """How far a part of the tree reaches to both sides of the column of its input and output."""
+
+    left: float
+    right: float
+
+    @property
+    def width(self) -> float:
+        return self.left + self.right
+
+
+def _extent(placed: Placed) -> _Extent:
+    """Return the columns that a node and all in it take."""
+    parts = [_extent(part) for part in placed.parts]
+    match placed.node:
+        case Concat():
+            half = sum(part.width for part in parts) / 2
+            return _Extent(half, half)
+        case Residual():
+            body, *shortcut = parts
+            return _Extent(body.left + (shortcut[0].width if shortcut else _LANE), body.right)
+    return _Extent(max([0.5, *(part.left for part in parts)]), max([0.5, *(part.right for part in parts)]))
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A walk through a placed tree, branch after branch, that adds its boxes.
 
     `usual` is what follows a convolution by the style: (norm, activation).
     """
 
     usual: tuple[bool, bool]
-    boxes: list[Box]
-    edges: list[Edge] = field(default_factory=list)
+    drawn: _Drawn
 
-    def walk(self, placed: Placed, after: int) -> int:
-        """Add a node and all in it behind box `after`; return the box that holds its output."""
+    def node(self, placed: Placed, after: int, column: float) -> int:
+        """Add a node and all in it above box `after`, in or around a column; return the box that holds its output."""
         match placed.node:
             case Chain():
                 for part in placed.parts:
-                    after = self.walk(part, after)
+                    after = self.node(part, after, column)
                 return after
             case Concat():
-                ends = [self._branch(part, after) for part in placed.parts]
-                return self._add(Box(("concat", str(placed.output[0])), "join"), *ends)
+                return self._concat(placed, after, column)
             case Residual() as node:
-                return self._residual(node, placed.parts, after)
-        return self._add(_leaf(placed, self.usual), after)
+                return self._residual(node, placed.parts, after, column)
+        return self.drawn.add(_leaf(placed, self.usual), column, after)
 
-    def _residual(self, node: Residual, parts: Sequence[Placed], after: int) -> int:
+    def _concat(self, placed: Placed, after: int, column: float) -> int:
+        ends, left = [], column - _extent(placed).left
+        for part in placed.parts:
+            extent = _extent(part)
+            ends.append(self._branch(part, after, left + extent.left))
+            left += extent.width
+        return self.drawn.add(Box(("concat", str(placed.output[0])), "join"), column, *ends)
+
+    def _residual(self, node: Residual, parts: Sequence[Placed], after: int, column: float) -> int:
         body, *shortcut = parts
-        across = self.walk(shortcut[0], after) if shortcut else after
-        lane, end = len(self.boxes), self._branch(body, after)
+        start, lane = after, column - _extent(body).left - _LANE / 2
+        if shortcut:
+            lane = column - _extent(body).left - _extent(shortcut[0]).right
+            start = self.node(shortcut[0], after, lane)
         scale = () if node.scale == 1 else (f"body x {node.scale:g}",)
-        total = self._add(Box(("+", *scale), "join"), across, end, lanes=(across if shortcut else lane, end))
-        return self._add(Box(("ReLU",), "plain"), total) if node.activation else total
+        total = self.drawn.add(Box(("+", *scale), "join"), column, self._branch(body, after, column))
+        self.drawn.edges.append(Edge(start, total, lane, aside=True))
+        return self.drawn.add(Box(("ReLU",), "plain"), column, total) if node.activation else total
 
-    def _branch(self, part: Placed, after: int) -> int:
-        end = self.walk(part, after)
-        return self._add(Box(("identity",), "plain"), after) if end == after else end
-
-    def _add(self, box: Box, *before: int, lanes: Sequence[int] = ()) -> int:
-        self.boxes.append(box)
-        end = len(self.boxes) - 1
-        self.edges += [Edge(start, end, lane) for start, lane in zip(before, lanes or before, strict=True)]
-        return end
+    def _branch(self, part: Placed, after: int, column: float) -> int:
+        end = self.node(part, after, column)
+        return self.drawn.add(Box(("identity",), "plain"), column, after) if end == after else end
 
 
 def _leaf(placed: Placed, usual: tuple[bool, bool]) -> Box:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reports.figures.run_figures import Tables, run_figure
 from reports.figures.style import (
     BLUE,
     GREEN,
@@ -21,7 +23,9 @@ from reports.figures.style import (
     panels,
     shortened,
 )
-from reports.runs.frames import BRANCHES
+from reports.runs import frames
+from reports.runs.run import Run
+from reports.runs.splits import BRANCHES
 from reports.tables.table import macs_unit
 
 _BRANCH_COLOURS = dict(zip(BRANCHES, (BLUE, YELLOW, GREEN, ORANGE), strict=True))
@@ -100,3 +104,26 @@ def cost_by_row(costs: pd.DataFrame, width: float = TEXT) -> Figure:
     if len(networks) > 1:
         legend(figure, flat[0])
     return figure
+
+
+# Of a run
+
+
+@run_figure(
+    "composition",
+    "How the best networks divide their channels among the branches, beside the base and GoogLeNet.",
+    composition,
+    order=100,
+    of=("study",),
+)
+def _divided(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    shares = frames.compositions(run)
+    return None if run.ranked.empty or shares.empty else (shares,)
+
+
+@run_figure("cost_by_row", "What each row costs, auxiliary heads apart.", cost_by_row, order=110)
+def _row_by_row(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    """Return what the networks cost, where they have the same rows."""
+    specs = {f"{name}: {spec.name}" if name == "base" else name: spec for name, spec in run.specs.items()}
+    same = len({tuple(row.name for row in spec.rows) for spec in specs.values()}) == 1
+    return (frames.row_costs(specs),) if same else None

@@ -7,6 +7,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reports.figures import interactive
+from reports.figures.run_figures import Tables, notes_of_confirmation, run_figure
+from reports.figures.series import ordered, over_seeds
 from reports.figures.style import (
     BLUE,
     GREY,
@@ -21,7 +24,11 @@ from reports.figures.style import (
     shortened,
     whole_numbers,
 )
+from reports.runs import frames
 from reports.runs.frames import OTHERS
+from reports.runs.run import Run
+from reports.tables.insight import HYPERVOLUME, has_front, hypervolume_by_trial
+from reports.tables.protocol import label as label_of
 
 
 def learning_curves(curves: pd.DataFrame, label: str, width: float = TEXT) -> Figure:
@@ -54,19 +61,6 @@ def learning_curves(curves: pd.DataFrame, label: str, width: float = TEXT) -> Fi
     whole_numbers(lower.xaxis)
     legend(figure, upper)
     return figure
-
-
-def ordered(curves: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Return the series with their frames in the order they came, `OTHERS` last: it takes no colour from the rest."""
-    series = [(str(name), frame) for name, frame in curves.groupby("series", sort=False)]
-    return sorted(series, key=lambda pair: pair[0] == OTHERS)
-
-
-def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `epoch`, `mean`, `low`, `high` of a series' trainings, at the epochs that all of them reached."""
-    found = frame.groupby("epoch")["accuracy"].agg(["mean", "min", "max", "count"]).reset_index()
-    whole = found[found["count"] == frame["training"].nunique()]
-    return whole.rename(columns={"min": "low", "max": "high"})[["epoch", "mean", "low", "high"]]
 
 
 def _rates(axes: Any, curves: pd.DataFrame) -> None:
@@ -106,3 +100,42 @@ def hypervolume(shares: pd.DataFrame, width: float = TEXT) -> Figure:
     axes.set_ylim(0, 1)
     whole_numbers(axes.xaxis)
     return figure
+
+
+# Of a run
+
+
+@run_figure(
+    "confirmation_curves",
+    "Learning curves of the confirmation's trainings; band: least to most of the seeds.",
+    learning_curves,
+    order=20,
+    of=("study",),
+    explore=interactive.learning_curves,
+    notes=notes_of_confirmation,
+)
+def _confirmed(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    found = frames.confirmation_curves(run)
+    return None if found.empty else (found, "train accuracy (%)")
+
+
+@run_figure(
+    "learning_curves",
+    lambda run: f"Learning curves{'; band: least to most of the seeds' if run.ablation else ''}.",
+    learning_curves,
+    order=30,
+    explore=interactive.learning_curves,
+)
+def _trained(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    found = frames.curves(run)
+    return None if found.empty else (found, frames.curves_label(run))
+
+
+@run_figure("search_progress", "How the search went.", search_progress, order=50, of=("study",))
+def _searched(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    return None if run.ranked.empty else (frames.networks(run), label_of(run), run.objective == "val_loss")
+
+
+@run_figure("hypervolume", HYPERVOLUME, hypervolume, order=60, of=("study",))
+def _grown(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    return (hypervolume_by_trial(run),) if has_front(run) else None

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reports.figures.run_figures import Tables, run_figure
 from reports.figures.style import (
     BLUE,
     GREEN,
@@ -23,6 +24,8 @@ from reports.figures.style import (
     shortened,
     style,
 )
+from reports.runs import predictions
+from reports.runs.run import Run
 from search.record.predictions import calibration_error
 
 _NUMBERS_UP_TO = 12  # classes whose confusions are written into the cells
@@ -116,3 +119,36 @@ def image_grid(pictures: pd.DataFrame, width: float = TEXT) -> Figure:
     for axes in grid:
         axes.set_axis_off()
     return figure
+
+
+# Of a run
+
+
+@run_figure("class_accuracy", "Test accuracy by class.", class_accuracy, order=120)
+def _by_class(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    return (predictions.by_class(run.predictions),) if run.predictions else None
+
+
+@run_figure("confusion", "What was taken for what.", confusion_matrix, order=130)
+def _confused(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    return (predictions.confusion(run.predictions),) if run.predictions else None
+
+
+@run_figure(
+    "reliability",
+    "Accuracy by confidence, in bins of equal width (ECE: Guo et al. 2017).",
+    reliability,
+    order=140,
+)
+def _calibrated(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    return (predictions.calibration(run.predictions),) if run.predictions else None
+
+
+@run_figure(
+    "test_images",
+    "Test images and what they were taken for, the wrong ones first: chosen to show errors, no fair sample.",
+    image_grid,
+    order=150,
+)
+def _pictures(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    return (predictions.pictures(run.predictions),) if run.predictions and len(run.predictions.shown) else None

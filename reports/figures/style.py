@@ -20,6 +20,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
 PURPLE, YELLOW, SKY, BLACK = "#CC79A7", "#E69F00", "#56B4E9", "#1C1E21"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+VERDICTS = {"better": (GREEN, "^"), "worse": (ORANGE, "v"), "inconclusive": (GREY, "o"), "no verdict": (GREY, "x")}
 DASHES = ("-", "--", ":", "-.")
 TEXT, COLUMN = 6.0, 3.3  # inches: the text width of most papers, and a column of two
 _NARROW = 4.5  # inches below which parts of a figure stand below one another

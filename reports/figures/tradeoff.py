@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reports.figures import interactive
+from reports.figures.run_figures import Tables, run_figure
+from reports.figures.series import cost_label, front_by
 from reports.figures.style import BLUE, GREEN, GREY, ORANGE, TEXT, axes_of, legend
-from reports.tables.insight import front_of, level
-from reports.tables.table import macs_unit
+from reports.runs import frames
+from reports.runs.run import Run
+from reports.tables import insight
+from reports.tables.protocol import label as label_of
 
 
 def accuracy_against(
@@ -40,23 +47,6 @@ def accuracy_against(
     return figure
 
 
-def cost_label(networks: pd.DataFrame, cost: str) -> tuple[str, float]:
-    """Return how an axis of `macs` or `params` is labelled, with its unit, and what the values are multiplied by."""
-    if cost == "params":
-        return "parameters without auxiliary heads (M)", 1e-6
-    unit, factor = macs_unit(networks["macs"].tolist())
-    return f"MACs without auxiliary heads ({unit})", factor
-
-
-def front_by(networks: pd.DataFrame, cost: str, minimise: bool = False) -> pd.DataFrame:
-    """Return the trials that no other one beats in score and cost, cheapest first; none where all cost the same."""
-    trials = networks[networks["role"] != "base"]
-    if level(trials[cost]):
-        return trials.iloc[:0]
-    sign = -1.0 if minimise else 1.0
-    return trials.iloc[front_of(list(zip(sign * trials["score"], trials[cost].astype(float), strict=True)))]
-
-
 def distribution(steps: pd.DataFrame, networks: pd.DataFrame, label: str, width: float = TEXT) -> Figure:
     """The share of finished trials at or below each score, its bootstrap band, and the base.
 
@@ -74,3 +64,52 @@ def distribution(steps: pd.DataFrame, networks: pd.DataFrame, label: str, width:
     axes.set_ylim(0, 1.02)
     legend(figure, axes)
     return figure
+
+
+# Of a run
+
+
+@run_figure(
+    "accuracy_against_macs",
+    "What each network cost in MACs, and how it did.",
+    accuracy_against,
+    order=40,
+    of=("study",),
+    explore=interactive.accuracy_against,
+)
+def _macs(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    return _against(run, "macs", run.config.get("max_macs"))
+
+
+@run_figure(
+    "accuracy_against_params",
+    "What each network cost in parameters, and how it did.",
+    accuracy_against,
+    order=41,
+    of=("study",),
+    explore=interactive.accuracy_against,
+)
+def _params(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    return _against(run, "params", None)
+
+
+def _against(run: Run, cost: str, limit: float | None) -> tuple[Any, ...] | None:
+    if run.ranked.empty:
+        return None
+    networks = frames.networks(run)
+    known = bool(networks[cost].notna().all())
+    return (networks, cost, label_of(run), run.objective == "val_loss", limit) if known else None
+
+
+@run_figure(
+    "distribution",
+    lambda run: f"How good the trials are. {insight.whose(run)}",
+    distribution,
+    order=70,
+    of=("study",),
+)
+def _distribution(run: Run, tables: Tables) -> tuple[Any, ...] | None:
+    if not insight.enough(run):
+        return None
+    steps = insight.distribution(run).assign(value=lambda frame: frames.scale(run) * frame["value"])
+    return steps, frames.networks(run), label_of(run)

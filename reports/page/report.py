@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from reports.figures.run_figures import figures_of
+from reports.figures.run_figures import explored_of, figures_of
 from reports.figures.style import write as write_figure
 from reports.page.render import render
 from reports.page.reproduce import environment_of, steps
@@ -16,7 +16,6 @@ from reports.page.sections import (
     ShownFigure,
     differing,
     drawings,
-    explored_figures,
     plotly,
     shared_notes,
     shown_figure,
@@ -26,7 +25,7 @@ from reports.page.summary import summarised
 from reports.runs.load import export, load
 from reports.runs.progress import progress
 from reports.runs.run import Run
-from reports.tables.overview import tables_of
+from reports.tables.run_tables import tables_of
 from reports.tables.table import Table
 from search.record.files import write_text
 
@@ -52,7 +51,7 @@ def report(run: str | Path, folder: str | Path | None = None, *, static: bool = 
     tables = tables_of(loaded)
     for table in tables:
         table.write(place / "tables")
-    explored = {} if static else explored_figures(loaded, tables)
+    explored = {} if static else explored_of(loaded, tables)
     figures = []
     for name, caption, figure in figures_of(loaded, tables):
         write_figure(figure, place / "figures", name)
@@ -65,7 +64,7 @@ def report(run: str | Path, folder: str | Path | None = None, *, static: bool = 
 
 def _page(run: Run, tables: Sequence[Table], figures: Sequence[ShownFigure], reload: float) -> str:
     notes = shared_notes(run, tables)
-    facts = next((table for table in tables if table.name == "summary"), None)
+    facts = [table for table in tables if table.place == "summary"]
     return render(
         "run.html",
         library=plotly() if any(figure.data for figure in figures) else "",
@@ -74,9 +73,9 @@ def _page(run: Run, tables: Sequence[Table], figures: Sequence[ShownFigure], rel
         built=time.strftime("%H:%M:%S"),
         progress=progress(run),
         summary=summarised(run),
-        facts_of=[] if facts is None else list(facts.printed().itertuples(index=False, name=None)),
+        facts_of=[line for table in facts for line in table.printed().itertuples(index=False, name=None)],
         changes=changed(run),
-        tables=[shown_table(run, table, notes) for table in tables if table is not facts],
+        tables=[shown_table(run, table, notes) for table in tables if table.place == "tables"],
         figures=figures,
         drawings=drawings(run),
         differing=differing(run),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from reports.drawings.diagram import draw
 from reports.drawings.graph import network_graph
 from reports.figures.style import svg
 from reports.page.svg import inline
-from reports.runs.rows import splits
 from reports.runs.run import Run
+from reports.runs.splits import splits
 from reports.tables.protocol import protocol
 from reports.tables.table import Table
 
@@ -92,13 +92,6 @@ def shown_figure(name: str, caption: str, drawn: str, explored: Any) -> ShownFig
     """Return a figure for the page from its SVG and, where there is one, plotly's figure."""
     data = None if explored is None else Markup(explored.to_json().replace("<", "\\u003c"))  # no tag is left
     return ShownFigure(name, caption, inline(drawn, name), data, "<image" in drawn)
-
-
-def explored_figures(run: Run, tables: Sequence[Table]) -> Mapping[str, Any]:
-    """Return plotly's figures by the names of the drawn ones."""
-    from reports.page.interactive import interactive_of
-
-    return dict(interactive_of(run, tables))
 
 
 def plotly() -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from reports.runs.run import Comparison, Run
 from reports.tables.confirmation import verdicts
-from reports.tables.paired import JUDGED, missing_note, said, scored, sentence_of
+from reports.tables.paired import JUDGED, Scored, missing_note, said, scored, sentence_of
 from reports.tables.protocol import told
 from reports.tables.table import absent, macs_unit, percent
 
@@ -28,17 +30,32 @@ def summarised(run: Run) -> Summary:
 
 
 def _asked_of_study(run: Run) -> str:
-    config, recipe = run.config, run.config.get("recipe") or {}
-    varied = [_VARIED[key] for key, value in (config.get("space") or {}).items() if value and key in _VARIED]
-    limit = f" at no more than {_macs(config['max_macs'])}" if config.get("max_macs") else ""
-    if ((config.get("space") or {}).get("splits") or {}).get("mode") == "iso_macs":
-        limit = " at the base's cost"
     judged = " and ".join(_JUDGED.get(name, name) for name in run.objectives.names)
     return (
-        f"Which {' and '.join([', '.join(varied[:-1])] * (len(varied) > 1) + varied[-1:]) or 'variants'} of "
-        f"{_base_name(run)} give the best {judged} on {_data(config)}{limit}? {_count(config.get('trials'), 'trial')} of "
-        f"{_count(recipe.get('epochs'), 'epoch')} each, recipe {recipe.get('name', '-')}, "
-        f"proposed by the sampler {(config.get('sampler') or {}).get('name', '-')}."
+        f"Which {_varied(run.config)} of {_base_name(run)} give the best {judged} on {_data(run.config)}"
+        f"{_limit(run.config)}? {_effort(run.config)}."
+    )
+
+
+def _varied(config: Mapping[str, Any]) -> str:
+    """Return what the space varies, as a list in words."""
+    space = config.get("space") or {}
+    *before, last = [_VARIED[key] for key, value in space.items() if value and key in _VARIED] or ["variants"]
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+def _limit(config: Mapping[str, Any]) -> str:
+    if ((config.get("space") or {}).get("splits") or {}).get("mode") == "iso_macs":
+        return " at the base's cost"
+    return f" at no more than {_macs(config['max_macs'])}" if config.get("max_macs") else ""
+
+
+def _effort(config: Mapping[str, Any]) -> str:
+    """Return how many trials there are, how each is trained, and who proposes them."""
+    recipe, sampler = config.get("recipe") or {}, config.get("sampler") or {}
+    return (
+        f"{_count(config.get('trials'), 'trial')} of {_count(recipe.get('epochs'), 'epoch')} each, recipe "
+        f"{recipe.get('name', '-')}, proposed by the sampler {sampler.get('name', '-')}"
     )
 
 
@@ -68,19 +85,32 @@ def _base_name(run: Run) -> str:
 
 
 def _found_by_study(run: Run) -> tuple[str, str]:
-    ranked, base = run.ranked, run.base
-    if ranked.empty:
+    if run.ranked.empty:
         return f"No trial of {run.name} has come to its end yet.", "There is nothing to be sure of yet."
-    best, finished = ranked.iloc[0], len(ranked)
-    text = (
-        f"Of {finished} trained networks, trial {best['trial']} is the best on the held-out images: "
-        f"{told(run, best[run.objective])} at {_macs(best['macs'])}"
+    found = f"{_best_of(run)}{_front_of(run)}{_base_of(run)}."
+    return found, verdicts(run) or _unconfirmed(len(run.ranked))
+
+
+def _best_of(run: Run) -> str:
+    best = run.ranked.iloc[0]
+    return (
+        f"Of {len(run.ranked)} trained networks, trial {best['trial']} is the best on the held-out images: "
+        f"{_reached(run, best)}"
     )
-    if len(run.front) > 1 and len(run.objectives) > 1:
-        text += f", by the first objective; {len(run.front)} networks are on the front"
-    if base:
-        text += f"; the base, {_base_name(run)}, has {told(run, base[run.objective])} at {_macs(base['macs'])}"
-    return f"{text}.", verdicts(run) or _unconfirmed(finished)
+
+
+def _front_of(run: Run) -> str:
+    if len(run.objectives) < 2 or len(run.front) < 2:
+        return ""
+    return f", by the first objective; {len(run.front)} networks are on the front"
+
+
+def _base_of(run: Run) -> str:
+    return f"; the base, {_base_name(run)}, has {_reached(run, run.base)}" if run.base else ""
+
+
+def _reached(run: Run, row: Mapping[Any, Any] | pd.Series) -> str:
+    return f"{told(run, row[run.objective])} at {_macs(row['macs'])}"
 
 
 def _unconfirmed(finished: int) -> str:
@@ -91,48 +121,55 @@ def _unconfirmed(finished: int) -> str:
 
 
 def _training(run: Run) -> Summary:
-    recipe = run.config.get("recipe") or {}
     row = {} if run.trials.empty else dict(run.trials.iloc[0])
+    recipe = run.config.get("recipe") or {}
     asked = (
-        f"How well does {run.name} do on {row.get('data') or _data(run.config)} after {_count(recipe.get('epochs'), 'epoch')} "
-        f"with the recipe {recipe.get('name', '-')}?"
+        f"How well does {run.name} do on {row.get('data') or _data(run.config)} after "
+        f"{_count(recipe.get('epochs'), 'epoch')} with the recipe {recipe.get('name', '-')}?"
     )
     if not row or row["state"] != "complete":
-        why = f" It {row['state']}: {row['reason']}." if row and row["state"] == "failed" else ""
-        done = 0 if run.epochs.empty else int(run.epochs["epoch"].max())
-        return Summary(
-            asked,
-            f"The training has not come to its end; {_count(done, 'epoch')} recorded.{why}",
-            "Nothing is sure yet.",
-        )
-    judged = [
-        f"{percent(row[column])} % of the {images}"
-        for column, images in (("test_accuracy", "test images"), ("val_accuracy", "held-out images"))
-        if not absent(row.get(column))
-    ]
-    found = (
+        return Summary(asked, _unfinished(run, row), "Nothing is sure yet.")
+    sure = f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
+    return Summary(asked, _found_by_training(run, row), sure)
+
+
+def _unfinished(run: Run, row: Mapping[Any, Any]) -> str:
+    why = f" It {row['state']}: {row['reason']}." if row and row["state"] == "failed" else ""
+    done = 0 if run.epochs.empty else int(run.epochs["epoch"].max())
+    return f"The training has not come to its end; {_count(done, 'epoch')} recorded.{why}"
+
+
+def _found_by_training(run: Run, row: Mapping[Any, Any]) -> str:
+    images = {"test_accuracy": "test images", "val_accuracy": "held-out images"}
+    judged = [f"{percent(row[key])} % of the {name}" for key, name in images.items() if not absent(row.get(key))]
+    return (
         f"{run.name} classifies {' and '.join(judged) or 'an unknown part'} rightly, with {int(row['params']):,} parameters "
         f"and {_macs(row['macs'])}."
-    )
-    return Summary(
-        asked, found, f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
     )
 
 
 def _ablation(run: Run, comparison: Comparison) -> Summary:
     found = scored(comparison)
-    changes, images = list(found.compared), JUDGED[comparison.judged]
-    asked = (
-        f"{run.config.get('question') or f'What do changes of {_base_name(run)} do?'} {_count(len(changes), 'change')} "
-        f"({', '.join(changes)}) and the base, each trained with the same {_count(len(found.seeds), 'seed')} on "
-        f"{_data(run.config)} and judged by {images} accuracy."
-    )
     text = f"Beside the base, in points: {sentence_of(found)}."
-    by_verdict: dict[str, list[str]] = {}
-    for name in changes:
-        by_verdict.setdefault(said(found, name).replace(": ", ", "), []).append(name)
-    sure = "; ".join(f"{verdict}: {', '.join(names)}" for verdict, names in by_verdict.items())
-    return Summary(asked, " ".join((text, *missing_note(found))), f"{sure[:1].upper()}{sure[1:]}.")
+    return Summary(_asked_of_ablation(run, found), " ".join((text, *missing_note(found))), _by_verdict(found))
+
+
+def _asked_of_ablation(run: Run, found: Scored) -> str:
+    changes, images = list(found.compared), JUDGED[found.comparison.judged]
+    question = run.config.get("question") or f"What do changes of {_base_name(run)} do?"
+    return (
+        f"{question} {_count(len(changes), 'change')} ({', '.join(changes)}) and the base, each trained with the same "
+        f"{_count(len(found.seeds), 'seed')} on {_data(run.config)} and judged by {images} accuracy."
+    )
+
+
+def _by_verdict(found: Scored) -> str:
+    """Return the changes of each verdict, in one sentence."""
+    names: dict[str, list[str]] = {}
+    for name in found.compared:
+        names.setdefault(said(found, name).replace(": ", ", "), []).append(name)
+    sure = "; ".join(f"{verdict}: {', '.join(changes)}" for verdict, changes in names.items())
+    return f"{sure[:1].upper()}{sure[1:]}."
 
 
 def _data(config: Mapping[str, Any]) -> str:

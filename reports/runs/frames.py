@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import pandas as pd
 
 from arch.analysis.cost import cost
 from arch.errors import InputError
-from arch.specs.edit import searchable, split_of
 from arch.specs.read import load as load_spec
 from arch.specs.spec import Spec
 from reports.runs.run import Run
+from reports.runs.splits import RowSplit, splits
 from search.record.layout import BASE
 
 OTHERS = "other trials"  # the series of those that are drawn without a name each
-BRANCHES = ("1x1", "3x3", "5x5", "pool")
-_SPLIT = re.compile(r"\S+ (\d+) \| \d+>(\d+) \| \d+>(\d+) \| (\d+)")  # as `reports.runs.rows.splits` writes it
 
 
 def scale(run: Run) -> float:
@@ -98,32 +95,25 @@ def compositions(run: Run, top: int = 2) -> pd.DataFrame:
 
     GoogLeNet's own rows of the same names, the base, and the best `top`; nothing where no row has a split.
     """
-    rows = [column for column in map(str, run.trials) if column.startswith("row.")]
     found: list[dict[str, object]] = []
     base = run.trials[run.trials["trial"] == BASE]
     chosen = [("base", frame) for frame in [base] if len(base)]
     chosen += [(f"trial {t}", run.ranked[run.ranked["trial"] == t]) for t in run.ranked["trial"].head(top)]
     for network, frame in chosen:
-        for row in rows:
-            if split := _SPLIT.fullmatch(str(frame.iloc[0][row])):
-                found += _shares(network, row.removeprefix("row."), [int(part) for part in split.groups()])
-    names = list(dict.fromkeys(row["row"] for row in found))
-    return pd.DataFrame([*_googlenet(names), *found], columns=["network", "row", "branch", "channels", "share"])
+        for column, split in frame.iloc[0].items():
+            if isinstance(split, RowSplit):
+                found += _shares(network, str(column).removeprefix("row."), split)
+    names = {row["row"] for row in found}
+    paper = {name: split for name, split in splits(load_spec("googlenet")).items() if name in names}
+    found = [share for row, split in paper.items() for share in _shares("GoogLeNet", row, split)] + found
+    return pd.DataFrame(found, columns=["network", "row", "branch", "channels", "share"])
 
 
-def _googlenet(rows: Sequence[object]) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
-    for row in searchable(load_spec("googlenet")):
-        if row.name in rows:
-            split = split_of(row)
-            found += _shares("GoogLeNet", row.name, [split.b1x1, split.b3x3.out, split.b5x5.out, split.pool])
-    return found
-
-
-def _shares(network: str, row: str, channels: Sequence[int]) -> list[dict[str, object]]:
+def _shares(network: str, row: str, split: RowSplit) -> list[dict[str, object]]:
+    total = sum(split.channels.values())
     return [
-        {"network": network, "row": row, "branch": branch, "channels": n, "share": n / sum(channels)}
-        for branch, n in zip(BRANCHES, channels, strict=True)
+        {"network": network, "row": row, "branch": branch, "channels": n, "share": n / total}
+        for branch, n in split.channels.items()
     ]
 
 

@@ -17,6 +17,7 @@ from arch.specs.write import to_yaml
 from reports.runs.rows import epoch_rows, trial_frame, trial_row
 from reports.runs.run import Comparison as Comparison
 from reports.runs.run import Run as Run
+from reports.runs.splits import RowSplit
 from search.record.files import (
     read_json,
     read_lines,
@@ -191,7 +192,7 @@ def _exported(folder: Path) -> Run:
         read_json(folder / "environment.json"),
         read_lines(folder / "attempts.jsonl"),
         distributions,
-        pd.read_csv(folder / "trials.csv", dtype=kept_as_text),
+        _with_splits(pd.read_csv(folder / "trials.csv", dtype=kept_as_text), folder / "trials.csv"),
         pd.read_csv(folder / "epochs.csv", dtype=kept_as_text),
         specs,
         _exported_comparison(folder, "confirm", "confirmed"),
@@ -199,6 +200,16 @@ def _exported(folder: Path) -> Run:
         ablation,
         _predictions(folder),
     )
+
+
+def _with_splits(trials: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return trials with the splits of their rows as data: a file holds them as text."""
+    for column in [str(column) for column in trials if str(column).startswith("row.")]:
+        try:
+            trials[column] = trials[column].map(RowSplit.read, na_action="ignore").astype(object)
+        except InputError as error:
+            raise InputError(f"{path}, column {column}: {error}") from error
+    return trials
 
 
 def _predictions(folder: Path) -> Predictions | None:

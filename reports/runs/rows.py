@@ -9,9 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from arch.specs.edit import searchable, split_of
 from arch.specs.read import load as load_spec
-from arch.specs.spec import Spec
+from reports.runs.splits import splits
 from search.record.files import read_json, read_lines, read_yaml
 
 _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy")
@@ -33,7 +32,7 @@ def trial_row(name: str, folder: Path) -> dict[str, Any]:
     if spec:
         weights = weight if isinstance(weight, dict) else dict.fromkeys(spec.aux_rows, weight)
         row |= {f"aux_weight.{head}": value for head, value in weights.items()}
-        row |= {f"row.{name}": text for name, text in splits(spec).items()}
+        row |= {f"row.{name}": split for name, split in splits(spec).items()}
     return row
 
 
@@ -45,17 +44,6 @@ def trial_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         if column not in frame:
             frame[column] = None
     return frame[[*first, *(column for column in frame if column not in first)]]
-
-
-def splits(spec: Spec) -> dict[str, str]:
-    """Return each searchable row's family and split as text, `inception_v1 16 | 24>32 | 8>8 | 8`."""
-    result = {}
-    for row in searchable(spec):
-        s = split_of(row)
-        result[row.name] = (
-            f"{row.block} {s.b1x1} | {s.b3x3.reduce}>{s.b3x3.out} | {s.b5x5.reduce}>{s.b5x5.out} | {s.pool}"
-        )
-    return result
 
 
 def epoch_rows(name: str, folder: Path) -> Iterator[dict[str, Any]]:

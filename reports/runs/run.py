@@ -52,7 +52,7 @@ class Run:
     Attributes
     ----------
     trials : one row a training: what came out, what it cost (MACs, parameters), `searched.*` the
-        sampler's values, `row.*` each searchable row's family and split. The base network's `trial`
+        sampler's values, `row.*` each searchable row's family and split (`RowSplit`). The base network's `trial`
         is `base`; a single training's is `training`, an ablation's `<change>/<seed>`.
     epochs : one row an epoch of a training.
     specs : the base and best networks, where there are any.
@@ -141,8 +141,6 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return how far the run is and its best trainings, for a notebook."""
-        from reports.runs.run import run_html
-
         return run_html(self)
 
 

@@ -24,7 +24,7 @@ BRANCHES = {
     "b5x5": ("5x5 reduce", "5x5"),
     "pool": ("pool proj",),
 }
-GEOMETRY = ("out", "kernel", "stride", "padding", "ceil")  # told by the patch and output columns
+GEOMETRY = ("out", "kernel", "stride", "padding", "ceil")  # in the patch and output columns
 TYPES = {"conv": "convolution", "conv_reduced": "convolution", "max_pool": "max pool", "avg_pool": "avg pool"}
 
 
@@ -57,42 +57,48 @@ def architecture_table(spec: Spec) -> str:
         The spec cannot be a network at its input size.
     """
     lines = [*_row_lines(spec), *_head_lines(place_network(spec).heads[FINAL])]
-    branches = _columns(lines)
-    titles = [title for key in branches for title in BRANCHES[key]] or ["arguments"]
-    fixed = ["type", "patch size/ stride", "output size", "depth"]
-    header = [*fixed, *(f"#{t}" if t[0].isdigit() else t for t in titles), "params (K)", "MACs (M)"]
-    total = _cells("total", "", "", sum(line.depth for line in lines), *[""] * len(titles), *_figures(lines))
-    alignment = "llr" + "r" * (1 + len(titles) if branches else 1) + ("" if branches else "l") + "rr"
-    source = f", {spec.source}" if spec.source else ""
-    caption = (
-        f"{spec.name}{source}. Input {'x'.join(map(str, spec.input))}, {spec.classes} classes; without auxiliary heads. "
-        "Depth in convolutions and linear layers, parameters in thousands, MACs (multiply-adds) in millions."
-    )
-    if any(line.times > 1 for line in lines):
-        caption += " A line for several rows holds the sums of their figures."
-    tabular = [
-        rf"\begin{{tabular}}{{{alignment}}}",
-        r"\toprule",
-        _cells(*(_x(tex(title)) for title in header)),
-        r"\midrule",
-        *(_printed(line, branches) for line in lines),
-        r"\midrule",
-        total,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
     return "\n".join(
         [
             needs("booktabs", "adjustbox"),
             r"\begin{table*}",
             r"\centering",
-            rf"\caption{{{_x(tex(caption))}}}",
+            rf"\caption{{{_x(tex(_caption(spec, lines)))}}}",
             rf"\label{{tab:{''.join(c if c.isalnum() or c in '-.' else '-' for c in spec.name)}}}",
-            fitted("\n".join(tabular)),
+            fitted("\n".join(_tabular(lines))),
             r"\end{table*}",
             "",
         ]
     )
+
+
+def _caption(spec: Spec, lines: Sequence[_Line]) -> str:
+    source = f", {spec.source}" if spec.source else ""
+    caption = (
+        f"{spec.name}{source}. Input {'x'.join(map(str, spec.input))}, {spec.classes} classes; without auxiliary heads. "
+        "Depth in convolutions and linear layers, parameters in thousands, MACs (multiply-adds) in millions."
+    )
+    sums = " A line for several rows holds the sums of their figures."
+    return caption + sums if any(line.times > 1 for line in lines) else caption
+
+
+def _tabular(lines: Sequence[_Line]) -> list[str]:
+    branches = _columns(lines)
+    titles = [title for key in branches for title in BRANCHES[key]] or ["arguments"]
+    header = ["type", "patch size/ stride", "output size", "depth"]
+    header += [*(f"#{title}" if title[0].isdigit() else title for title in titles), "params (K)", "MACs (M)"]
+    channels = "r" * len(titles) if branches else "l"
+    depths = sum(line.depth for line in lines)
+    return [
+        rf"\begin{{tabular}}{{llrr{channels}rr}}",
+        r"\toprule",
+        _cells(*(_x(tex(title)) for title in header)),
+        r"\midrule",
+        *(_printed(line, branches) for line in lines),
+        r"\midrule",
+        _cells("total", "", "", depths, *[""] * len(titles), *_figures(lines)),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
 
 
 def _row_lines(spec: Spec) -> Iterator[_Line]:

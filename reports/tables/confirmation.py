@@ -1,4 +1,4 @@
-"""What a confirmation says: scores on the test set beside those of the search, differences to the base, verdicts."""
+"""What a confirmation says: scores on the test set and in the search, differences to the base, verdicts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from reports.runs.run import Run
 from reports.tables.paired import (
+    INTERVAL,
     Scored,
     bold_note,
     comparison_protocol,
@@ -21,66 +22,62 @@ from reports.tables.paired import (
     trained,
     trainings,
 )
-from reports.tables.table import Folders, Format, Spread, Table, decimals, macs_unit, whole
+from reports.tables.run_tables import run_table
+from reports.tables.table import Folders, Format, Spread, Table, decimals, macs_head, whole
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 
-_HELD_OUT, _MEAN = "held-out, in the search (%)", "test, mean (%)"
 
-
-def confirmation_tables(run: Run) -> list[Table]:
-    """Return the tables of a run's confirmation: scores, differences, every training; none without one."""
+@run_table(order=20, of=("study",))
+def confirmation(run: Run) -> Table | None:
+    """Every network's test accuracy and its score in the search."""
     if run.confirmation is None:
-        return []
-    found, notes = scored(run.confirmation), comparison_protocol(run.confirmation)
-    apart, every = f"{run.name}: differences to the base, same seeds", f"{run.name}: trainings of the confirmation"
-    return [
-        _scores(run, found, notes),
-        differences("confirmation_differences", apart, "network", found, notes),
-        trainings("confirmation_runs", every, "network", run.confirmation, notes),
-    ]
-
-
-def _scores(run: Run, found: Scored, notes: tuple[str, ...]) -> Table:
-    """Every network's test accuracy beside its score in the search."""
-    plan, rows = found.comparison.plan, []
-    unit, per_mac = macs_unit(network["searched"]["macs"] for network in plan["networks"].values())
-    macs = f"MACs ({unit})"
-    for name, network in plan["networks"].items():
-        values = score(found.scores.loc[name].dropna().tolist())
-        searched = 100 * network["searched"]["val_accuracy"]
-        row = {"network": name, macs: network["searched"]["macs"] * per_mac, "n": values["n"], _HELD_OUT: searched}
-        row |= {_MEAN if key == "mean" else key: value for key, value in values.items() if key != "n"}
-        rows.append(row | {"shrinkage (points)": searched - values["mean"]})
-    frame = pd.DataFrame(rows)
-    base = frame.loc[frame["network"] == BASE, "shrinkage (points)"].iloc[0]
-    frame["beyond the base's"] = [
-        None if name == BASE else value - base
-        for name, value in zip(frame["network"], frame["shrinkage (points)"], strict=True)
-    ]
-    formats: dict[str, Format] = {str(column): decimals(2) for column in frame.columns[3:]}
-    formats |= {macs: decimals(3), "n": whole}
-    formats |= dict.fromkeys(("shrinkage (points)", "beyond the base's"), "{:+.2f}".format)
-    bold = supported(found, _MEAN)
-    every = (_shrinkage_note(plan), *bold_note(bold), *missing_note(found), *notes)
-    searched_in = {name: _searched_in(run, plan, network["searched"]) for name, network in plan["networks"].items()}
-    both = {name: gathered([searched_in[name], trained(found, name)]) for name in plan["networks"]}
+        return None
+    found = scored(run.confirmation)
+    head, per_mac = macs_head(network["searched"]["macs"] for network in found.comparison.plan["networks"].values())
+    formats: dict[str, Format] = dict.fromkeys(("searched", "mean", "sd", "low", "high"), decimals(2))
+    formats |= {"macs": decimals(3), "n": whole} | dict.fromkeys(("shrinkage", "beyond"), "{:+.2f}".format)
+    heads = {"macs": head, "searched": "held-out, in the search (%)", "mean": "test, mean (%)"}
+    heads |= INTERVAL | {"shrinkage": "shrinkage (points)", "beyond": "beyond the base's"}
+    bold, notes = supported(found, "mean"), comparison_protocol(run.confirmation)
     return Table(
         "confirmation",
         f"{run.name}: confirmed on the test set",
-        frame,
+        _scores(found, per_mac),
         formats,
-        every,
-        spreads={_MEAN: Spread("sd", "n")},
+        (_shrinkage_note(found.comparison.plan), *bold_note(bold), *missing_note(found), *notes),
+        heads,
+        spreads={"mean": Spread("sd", "n")},
         bold=bold,
-        sources=[trained(found, name) for name in plan["networks"]],
-        column_sources={
-            macs: list(searched_in.values()),
-            _HELD_OUT: list(searched_in.values()),
-            "shrinkage (points)": list(both.values()),
-            "beyond the base's": [gathered([both[name], both[BASE]]) for name in both],
-        },
+        sources=[trained(found, name) for name in found.scores.index],
+        column_sources=_sources(run, found),
     )
+
+
+def _scores(found: Scored, per_mac: float) -> pd.DataFrame:
+    rows = []
+    for name, network in found.comparison.plan["networks"].items():
+        reached = score(found.scores.loc[name].dropna().tolist())
+        n, searched = reached.pop("n"), 100 * network["searched"]["val_accuracy"]
+        row = {"network": name, "macs": network["searched"]["macs"] * per_mac, "n": n, "searched": searched}
+        rows.append(row | reached | {"shrinkage": searched - reached["mean"]})
+    frame = pd.DataFrame(rows)
+    is_base = frame["network"] == BASE
+    frame["beyond"] = (frame["shrinkage"] - frame.loc[is_base, "shrinkage"].iloc[0]).mask(is_base)
+    return frame
+
+
+def _sources(run: Run, found: Scored) -> dict[str, list[Folders]]:
+    """Return the trainings behind the columns that the search has a part in, row by row."""
+    plan = found.comparison.plan
+    searched = {name: _searched_in(run, plan, network["searched"]) for name, network in plan["networks"].items()}
+    both = {name: gathered([folders, trained(found, name)]) for name, folders in searched.items()}
+    return {
+        "macs": list(searched.values()),
+        "searched": list(searched.values()),
+        "shrinkage": list(both.values()),
+        "beyond": [gathered([folders, both[BASE]]) for folders in both.values()],
+    }
 
 
 def _searched_in(run: Run, plan: Mapping[str, Any], searched: Mapping[str, Any]) -> Folders:
@@ -98,6 +95,31 @@ def _shrinkage_note(plan: Mapping[str, Any]) -> str:
         "for every network alike. The base was not picked by its score: what a candidate shrinks beyond the base is the "
         "optimism of picking the best, to within the spread of the two single trainings of the search."
     )
+
+
+@run_table(order=21, of=("study",))
+def confirmation_differences(run: Run) -> Table | None:
+    """Each confirmed network's difference to the base, tested."""
+    if run.confirmation is None:
+        return None
+    found, notes = scored(run.confirmation), comparison_protocol(run.confirmation)
+    caption = f"{run.name}: differences to the base, same seeds"
+    return differences("confirmation_differences", caption, "network", found, notes)
+
+
+@run_table(order=22, of=("study",))
+def confirmation_runs(run: Run) -> Table | None:
+    """Every training of the confirmation."""
+    if run.confirmation is None:
+        return None
+    caption, notes = f"{run.name}: trainings of the confirmation", comparison_protocol(run.confirmation)
+    return trainings("confirmation_runs", caption, "network", run.confirmation, notes)
+
+
+def confirmation_tables(run: Run) -> list[Table]:
+    """Return the tables of a run's confirmation: scores, differences, every training; none without one."""
+    made = (confirmation(run), confirmation_differences(run), confirmation_runs(run))
+    return [table for table in made if table is not None]
 
 
 def verdicts(run: Run) -> str:

@@ -6,7 +6,8 @@ import pandas as pd
 
 from reports.runs.run import Run
 from reports.tables.protocol import protocol
-from reports.tables.table import Format, Table, decimals, macs_unit
+from reports.tables.run_tables import run_table
+from reports.tables.table import Format, Table, decimals, macs_head
 from search.record.layout import BASE
 
 _SHOWN: dict[str, tuple[str, float, Format]] = {
@@ -17,21 +18,25 @@ _SHOWN: dict[str, tuple[str, float, Format]] = {
 }
 
 
-def front_table(run: Run) -> Table | None:
-    """The front, best in the first objective first, with the base beside it; None before a trial has ended."""
-    if run.front.empty:
+@run_table(order=90, of=("study",))
+def front_of_objectives(run: Run) -> Table | None:
+    """The front of several objectives, best in the first one first, and the base; None before a trial has ended."""
+    if len(run.objectives) < 2 or run.front.empty:
         return None
     names = [*run.objectives.names, *(n for n in ("macs", "params") if n not in run.objectives.names)]
     rows = [run.front, run.trials[(run.trials["trial"] == BASE) & (run.trials["state"] == "complete")]]
     found = pd.concat(rows).reindex(columns=["trial", *names])
-    unit, per_mac = macs_unit(found["macs"])
-    shown = _SHOWN | {"macs": (f"MACs ({unit})", per_mac, decimals(3))}
-    columns = {shown[name][0]: (found[name].astype(float) * shown[name][1]).round(9) for name in names}
-    frame = pd.DataFrame({"trial": found["trial"]} | columns).reset_index(drop=True)
-    caption = f"{run.name}: the front of {len(run.ranked)} trained networks, and the base"
-    formats = {header: show for header, _, show in shown.values() if header in frame}
-    notes = [] if "latency" not in names else [_latency_note(run)]
-    return Table("objectives", caption, frame, formats, (*notes, *protocol(run)), sources=run.folders(found))
+    shown = _SHOWN | {"macs": (*macs_head(found["macs"]), decimals(3))}
+    columns = {name: (found[name].astype(float) * shown[name][1]).round(9) for name in names}
+    return Table(
+        "objectives",
+        f"{run.name}: the front of {len(run.ranked)} trained networks, and the base",
+        pd.DataFrame({"trial": found["trial"]} | columns).reset_index(drop=True),
+        {name: shown[name][2] for name in names},
+        (*([_latency_note(run)] if "latency" in names else []), *protocol(run)),
+        {name: shown[name][0] for name in names},
+        sources=run.folders(found),
+    )
 
 
 def _latency_note(run: Run) -> str:

@@ -3,70 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from reports.runs.frames import scale
 from reports.runs.run import Run
 from reports.stats import bootstrap_interval, edf_band, spearman
+from reports.tables.paired import INTERVAL
 from reports.tables.protocol import label, protocol
-from reports.tables.table import Folders, Format, Table, decimals, macs_unit
+from reports.tables.run_tables import run_table
+from reports.tables.table import Folders, Format, Table, decimals, macs_head
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 
 _LEAST = 4  # finished trials below which nothing is said of a study
 _SAME_COST = 0.02  # where all MACs are this close, cost is no second objective
+_LEAST_CORRELATED = 5  # and below which no correlation is
 _AUX = "aux_weight."
 HYPERVOLUME = (
     "How the front of accuracy against MACs grew: its share of the box between the worst and the best of both."
 )
 
 
+@run_table(order=80, of=("study",))
 def importance(run: Run) -> Table | None:
     """Each searched parameter's share of the objective's variance: fANOVA (Hutter et al. 2014) and a forest's MDI."""
-    import optuna
-    from optuna.distributions import json_to_distribution
-    from optuna.trial import create_trial
-
-    ranked = run.ranked
-    names = [
-        name
-        for name in sorted(run.distributions)
-        if f"searched.{name}" in ranked and ranked[f"searched.{name}"].notna().all()
-    ]
-    varying = [name for name in names if ranked[f"searched.{name}"].nunique() > 1]
-    if len(ranked) < _LEAST or not varying or ranked[run.objective].nunique() < 2:
+    varying = _varying(run)
+    if not enough(run) or not varying or run.ranked[run.objective].nunique() < 2:
         return None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="minimize" if run.objective == "val_loss" else "maximize")
-    distributions = {name: json_to_distribution(run.distributions[name]) for name in varying}
-    for _, row in ranked.sort_values("trial").iterrows():
-        params = {name: row[f"searched.{name}"] for name in varying}
-        study.add_trial(create_trial(params=params, distributions=distributions, value=float(row[run.objective])))
-    evaluators = {
-        "importance": optuna.importance.FanovaImportanceEvaluator(seed=0),
-        "MDI": optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0),
-    }
-    shares = {
-        column: optuna.importance.get_param_importances(study, evaluator=evaluator, params=varying)
-        for column, evaluator in evaluators.items()
-    }
-    order = list(shares["importance"])
-    frame = pd.DataFrame(
-        {"parameter": order} | {column: [found[name] for name in order] for column, found in shares.items()}
-    )
+    frame = _shares(run, varying)
     note = (
-        f"Importance by fANOVA, and by mean decrease in impurity (MDI) of a random forest, over {len(ranked)} trained "
+        f"Importance by fANOVA, and by mean decrease in impurity (MDI) of a random forest, over {len(run.ranked)} trained "
         "trials; with so few trials a ranking, not a measurement; where the two disagree, not even that."
     )
     return Table(
         "importance",
         f"{run.name}: importance of the searched parameters",
         frame,
-        dict.fromkeys(("importance", "MDI"), decimals(3)),
+        dict.fromkeys(("importance", "mdi"), decimals(3)),
         (note, *_censored(run), *protocol(run)),
+        {"mdi": "MDI"},
         sources=_all_of(run, len(frame)),
     )
+
+
+def _varying(run: Run) -> list[str]:
+    """Return the searched parameters that every trial has, and not all the same."""
+    columns = {name: f"searched.{name}" for name in sorted(run.distributions)}
+    complete = {name: column for name, column in columns.items() if column in run.ranked}
+    return [
+        name
+        for name, column in complete.items()
+        if run.ranked[column].notna().all() and run.ranked[column].nunique() > 1
+    ]
+
+
+def _shares(run: Run, varying: list[str]) -> pd.DataFrame:
+    """Return `parameter`, its `importance` by fANOVA, and its `mdi`, the most important first."""
+    import optuna
+
+    study, judges = _study_of(run, varying), optuna.importance
+    evaluators = {
+        "importance": judges.FanovaImportanceEvaluator(seed=0),
+        "mdi": judges.MeanDecreaseImpurityImportanceEvaluator(seed=0),
+    }
+    shares = {
+        column: judges.get_param_importances(study, evaluator=evaluator, params=varying)
+        for column, evaluator in evaluators.items()
+    }
+    order = list(shares["importance"])
+    return pd.DataFrame({"parameter": order} | {key: [found[name] for name in order] for key, found in shares.items()})
+
+
+def _study_of(run: Run, varying: list[str]) -> Any:
+    """Return a study of Optuna that holds the finished trials, with the parameters that vary."""
+    import optuna
+    from optuna.distributions import json_to_distribution
+    from optuna.trial import create_trial
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="minimize" if run.objective == "val_loss" else "maximize")
+    distributions = {name: json_to_distribution(run.distributions[name]) for name in varying}
+    for _, row in run.ranked.sort_values("trial").iterrows():
+        params = {name: row[f"searched.{name}"] for name in varying}
+        study.add_trial(create_trial(params=params, distributions=distributions, value=float(row[run.objective])))
+    return study
+
+
+def enough(run: Run) -> bool:
+    """Say whether so many trials have finished that something can be said of the study."""
+    return len(run.ranked) >= _LEAST
 
 
 def front_of(found: Sequence[tuple[float, float]]) -> list[int]:
@@ -113,25 +141,18 @@ def level(costs: pd.Series) -> bool:
     return len(values) < 2 or float(values.max() / values.min() - 1) < _SAME_COST
 
 
+@run_table(order=50, of=("study",))
 def front(run: Run) -> Table | None:
     """The networks that no other one beats in both accuracy and MACs, cheapest first, the base among those compared."""
-    if len(run.ranked) < _LEAST or same_cost(run):
+    if not has_front(run):
         return None
     compared = pd.concat([run.ranked, run.trials[run.trials["trial"] == BASE].loc[lambda f: f["state"] == "complete"]])
     compared = compared[compared[run.objective].notna()]
     best = compared.iloc[front_of(points(run, compared))]
-    factor = 1 if run.objective == "val_loss" else 100
-    unit, per_mac = macs_unit(best["macs"])
-    frame = pd.DataFrame(
-        {
-            "trial": best["trial"],
-            label(run): (factor * best[run.objective].astype(float)).round(8),
-            f"MACs ({unit})": (best["macs"].astype(float) * per_mac).round(9),
-            "parameters (M)": (best["params"].astype(float) * 1e-6).round(9),
-        }
-    ).reset_index(drop=True)
-    formats: dict[str, Format] = dict.fromkeys((f"MACs ({unit})", "parameters (M)"), decimals(3))
-    formats[label(run)] = decimals(2 if factor == 100 else 4)
+    head, per_mac = macs_head(best["macs"])
+    factors = {run.objective: scale(run), "macs": per_mac, "params": 1e-6}
+    scaled = pd.DataFrame({name: factor * best[name].astype(float) for name, factor in factors.items()})
+    places = {run.objective: 8, "macs": 9, "params": 9}
     note = (
         f"Of {len(compared)} trained networks, the base among them. Each was trained once: neighbours on the front may "
         "change places with another seed."
@@ -139,11 +160,21 @@ def front(run: Run) -> Table | None:
     return Table(
         "front",
         f"{run.name}: the front of accuracy against MACs",
-        frame,
-        formats,
+        pd.concat([best["trial"], scaled.round(places)], axis=1).reset_index(drop=True),
+        {"macs": decimals(3), "params": decimals(3), run.objective: _places(run)},
         (note, *_censored(run), *protocol(run)),
+        {"macs": head, "params": "parameters (M)", run.objective: label(run)},
         sources=run.folders(best),
     )
+
+
+def has_front(run: Run) -> bool:
+    """Say whether there are trials of different costs to compare."""
+    return enough(run) and not same_cost(run)
+
+
+def _places(run: Run) -> Format:
+    return decimals(4 if run.objective == "val_loss" else 2)
 
 
 def hypervolume_by_trial(run: Run) -> pd.DataFrame:
@@ -172,27 +203,25 @@ def distribution(run: Run) -> pd.DataFrame:
     return pd.DataFrame({"value": points, "share": share, "low": low, "high": high})
 
 
+@run_table(order=60, of=("study",))
 def quantiles(run: Run) -> Table | None:
     """The distribution of the objective over the trials, in quantiles with bootstrap intervals."""
-    values = run.ranked[run.objective].astype(float).to_numpy() if len(run.ranked) else np.empty(0)
-    if len(values) < _LEAST:
+    if not enough(run):
         return None
-    factor = 1 if run.objective == "val_loss" else 100
+    values = scale(run) * run.ranked[run.objective].astype(float).to_numpy()
     rows = []
     for name, q in {"lower quarter": 0.25, "median": 0.5, "upper quarter": 0.75}.items():
         low, high = bootstrap_interval(values.tolist(), lambda x, axis, q=q: np.quantile(x, q, axis=axis))
-        rows.append({"of the trials": name, label(run): np.quantile(values, q), "95 % from": low, "to": high})
-    frame = pd.DataFrame(rows)
-    frame.iloc[:, 1:] = (factor * frame.iloc[:, 1:]).round(8)
-    places = decimals(2 if factor == 100 else 4)
+        rows.append({"quantile": name, "score": np.quantile(values, q), "low": low, "high": high})
     note = f"Over {len(values)} finished trials; intervals by bootstrap over trials (percentile, 10,000 resamples, seed 0). {whose(run)}"
     return Table(
         "distribution",
         f"{run.name}: how good the trials are",
-        frame,
-        dict.fromkeys(map(str, frame.columns[1:]), places),
+        pd.DataFrame(rows).round(8),
+        dict.fromkeys(("score", "low", "high"), _places(run)),
         (note, *_censored(run), *protocol(run)),
-        sources=_all_of(run, len(frame)),
+        INTERVAL | {"quantile": "of the trials", "score": label(run)},
+        sources=_all_of(run, len(rows)),
     )
 
 
@@ -205,39 +234,48 @@ def whose(run: Run) -> str:
 
 
 def aux_heads(run: Run) -> list[str]:
-    """Return the rows of the auxiliary heads whose weights the trials vary and whose accuracies are recorded."""
+    """Return the rows of the auxiliary heads whose weights the trials vary and whose accuracies are recorded.
+
+    None where there are too few trials to say anything of them.
+    """
     ranked = run.ranked
     heads = [str(column).removeprefix(_AUX) for column in ranked if str(column).startswith(_AUX)]
-    return [head for head in heads if ranked[f"{_AUX}{head}"].nunique() > 1 and f"val_aux_accuracy.{head}" in ranked]
+    varied = [head for head in heads if ranked[f"{_AUX}{head}"].nunique() > 1 and f"val_aux_accuracy.{head}" in ranked]
+    return varied if len(ranked) >= _LEAST_CORRELATED else []
 
 
+@run_table(order=70, of=("study",))
 def aux_effect(run: Run) -> Table | None:
     """How each head's loss weight goes with the accuracy of the network and of each head, over the trials."""
-    heads, ranked = aux_heads(run), run.ranked
-    if len(ranked) < 5 or not heads:
+    heads = aux_heads(run)
+    if not heads:
         return None
-    rows = []
-    for head in heads:
-        for what, column in [("network", "val_accuracy"), *((f"head {h}", f"val_aux_accuracy.{h}") for h in heads)]:
-            both = ranked[[f"{_AUX}{head}", column]].dropna().astype(float)
-            rho, (low, high) = spearman(both.iloc[:, 0].tolist(), both.iloc[:, 1].tolist())
-            rows.append(
-                {"weight of head": head, "accuracy of": what, "n": len(both), "rho": rho, "95 % from": low, "to": high}
-            )
+    columns = {"network": "val_accuracy"} | {f"head {head}": f"val_aux_accuracy.{head}" for head in heads}
+    rows = [
+        {"head": head, "of": what} | _correlation(run.ranked[[f"{_AUX}{head}", column]])
+        for head in heads
+        for what, column in columns.items()
+    ]
     note = (
         "Spearman's rank correlation between a head's loss weight and held-out accuracy, intervals by Fisher's z (Bonett "
         "and Wright 2000), not adjusted for their number. Whatever else the search varied is in it too: a correlation, "
         "no effect shown."
     )
-    formats: dict[str, Format] = dict.fromkeys(("rho", "95 % from", "to"), "{:+.2f}".format)
     return Table(
         "aux_effect",
         f"{run.name}: auxiliary weights and accuracies",
         pd.DataFrame(rows),
-        formats,
+        dict.fromkeys(("rho", "low", "high"), "{:+.2f}".format),
         (note, *_censored(run), *protocol(run)),
+        INTERVAL | {"head": "weight of head", "of": "accuracy of"},
         sources=_all_of(run, len(rows)),
     )
+
+
+def _correlation(both: pd.DataFrame) -> dict[str, float]:
+    known = both.dropna().astype(float)
+    rho, (low, high) = spearman(known.iloc[:, 0].tolist(), known.iloc[:, 1].tolist())
+    return {"n": len(known), "rho": rho, "low": low, "high": high}
 
 
 def _all_of(run: Run, rows: int) -> list[Folders]:
@@ -254,8 +292,3 @@ def _censored(run: Run) -> tuple[str, ...]:
         f"{pruned} pruned trial(s) are left out: they were ended early, so their accuracy after all epochs is not known "
         "(censored); those that remain are the better ones.",
     )
-
-
-def learnt_tables(run: Run) -> list[Table]:
-    """Return the tables of what a study taught, as far as there is something."""
-    return [table for table in (front(run), quantiles(run), aux_effect(run), importance(run)) if table is not None]

@@ -1,102 +1,146 @@
-"""The tables of a run."""
+"""What a run is: its summary, its trainings, its best network and the base."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from arch.analysis.cost import cost
-from reports.runs.rows import splits
+from arch.analysis.cost import RowCost, cost
+from arch.specs.spec import Spec
 from reports.runs.run import Run
-from reports.tables.ablation import ablation_tables
-from reports.tables.confirmation import confirmation_tables
-from reports.tables.front import front_table
-from reports.tables.insight import learnt_tables
+from reports.runs.splits import splits
 from reports.tables.protocol import label, protocol, told
-from reports.tables.table import Folders, Format, Table, absent, decimals, macs_unit, percent, whole
+from reports.tables.run_tables import run_table
+from reports.tables.table import Folders, Format, Table, absent, decimals, macs_head, percent, whole
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 
+# Summary
 
+
+class _Line(NamedTuple):
+    """A line of the summary, and the trainings or files that it is made of."""
+
+    what: str
+    value: str
+    sources: Folders
+
+
+@run_table(order=10, of=("study", "training"))
 def summary(run: Run) -> Table:
     """What was asked, what came out, what it took: one line each."""
-    frame, ranked = run.trials, run.ranked
-    config = ("study.yaml",) if run.kind == "study" else ("spec.yaml",)
-    every = gathered(run.folders(frame))
-    lines: list[tuple[str, str, Folders]] = [("network", str(run.config.get("network", run.name)), config)]
-    if run.kind == "study":
-        states = frame[frame["trial"] != BASE]["state"].value_counts().to_dict()
-        asked = run.config.get("trials", "-")
-        counted = sum(n for state, n in states.items() if state != "infeasible")
-        searched = gathered(run.folders(frame[frame["trial"] != BASE])) or config
-        repeated = gathered(run.folders(frame[frame["duplicate_of"].notna()]))
-        lines += [
-            ("finished trials", f"{counted} of {asked}", searched),
-            ("by state", ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none", searched),
-            ("answered from the record", str(int(frame["duplicate_of"].notna().sum())), repeated or searched),
-            ("driver started", f"{sum('pid' in attempt for attempt in run.attempts)} times", ("attempts.jsonl",)),
-        ]
-    if run.kind == "study" and not ranked.empty:
-        best = ranked.iloc[0]
-        lines += [
-            (
-                f"best {label(run)}",
-                f"{told(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)",
-                run.folders(ranked.iloc[:1])[0],
-            )
-        ]
-    if run.base:
-        base = run.base
-        cost_too = f"{told(run, base[run.objective])} ({int(base['macs']):,} MACs)"
-        lines += [(f"base {label(run)}", cost_too, (run.folder_of(BASE),))]
-    for _, row in frame[frame["trial"] == "training"].iterrows():
-        for column, name in (("val_accuracy", "held-out accuracy"), ("test_accuracy", "test accuracy, last epoch")):
-            lines += [] if absent(row.get(column)) else [(name, f"{percent(row[column])} %", every)]
-        lines += [("parameters", whole(row["params"]), every), ("MACs", whole(row["macs"]), every)]
-    if "seconds" in frame and not frame["seconds"].dropna().empty:
-        own = frame[frame["duplicate_of"].isna()]
-        trained = gathered(run.folders(own[own["seconds"].notna()]))
-        lines += [
-            ("training time, summed", f"{own['seconds'].sum() / 60:.1f} min", trained),
-            ("images per second and training, median", f"{own['images_per_second'].median():.0f}", trained),
-        ]
-    said = pd.DataFrame([line[:2] for line in lines], columns=["what", "value"])
-    return Table("summary", f"{run.name}: summary", said, {}, protocol(run), sources=[line[2] for line in lines])
+    lines = [_Line("network", str(run.config.get("network", run.name)), _config(run))]
+    for part in (_counts, _best, _base, _accuracies, _speed):
+        lines += part(run)
+    frame = pd.DataFrame([(line.what, line.value) for line in lines], columns=["what", "value"])
+    return Table(
+        "summary",
+        f"{run.name}: summary",
+        frame,
+        notes=protocol(run),
+        sources=[line.sources for line in lines],
+        place="summary",
+    )
 
 
-# How a column of the frames is headed, by what it is multiplied, and to how many decimals it is printed.
+def _config(run: Run) -> Folders:
+    return ("study.yaml",) if run.kind == "study" else ("spec.yaml",)
+
+
+def _counts(run: Run) -> Iterator[_Line]:
+    """Yield how many trials a study has, in which states, and what was answered without a training."""
+    if run.kind != "study":
+        return
+    searched, repeated = run.trials[run.trials["trial"] != BASE], run.trials[run.trials["duplicate_of"].notna()]
+    states = searched["state"].value_counts().to_dict()
+    counted = sum(n for state, n in states.items() if state != "infeasible")
+    by_state = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none"
+    sources = gathered(run.folders(searched)) or _config(run)
+    yield _Line("finished trials", f"{counted} of {run.config.get('trials', '-')}", sources)
+    yield _Line("by state", by_state, sources)
+    yield _Line("answered from the record", str(len(repeated)), gathered(run.folders(repeated)) or sources)
+    starts = sum("pid" in attempt for attempt in run.attempts)
+    yield _Line("driver started", f"{starts} times", ("attempts.jsonl",))
+
+
+def _best(run: Run) -> Iterator[_Line]:
+    if run.kind == "study" and not run.ranked.empty:
+        best = run.ranked.iloc[0]
+        reached = f"{told(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)"
+        yield _Line(f"best {label(run)}", reached, run.folders(run.ranked.iloc[:1])[0])
+
+
+def _base(run: Run) -> Iterator[_Line]:
+    if base := run.base:
+        reached = f"{told(run, base[run.objective])} ({int(base['macs']):,} MACs)"
+        yield _Line(f"base {label(run)}", reached, (run.folder_of(BASE),))
+
+
+def _accuracies(run: Run) -> Iterator[_Line]:
+    """Yield what a single training reached and what its network costs."""
+    sources = gathered(run.folders(run.trials))
+    names = {"val_accuracy": "held-out accuracy", "test_accuracy": "test accuracy, last epoch"}
+    for _, row in run.trials[run.trials["trial"] == "training"].iterrows():
+        for column, name in names.items():
+            if not absent(row.get(column)):
+                yield _Line(name, f"{percent(row[column])} %", sources)
+        yield _Line("parameters", whole(row["params"]), sources)
+        yield _Line("MACs", whole(row["macs"]), sources)
+
+
+def _speed(run: Run) -> Iterator[_Line]:
+    frame = run.trials
+    if "seconds" not in frame or frame["seconds"].dropna().empty:
+        return
+    own = frame[frame["duplicate_of"].isna()]
+    sources = gathered(run.folders(own[own["seconds"].notna()]))
+    yield _Line("training time, summed", f"{own['seconds'].sum() / 60:.1f} min", sources)
+    yield _Line("images per second and training, median", f"{own['images_per_second'].median():.0f}", sources)
+
+
+# Trainings
+
+
+class _Unit(NamedTuple):
+    """How a column of the frames is headed, by what it is multiplied, and to how many decimals it is printed."""
+
+    head: str
+    factor: float
+    places: int
+
+
 _UNITS = {
-    "val_accuracy": ("held-out accuracy (%)", 100, 2),
-    "val_loss": ("held-out loss", 1, 4),
-    "train_accuracy": ("train accuracy (%)", 100, 2),
-    "train_loss": ("train loss", 1, 4),
-    "params": ("parameters (M)", 1e-6, 3),
-    "macs": ("MACs", 1e-6, 3),
-    "lr": ("learning rate", 1, 5),
-    "seconds": ("time (s)", 1, 0),
-    "images_per_second": ("img/s", 1, 0),
-    "epoch": ("epoch", 1, 0),
-    "epochs": ("epochs", 1, 0),
+    "val_accuracy": _Unit("held-out accuracy (%)", 100, 2),
+    "val_loss": _Unit("held-out loss", 1, 4),
+    "train_accuracy": _Unit("train accuracy (%)", 100, 2),
+    "train_loss": _Unit("train loss", 1, 4),
+    "params": _Unit("parameters (M)", 1e-6, 3),
+    "lr": _Unit("learning rate", 1, 5),
+    "seconds": _Unit("time (s)", 1, 0),
+    "images_per_second": _Unit("img/s", 1, 0),
+    "epoch": _Unit("epoch", 1, 0),
+    "epochs": _Unit("epochs", 1, 0),
 }
 
 
-def _with_units(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Format]]:
-    """Return the frame with its numbers in the units that its headers name, and how these are printed."""
-    columns, formats = {}, {}
-    for column in map(str, frame):
-        if column in _UNITS or column.startswith("aux_weight."):
-            name, factor, places = _UNITS.get(column, (column, 1, 3))
-            if column == "macs":
-                unit, factor = macs_unit(frame[column])
-                name = f"MACs ({unit})"
-            columns[name] = (pd.to_numeric(frame[column]) * factor).round(8)
-            formats[name] = decimals(places)
-        else:
-            columns[column] = frame[column]
-    return pd.DataFrame(columns), formats
+def _unit(column: str, values: Iterable[Any]) -> _Unit | None:
+    if column == "macs":
+        return _Unit(*macs_head(values), 3)
+    return _Unit(column, 1, 3) if column.startswith("aux_weight.") else _UNITS.get(column)
 
 
+def _with_units(name: str, caption: str, frame: pd.DataFrame, run: Run, sources: list[Folders]) -> Table:
+    """Return a table of frames' columns, its numbers in the units that its headers name."""
+    units = {column: unit for column in map(str, frame) if (unit := _unit(column, frame[column]))}
+    scaled = {column: (pd.to_numeric(frame[column]) * unit.factor).round(8) for column, unit in units.items()}
+    heads = {column: unit.head for column, unit in units.items()}
+    formats = {column: decimals(unit.places) for column, unit in units.items()}
+    return Table(name, f"{run.name}: {caption}", frame.assign(**scaled), formats, protocol(run), heads, sources=sources)
+
+
+@run_table(order=30, of=("study",))
 def trials(run: Run) -> Table:
     """Every trial that was trained or answered, best first, and the base."""
     frame = run.trials[run.trials["state"] != "infeasible"]
@@ -106,89 +150,59 @@ def trials(run: Run) -> Table:
     better = frame[run.objective] * (1 if run.objective == "val_loss" else -1)
     order = frame.assign(unfinished=frame["state"] != "complete", better=better).sort_values(["unfinished", "better"])
     shown = order.reindex(columns=columns).reset_index(drop=True)
-    return Table(
-        "trials",
-        f"{run.name}: trials, best first",
-        *_with_units(shown),
-        protocol(run),
-        sources=run.folders(order),
-    )
+    return _with_units("trials", "trials, best first", shown, run, run.folders(order))
 
 
-def best_beside_base(run: Run) -> Table | None:
-    """The best network beside the base, row by row: splits, and MACs without auxiliary heads."""
+@run_table(order=20, of=("training",))
+def epochs(run: Run) -> Table:
+    """Every epoch of a single training."""
+    columns = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
+    frame = run.epochs.reindex(columns=[*columns, "images_per_second"])
+    return _with_units("epochs", "epochs", frame, run, [(run.folder_of("training"),)] * len(frame))
+
+
+# The best network
+
+
+@run_table(order=40, of=("study",))
+def best_and_base(run: Run) -> Table | None:
+    """The best network and the base, row by row: splits, and MACs without auxiliary heads."""
     if set(run.specs) < {"base", "best"}:
         return None
-    base, best, trial = run.specs["base"], run.specs["best"], run.ranked.iloc[0]["trial"]
-    old_splits, new_splits = splits(base), splits(best)
-    unit, factor = macs_unit([cost(base).macs, cost(best).macs])
-    old_macs, new_macs = f"base MACs ({unit})", f"best MACs ({unit})"
-    rows: list[dict[str, Any]] = [
-        {
-            "row": old.name,
-            "base": old_splits.get(old.name, old.block),
-            "best": new_splits.get(new.name, new.block),
-            old_macs: old.macs * factor,
-            new_macs: new.macs * factor,
-            "change": new.macs / old.macs - 1 if old.macs else None,
-        }
-        for old, new in zip(cost(base).rows, cost(best).rows, strict=True)
-    ]
-    rows.append(
-        {
-            "row": "total",
-            "base": base.name,
-            "best": f"trial {trial}",
-            old_macs: cost(base).macs * factor,
-            new_macs: cost(best).macs * factor,
-            "change": cost(best).macs / cost(base).macs - 1,
-        }
-    )
-    frame = pd.DataFrame(rows).round({old_macs: 9, new_macs: 9})
-    formats: dict[str, Format] = {
-        old_macs: decimals(3),
-        new_macs: decimals(3),
-        "change": lambda value: f"{100 * value:+.1f} %",
-    }
+    trial = run.ranked.iloc[0]["trial"]
+    frame, heads = _row_by_row(run.specs["base"], run.specs["best"], trial)
+    formats: dict[str, Format] = dict.fromkeys(("base_macs", "best_macs"), decimals(3))
+    formats |= {"change": lambda value: f"{100 * value:+.1f} %"}
     of_base, of_best = (run.folder_of(BASE),), (run.folder_of(trial),)
-    note = "Splits read 1x1 | 3x3 reduce>3x3 | 5x5 reduce>5x5 | pool projection."
     return Table(
         "best",
         f"{run.name}: best network beside the base",
         frame,
         formats,
-        (note, *protocol(run)),
+        ("Splits read 1x1 | 3x3 reduce>3x3 | 5x5 reduce>5x5 | pool projection.", *protocol(run)),
+        heads,
         sources=[(*of_base, *of_best)] * len(frame),
-        column_sources={
-            "base": [of_base] * len(frame),
-            old_macs: [of_base] * len(frame),
-            "best": [of_best] * len(frame),
-            new_macs: [of_best] * len(frame),
-        },
+        column_sources=dict.fromkeys(("base", "base_macs"), [of_base] * len(frame))
+        | dict.fromkeys(("best", "best_macs"), [of_best] * len(frame)),
     )
 
 
-def epochs(run: Run) -> Table:
-    """Every epoch of a single training."""
-    columns = ["epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds"]
-    frame = run.epochs.reindex(columns=[*columns, "images_per_second"])
-    sources = [(run.folder_of("training"),)] * len(frame)
-    return Table("epochs", f"{run.name}: epochs", *_with_units(frame), protocol(run), sources=sources)
-
-
-def tables_of(run: Run) -> list[Table]:
-    """Return the tables that a run has something for."""
-    if run.kind == "training":
-        return [summary(run), epochs(run)]
-    if run.kind == "ablation":
-        return ablation_tables(run)
-    beside = best_beside_base(run)
-    several = front_table(run) if len(run.objectives) > 1 else None
-    return [
-        summary(run),
-        *confirmation_tables(run),
-        trials(run),
-        *([beside] if beside else []),
-        *learnt_tables(run),
-        *([several] if several else []),
+def _row_by_row(base: Spec, best: Spec, trial: str) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """Return the rows of two networks and their sums, and how the columns are headed."""
+    old, new = cost(base), cost(best)
+    head, factor = macs_head([old.macs, new.macs])
+    rows = [
+        {"row": was.name, "base": _text(base, was), "best": _text(best, now)} | _macs(was.macs, now.macs, factor)
+        for was, now in zip(old.rows, new.rows, strict=True)
     ]
+    rows.append({"row": "total", "base": base.name, "best": f"trial {trial}"} | _macs(old.macs, new.macs, factor))
+    frame = pd.DataFrame(rows).round({"base_macs": 9, "best_macs": 9})
+    return frame, {"base_macs": f"base {head}", "best_macs": f"best {head}"}
+
+
+def _text(spec: Spec, row: RowCost) -> str:
+    return str(splits(spec).get(row.name, row.block))
+
+
+def _macs(old: int, new: int, factor: float) -> dict[str, Any]:
+    return {"base_macs": old * factor, "best_macs": new * factor, "change": new / old - 1 if old else None}

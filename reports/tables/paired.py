@@ -1,16 +1,17 @@
-"""Networks beside a base, in pairs: scores, differences, and how sure they are; of a confirmation or an ablation."""
+"""Networks and their base, in pairs: scores, differences, and how sure they are; of a confirmation or an ablation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 
 from reports.runs.run import Comparison
 from reports.stats import MIN_PAIRS, Compared, Free, best_supported, compare, mean_std, t_interval
+from reports.tables.protocol import commits_of, hardware_note
 from reports.tables.table import Folders, Format, Table, decimals, whole
 from reports.tables.trace import gathered
 from search.record.layout import BASE
@@ -66,22 +67,45 @@ def _why(row: Mapping[Any, Any]) -> str:
 
 
 def score(values: list[float]) -> dict[str, Any]:
-    """Return how many values there are, their mean, deviation and t interval, headed as tables head them."""
+    """Return how many values there are, their mean, deviation and t interval."""
     (mean, std), (low, high) = mean_std(values), t_interval(values)
-    return {"n": len(values), "mean": mean, "sd": std, "95 % from": low, "to": high}
+    return {"n": len(values), "mean": mean, "sd": std, "low": low, "high": high}
+
+
+def accuracies(found: Scored) -> pd.DataFrame:
+    """Return each planned training: `name` of its network, `seed`, `accuracy` (%), missing where there is none."""
+    rows = [
+        {"name": name, "seed": seed, "accuracy": found.scores.at[name, seed]}
+        for name in found.scores.index
+        for seed in found.seeds
+    ]
+    return pd.DataFrame(rows, columns=["name", "seed", "accuracy"])
+
+
+def pairs(found: Scored) -> pd.DataFrame:
+    """Return each candidate's paired comparison to the base: `name`, the columns of `difference`, `verdict`.
+
+    `words` is the verdict, or why there is none.
+    """
+    return pd.DataFrame(
+        [
+            {"name": name, **difference(c), "verdict": c.verdict, "words": said(found, name)}
+            for name, c in found.compared.items()
+        ]
+    )
 
 
 def differences(name: str, caption: str, first: str, found: Scored, notes: tuple[str, ...]) -> Table:
     """Return each candidate's paired difference to the base, tested; `first` heads the column of names."""
-    rows = [{first: name} | difference(c) | {"verdict": said(found, name)} for name, c in found.compared.items()]
-    every = (*_test_notes(found), *missing_note(found), *notes)
+    frame = pairs(found)
     return Table(
         name,
         caption,
-        pd.DataFrame(rows),
+        frame.drop(columns="verdict"),
         DIFFERENCE_FORMATS,
-        every,
-        bold=frozenset((row, "verdict") for row, c in enumerate(found.compared.values()) if c.verdict == "better"),
+        (*_test_notes(found), *missing_note(found), *notes),
+        difference_heads(found.compared.values()) | {"name": first, "words": "verdict"},
+        bold=frozenset((row, "words") for row, verdict in enumerate(frame["verdict"]) if verdict == "better"),
         sources=[gathered([trained(found, BASE), trained(found, candidate)]) for candidate in found.compared],
     )
 
@@ -112,25 +136,33 @@ def difference(c: Compared) -> dict[str, Any]:
     """Return a paired comparison as a row of a table."""
     return {
         "pairs": c.n,
-        DIFFERENCE: c.mean,
+        "difference": c.mean,
         "sd": c.std,
-        "95 % from": c.interval[0],
-        "to": c.interval[1],
+        "low": c.interval[0],
+        "high": c.interval[1],
         "d_z": c.effect,
         "p": c.p,
-        "p, Holm": c.adjusted,
-        f"p, {c.free}": c.free_p,
-        "its least": c.free_floor,
+        "holm": c.adjusted,
+        "free": c.free_p,
+        "floor": c.free_floor,
         "detectable": c.detectable,
     }
 
 
 _SIGNED, _P = "{:+.2f}".format, decimals(4)
+INTERVAL = {"low": "95 % from", "high": "to"}
 DIFFERENCE_FORMATS: dict[str, Format] = (
     {"pairs": whole, "detectable": decimals(2), "sd": decimals(2), "d_z": decimals(2)}
-    | dict.fromkeys((DIFFERENCE, "95 % from", "to"), _SIGNED)
-    | dict.fromkeys(("p", "p, Holm", *(f"p, {test}" for test in get_args(Free)), "its least"), _P)
+    | dict.fromkeys(("difference", "low", "high"), _SIGNED)
+    | dict.fromkeys(("p", "holm", "free", "floor"), _P)
 )
+
+
+def difference_heads(compared: Iterable[Compared]) -> dict[str, str]:
+    """Return how the columns of `difference` are headed: one names the test that assumes no distribution."""
+    tests = " and ".join(dict.fromkeys(c.free for c in compared))
+    return INTERVAL | {"difference": DIFFERENCE, "holm": "p, Holm", "free": f"p, {tests}", "floor": "its least"}
+
 
 _FREE_NOTES: dict[Free, str] = {
     "sign flip": "The sign-flip test assumes no distribution; n pairs cannot give less than 2 / 2^n.",
@@ -143,25 +175,28 @@ _FREE_NOTES: dict[Free, str] = {
 
 def trainings(name: str, caption: str, first: str, comparison: Comparison, notes: tuple[str, ...]) -> Table:
     """Return every training of a comparison; `first` heads the column of names."""
-    judged = f"{JUDGED[comparison.judged]} accuracy (%)"
-    columns = [comparison.by, "seed", "state", comparison.judged, "train_accuracy", "epochs", "seconds"]
+    judged = comparison.judged
+    columns = [comparison.by, "seed", "state", judged, "train_accuracy", "epochs", "seconds"]
     frame = comparison.runs.reindex(columns=columns)
-    for column in (comparison.judged, "train_accuracy"):
+    for column in (judged, "train_accuracy"):
         frame[column] = 100 * frame[column].astype(float)
     heads = {
         comparison.by: first,
-        comparison.judged: judged,
+        judged: f"{JUDGED[judged]} accuracy (%)",
         "train_accuracy": "train accuracy (%)",
         "seconds": "time (s)",
     }
-    formats: dict[str, Format] = dict.fromkeys((judged, "train accuracy (%)"), decimals(2))
-    formats |= {"epochs": whole, "time (s)": decimals(0)}
-    plan = comparison.place_of("plan.json")
-    sources = [
-        (plan if row["state"] == "missing" else comparison.place_of(f"{row[comparison.by]}/{row['seed']}"),)
-        for row in comparison.runs.to_dict("records")
+    formats: dict[str, Format] = dict.fromkeys((judged, "train_accuracy"), decimals(2))
+    formats |= {"epochs": whole, "seconds": decimals(0)}
+    return Table(name, caption, frame, formats, notes, heads, sources=_places(comparison))
+
+
+def _places(comparison: Comparison) -> list[Folders]:
+    """Return where each planned training lies; the plan's file where it has not begun."""
+    return [
+        (comparison.place_of("plan.json" if state == "missing" else f"{name}/{seed}"),)
+        for name, seed, state in zip(*(comparison.runs[key] for key in (comparison.by, "seed", "state")), strict=True)
     ]
-    return Table(name, caption, frame.rename(columns=heads), formats, notes, sources=sources)
 
 
 def said(found: Scored, name: str) -> str:
@@ -210,21 +245,19 @@ def missing_note(found: Scored) -> tuple[str, ...]:
 
 def comparison_protocol(comparison: Comparison) -> tuple[str, ...]:
     """Return the notes that all of a comparison carries: n, seeds, data, recipe, hardware, versions."""
-    plan, about = comparison.plan, comparison.environment
-    recipe, versions = plan["recipe"], about.get("versions", {})
-    commits = ", ".join(dict.fromkeys(a["commit"] for a in comparison.attempts if a.get("commit"))) or "-"
-    fresh = ", none of them the search's" if comparison.by == "confirmed" else ""
-    on_test = comparison.judged == "test_accuracy"
-    judged = (
-        f"all {plan['train_images']:,} training images; test set opened once a training, after its last epoch"
-        if on_test
-        else f"{plan['train_images']:,} training images, the others held out to judge by; the test set was not opened"
-    )
-    images, _, opened = judged.partition("; ")
+    plan, recipe = comparison.plan, comparison.plan["recipe"]
+    seeds = ", ".join(map(str, plan["seeds"])) + (", none of them the search's" if comparison.by == "confirmed" else "")
+    images, opened = _judged_by(comparison)
     return (
-        f"Protocol: n = {len(plan['seeds'])} trainings a network from scratch, seeds {', '.join(map(str, plan['seeds']))}{fresh}; "
-        f"{plan['data']['name']}, {images}; recipe {recipe['name']}, {recipe['epochs']} epochs, batch {recipe['batch']}; {opened}.",
-        f"Hardware: {about.get('processor', '-')}, {about.get('cores', '-')} cores, {about.get('workers', 1)} training(s) at a "
-        f"time, {about.get('threads', '-')} thread(s) each, {about.get('device', '-')}; torch {versions.get('torch', '-')}, "
-        f"commit {commits}.",
+        f"Protocol: n = {len(plan['seeds'])} trainings a network from scratch, seeds {seeds}; {plan['data']['name']}, "
+        f"{images}; recipe {recipe['name']}, {recipe['epochs']} epochs, batch {recipe['batch']}; {opened}.",
+        hardware_note(comparison.environment, ("torch",), commits_of(comparison.attempts) or "-"),
     )
+
+
+def _judged_by(comparison: Comparison) -> tuple[str, str]:
+    """Return which images networks were trained on, and which they were judged by."""
+    images = f"{comparison.plan['train_images']:,} training images"
+    if comparison.judged == "test_accuracy":
+        return f"all {images}", "test set opened once a training, after its last epoch"
+    return f"{images}, the others held out to judge by", "the test set was not opened"

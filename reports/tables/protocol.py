@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pandas as pd
 
 from reports.runs.run import Run
@@ -9,29 +12,51 @@ from reports.runs.run import Run
 
 def protocol(run: Run) -> tuple[str, ...]:
     """Return the notes that every table of a run carries: n, seeds, data, recipe, hardware, versions."""
-    recipe = run.config.get("recipe") or {}
-    about = run.environment
-    versions = about.get("versions", {})
     trained = run.trials[run.trials["duplicate_of"].isna() & run.trials["state"].isin(["complete", "pruned"])]
-    images = trained["train_images"].dropna() if "train_images" in trained else pd.Series(dtype=float)
-    seeds = sorted({int(seed) for seed in trained["seed"].dropna()}) if "seed" in trained else []
-    counted = f"n = 1 training a network, seed {', '.join(map(str, seeds))}" if seeds else "nothing trained yet"
-    data = trained["data"].dropna().iloc[0] if "data" in trained and not trained["data"].dropna().empty else "-"
-    commits = (
-        ", ".join(dict.fromkeys(a["commit"] for a in run.attempts if a.get("commit"))) or about.get("commit") or "-"
-    )
-    judged = "accuracy on held-out training images; the test set was not opened" if run.kind == "study" else ""
-    if run.kind == "training" and "test_accuracy" in trained and trained["test_accuracy"].notna().any():
-        judged = "test set opened once, after the last epoch"
+    recipe = run.config.get("recipe") or {}
+    named = f"recipe {recipe.get('name', '-')}, {recipe.get('epochs', '-')} epochs, batch {recipe.get('batch', '-')}"
+    parts = [_counted(trained), _data(trained), named, _judged(run, trained)]
+    commits = commits_of(run.attempts) or run.environment.get("commit") or "-"
     return (
-        f"Protocol: {counted}; {data}"
-        + (f", {int(images.iloc[0]):,} training images" if len(images) else "")
-        + f"; recipe {recipe.get('name', '-')}, {recipe.get('epochs', '-')} epochs, batch {recipe.get('batch', '-')}"
-        + (f"; {judged}." if judged else "."),
-        f"Hardware: {about.get('processor', '-')}, {about.get('cores', '-')} cores, "
-        f"{about.get('workers', 1)} training(s) at a time, {about.get('threads', '-')} thread(s) each, {about.get('device', '-')}; "
-        f"torch {versions.get('torch', '-')}, optuna {versions.get('optuna', '-')}, commit {commits}.",
+        f"Protocol: {'; '.join(filter(None, parts))}.",
+        hardware_note(run.environment, ("torch", "optuna"), commits),
     )
+
+
+def _counted(trained: pd.DataFrame) -> str:
+    seeds = sorted({int(seed) for seed in _values(trained, "seed")})
+    return f"n = 1 training a network, seed {', '.join(map(str, seeds))}" if seeds else "nothing trained yet"
+
+
+def _data(trained: pd.DataFrame) -> str:
+    names, images = _values(trained, "data"), _values(trained, "train_images")
+    return (str(names[0]) if names else "-") + (f", {int(images[0]):,} training images" if images else "")
+
+
+def _judged(run: Run, trained: pd.DataFrame) -> str:
+    if run.kind == "study":
+        return "accuracy on held-out training images; the test set was not opened"
+    tested = run.kind == "training" and bool(_values(trained, "test_accuracy"))
+    return "test set opened once, after the last epoch" if tested else ""
+
+
+def _values(frame: pd.DataFrame, column: str) -> list[Any]:
+    return frame[column].dropna().tolist() if column in frame else []
+
+
+def hardware_note(about: Mapping[str, Any], packages: Iterable[str], commits: str) -> str:
+    """Return where something ran: the processor, how it was shared, versions and commits."""
+    versions = about.get("versions", {})
+    installed = ", ".join(f"{package} {versions.get(package, '-')}" for package in packages)
+    return (
+        f"Hardware: {about.get('processor', '-')}, {about.get('cores', '-')} cores, {about.get('workers', 1)} training(s) at a "
+        f"time, {about.get('threads', '-')} thread(s) each, {about.get('device', '-')}; {installed}, commit {commits}."
+    )
+
+
+def commits_of(attempts: Iterable[Mapping[str, Any]]) -> str:
+    """Return the commits that a driver was started from, each once."""
+    return ", ".join(dict.fromkeys(attempt["commit"] for attempt in attempts if attempt.get("commit")))
 
 
 def label(run: Run) -> str:

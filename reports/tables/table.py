@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -34,15 +34,17 @@ class Spread:
 class Table:
     """A frame with its caption, its notes (protocol, seeds, n, hardware), and how columns are printed.
 
-    Numbers in the frame are plain, and the CSV holds them so.
+    Numbers in the frame are plain, and the CSV holds them so. All that follows names a column by its key in the frame.
 
     Attributes
     ----------
+    heads : what a column is headed where it is read, by its key; a column without one is headed by its key.
     formats : how a reader sees a column.
     spreads : columns of means that are printed with their spread in one cell; the CSV keeps the columns apart.
     bold : cells, as (row from 0, column), that a test supports; nothing is bold for being the largest.
     sources : for each row the folders of the trainings that it is made of, relative to the run directory.
     column_sources : the same for a column whose cells are made of others than their row.
+    place : where it stands in the page: among the tables, or as the facts of the summary.
     """
 
     name: str
@@ -50,10 +52,12 @@ class Table:
     frame: pd.DataFrame
     formats: Mapping[str, Format] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    heads: Mapping[str, str] = field(default_factory=dict)
     spreads: Mapping[str, Spread] = field(default_factory=dict)
     bold: frozenset[tuple[int, str]] = frozenset()
     sources: Sequence[Folders] = ()
     column_sources: Mapping[str, Sequence[Folders]] = field(default_factory=dict)
+    place: Literal["tables", "summary"] = "tables"
 
     def __post_init__(self) -> None:
         for sources in filter(None, (self.sources, *self.column_sources.values())):
@@ -64,10 +68,18 @@ class Table:
         """Return what each printed column is headed, by its column in the frame."""
         inside = {column for spread in self.spreads.values() for column in (spread.sd, spread.n)}
         return {
-            column: f"{column} ± sd (n)" if column in self.spreads else column
+            column: f"{self.head(column)} ± sd (n)" if column in self.spreads else self.head(column)
             for column in map(str, self.frame)
             if column not in inside
         }
+
+    def head(self, column: str) -> str:
+        """Return what a column of the frame is headed in the CSV."""
+        return self.heads.get(column, column)
+
+    def plain(self) -> pd.DataFrame:
+        """Return the frame with the headers of the CSV, for other programs."""
+        return self.frame.rename(columns=self.head)
 
     def printed(self) -> pd.DataFrame:
         """Return the frame as text, as it is printed."""
@@ -94,7 +106,7 @@ class Table:
 
     def csv(self) -> str:
         """Return the plain numbers as CSV."""
-        return self.frame.to_csv(index=False)
+        return self.plain().to_csv(index=False)
 
     def markdown(self) -> str:
         """Return a GitHub table with caption and notes."""
@@ -213,3 +225,9 @@ def macs_unit(values: Iterable[Any]) -> tuple[str, float]:
     """Return the unit that MACs are printed in and what they are multiplied by: G from a thousand million on, else M."""
     most = max((float(value) for value in values if not absent(value)), default=0.0)
     return ("G", 1e-9) if most >= 1e9 else ("M", 1e-6)
+
+
+def macs_head(values: Iterable[Any]) -> tuple[str, float]:
+    """Return how a column of MACs is headed, with its unit, and what they are multiplied by."""
+    unit, factor = macs_unit(values)
+    return f"MACs ({unit})", factor

@@ -39,19 +39,19 @@ def trace(tables: Sequence[Table], name: str, row: str, column: str) -> Traced:
             f"--trace {name}: unknown table '{name}'.{near(name, by_name)} Tables of this run: {', '.join(by_name) or 'none'}."
         )
     table = by_name[name]
-    header, place = _header(table, column), _row(table, row)
-    sources = table.column_sources.get(header, table.sources)
+    key, place = _key(table, column), _row(table, row)
+    sources = table.column_sources.get(key, table.sources)
     if not sources:
         raise InputError(f"--trace {name}: this table does not say which trainings it is made of.")
     printed = table.printed()
-    shown = table.headers().get(header)  # a spread's own columns are printed in the mean's cell
-    cell = printed[shown].iloc[place] if shown else str(table.frame[header].iloc[place])
-    return Traced(name, str(printed.iloc[place, 0]), shown or header, str(cell), sources[place])
+    shown = table.headers().get(key)  # a spread's own columns are printed in the mean's cell
+    cell = printed[shown].iloc[place] if shown else str(table.frame[key].iloc[place])
+    return Traced(name, str(printed.iloc[place, 0]), shown or table.head(key), str(cell), sources[place])
 
 
-def _header(table: Table, column: str) -> str:
-    """Return the frame's column of that header, as printed or as in the frame."""
-    known = {header: frame for frame, header in table.headers().items()} | {str(c): str(c) for c in table.frame}
+def _key(table: Table, column: str) -> str:
+    """Return the key of the column of that header, as printed or as in the CSV."""
+    known = {header: key for key, header in table.headers().items()} | {table.head(str(c)): str(c) for c in table.frame}
     if column in known:
         return known[column]
     raise InputError(

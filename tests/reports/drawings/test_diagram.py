@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import re
 import xml.etree.ElementTree as ElementTree
 from itertools import combinations, pairwise
@@ -67,6 +68,25 @@ def knots_for_tests(width: Width) -> Node:
 def wide_for_tests(count: Width) -> Node:
     """Branches of one to three convolutions; the first has 101 channels, the next 102, and so on."""
     return concat(**{f"b{i}": chain(*[conv(101 + i, 3)] * (1 + i % 3)) for i in range(count)})
+
+
+def any_tree(generator: random.Random, depth: int) -> Node:
+    """A tree of chains, concats and sums at random; some branches and bodies hold nothing."""
+    if depth == 0:
+        return generator.choice([conv(generator.randint(1, 9), 3), avg_pool(3), chain()])
+    parts = [any_tree(generator, depth - 1) for _ in range(generator.randint(1, 3))]
+    match generator.choice(["chain", "concat", "residual"]):
+        case "chain":
+            return chain(*parts)
+        case "concat":
+            return concat(**{f"b{index}": part for index, part in enumerate(parts)})
+    return residual(parts[0], project=True, activation=generator.random() < 0.5)
+
+
+@BLOCKS.register
+def random_for_tests(seed: Width) -> Node:
+    """A tree of depth 4 at random."""
+    return any_tree(random.Random(seed), 4)
 
 
 def spec_of(*rows: dict[str, Any], **more: Any) -> arch.Spec:
@@ -186,7 +206,7 @@ def test_network_with_its_heads() -> None:
         "final",
     ]
     assert said[5] == "3a: inception_v1 → 256x28x28 / b1x1 64, b3x3 96>128, b5x5 16>32, pool 32"
-    assert [(said[row][:2], said[head]) for row, head in graph.beside] == [
+    assert [(said[row][:2], said[head]) for row, head in graph.heads] == [
         ("4a", "auxiliary, 4a: aux_googlenet → 1000"),
         ("4d", "auxiliary, 4d: aux_googlenet → 1000"),
     ]
@@ -204,7 +224,7 @@ def test_equal_rows_in_a_run_are_one_box_that_ends_at_a_head() -> None:
         "r5: conv → 8x16x16 / out 8, kernel 3, stride 2",
         "r6: conv → 8x8x8 / out 8, kernel 3, stride 2",
     ]
-    assert graph.beside == ((1, 2),)
+    assert graph.heads == ((1, 2),)
 
 
 def measured(graph: Graph) -> tuple[dict[str, Bbox], dict[str, Bbox], dict[str, Any], float]:
@@ -238,7 +258,7 @@ def check_drawing(graph: Graph, legible: bool = True) -> None:
     boxes, words, edges, width = measured(graph)
     page = Bbox([[0, 0], [width, 1000]])
     assert len(boxes) == len(graph.boxes)
-    assert len(edges) == len(graph.edges) + len(graph.beside)
+    assert len(edges) == len(graph.edges) + len(graph.heads)
     for one, two in combinations(boxes.values(), 2):
         assert not one.overlaps(two), graph.title
     for name, box in boxes.items():
@@ -302,6 +322,13 @@ def test_branches_stand_in_their_written_order(count: int) -> None:
     assert crossings(edges) == []
 
 
+@pytest.mark.parametrize("seed", range(1, 25))
+def test_any_tree_is_drawn_without_overlap_and_without_crossing_edges(seed: int) -> None:
+    graph = block("random_for_tests", seed=seed)
+    check_drawing(graph, legible=False)
+    assert crossings(measured(graph)[2]) == []
+
+
 @pytest.mark.parametrize("name", ["knots_for_tests", "expanded_for_tests", "nested_for_tests"])
 def test_edges_do_not_cross(name: str) -> None:
     assert crossings(measured(block(name, width=4))[2]) == []
@@ -315,6 +342,23 @@ def test_a_shortcut_runs_left_of_its_body() -> None:
     assert min(shortcut[:, 0]) < boxes[f"box-{body}"].x0
 
 
+@pytest.mark.parametrize("name", ["inception_residual_cifar_small", "inception_resnet_v2"])
+def test_a_residual_stands_on_its_body_and_its_shortcut_enters_from_the_left(name: str) -> None:
+    spec = arch.load(name)
+    graph = row_graph(spec, next(row.name for row in spec.rows if "res" in row.block))
+    boxes, _, edges, _ = measured(graph)
+    total = next(index for index, box in enumerate(graph.boxes) if box.lines[0] == "+")
+    body, shortcut = (edge for edge in graph.edges if edge.end == total)
+    upright = edges[f"edge-{body.start}-{total}"]
+    assert len({round(x, 6) for x, _ in upright}) == 1
+    assert len({round(boxes[f"box-{index}"].x0, 6) for index in (0, body.start, total, total + 1)}) == 1
+    (before, y), (x, level) = edges[f"edge-{shortcut.start}-{total}"][-2:]
+    assert before < x
+    assert (x, y, y) == pytest.approx(
+        (boxes[f"box-{total}"].x0, level, (upright[-1][1] + boxes[f"box-{total}"].y1) / 2)
+    )
+
+
 def test_input_at_the_bottom_and_one_height_a_layer() -> None:
     boxes = measured(row_graph(arch.load("googlenet"), "3a"))[0]
     heights = [round(boxes[f"box-{index}"].y0, 6) for index in range(9)]
@@ -326,7 +370,7 @@ def test_heads_stand_at_the_height_of_their_rows_in_one_column() -> None:
     graph = network_graph(arch.load("googlenet"))
     boxes = measured(graph)[0]
     lefts = set()
-    for row, head in graph.beside:
+    for row, head in graph.heads:
         assert boxes[f"box-{row}"].y0 == boxes[f"box-{head}"].y0
         lefts.add(round(boxes[f"box-{head}"].x0, 6))
     assert len(lefts) == 1

@@ -18,14 +18,13 @@ from reports.figures import architecture as parts
 from reports.figures import curves, tradeoff
 from reports.figures import importance as effects
 from reports.figures import predicted as judged
-from reports.figures.run_figures import figures_of
+from reports.figures.interactive import learning_curves as hovering_curves
+from reports.figures.run_figures import explored_of, figures_of
 from reports.figures.style import BLUE, COLUMN, GREEN, GREY, ORANGE, PALETTE, TEXT, look, shortened
-from reports.page.interactive import interactive_of
-from reports.page.interactive import learning_curves as hovering_curves
 from reports.runs import frames, predictions
 from reports.runs.load import export
 from reports.runs.run import Run
-from reports.tables.overview import tables_of
+from reports.tables.run_tables import tables_of
 from search.record.predictions import Predictions, calibration_error
 from tests.reports.tables.test_ablation import run_of
 from tests.reports.tables.test_confirmation import BASE, confirmation, run_with, shifted
@@ -162,7 +161,7 @@ def test_auxiliary_weights_against_each_accuracy(run: Run) -> None:
 
 
 def test_importance_draws_both_evaluators() -> None:
-    shares = pd.DataFrame({"parameter": ["lr", LONG], "importance": [0.7, 0.3], "MDI": [0.6, 0.4]})
+    shares = pd.DataFrame({"parameter": ["lr", LONG], "importance": [0.7, 0.3], "mdi": [0.6, 0.4]})
     figure = effects.importance(shares)
     assert bars(figure) == {"fANOVA": [0.3, 0.7], "MDI": [0.4, 0.6]}
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [shortened(LONG, 34), "lr"]
@@ -172,11 +171,11 @@ def differences(**rows: tuple[float, float, str]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "change": name,
+                "name": name,
                 "pairs": 6,
-                effects.DIFFERENCE: mean,
-                "95 % from": mean - half,
-                "to": mean + half,
+                "difference": mean,
+                "low": mean - half,
+                "high": mean + half,
                 "verdict": said,
             }
             for name, (mean, half, said) in rows.items()
@@ -187,7 +186,7 @@ def differences(**rows: tuple[float, float, str]) -> pd.DataFrame:
 def test_a_forest_shows_differences_intervals_and_verdicts() -> None:
     frame = differences(
         up=(1.0, 0.5, "better"), down=(-1.0, 0.5, "worse"), same=(0.1, 1.0, "inconclusive"),
-        few=(0.3, float("nan"), "no verdict: 2 of 6 seeds"),
+        few=(0.3, float("nan"), "no verdict"),
     )  # fmt: skip
     figure = effects.forest(frame)
     axes = figure.axes[0]
@@ -224,7 +223,7 @@ def test_an_ablations_curves_have_bands_over_its_seeds() -> None:
     curve = drawn(drawings["learning_curves"])["up (n = 2)"]
     assert curve[1] == pytest.approx([11.5, 21.5])
     assert drawings["learning_curves"].axes[0].get_ylabel() == "train accuracy (%)"
-    hovering = interactive_of(run, tables_of(run))
+    hovering = explored_of(run, tables_of(run))
     assert list(hovering) == ["ablation", "learning_curves"]
     assert [trace.name for trace in hovering["learning_curves"].data if trace.showlegend is None] == [
         "base (n = 2)",
@@ -331,7 +330,7 @@ def test_degenerate_runs_are_drawn_or_left_out(run: Run, case: str) -> None:
     found = {name: figure for name, _, figure in figures_of(poor, tables)}
     for figure in found.values():
         figure.draw_without_rendering()
-    hovering = interactive_of(poor, tables)
+    hovering = explored_of(poor, tables)
     assert set(hovering) <= set(found)
     if case in ("nothing finished", "all failed"):
         assert "accuracy_against_macs" not in found
@@ -345,9 +344,9 @@ def everything(run: Run) -> list[tuple[str, Any]]:
     """Each figure function with frames of long names, by width."""
     found = judgements(10, channels=1)
     long = {f"{LONG} {index}": [[40.0 + index, 60.0], [41.0 + index, 61.0]] for index in range(9)}
-    shares = pd.DataFrame({"parameter": [LONG, "b"], "importance": [0.7, 0.3], "MDI": [0.6, 0.4]})
+    shares = pd.DataFrame({"parameter": [LONG, "b"], "importance": [0.7, 0.3], "mdi": [0.6, 0.4]})
     compared = differences(**{LONG: (1.0, 0.5, "better"), "b": (0.1, 0.2, "inconclusive")})
-    trained = pd.DataFrame({"network": ["base", LONG], "test accuracy (%)": [90.0, 91.0]})
+    trained = pd.DataFrame({"name": ["base", LONG], "accuracy": [90.0, 91.0]})
     networks = frames.networks(run)
     return [
         ("learning curves", lambda w: curves.learning_curves(seeded(**long), "test accuracy (%)", w)),
@@ -393,7 +392,7 @@ def test_long_names_keep_both_ends() -> None:
 
 def test_interactive_figures_hold_the_same_data_and_no_template(run: Run) -> None:
     tables = tables_of(run)
-    found = interactive_of(run, tables)
+    found = explored_of(run, tables)
     names = [name for name, _, _ in figures_of(run, tables)]
     assert set(found) == {"learning_curves", "accuracy_against_macs", "accuracy_against_params", "importance"}
     assert set(found) <= set(names)
@@ -409,10 +408,10 @@ def test_interactive_figures_hold_the_same_data_and_no_template(run: Run) -> Non
     others = next(trace for trace in found["learning_curves"].data if trace.name.startswith("other"))
     assert len([x for x in others.x if x is not None]) == 2 * (len(run.ranked) - 1)
     confirmed = run_with(confirmation(base=BASE, trial_1=shifted(0.02)))
-    (forest,) = interactive_of(confirmed, tables_of(confirmed))["confirmation"].data
+    (forest,) = explored_of(confirmed, tables_of(confirmed))["confirmation"].data
     assert (forest.name, list(forest.y)) == ("better", ["trial-1"])
     assert forest.x[0] + forest.error_x.array[0] == pytest.approx(
-        next(t for t in tables_of(confirmed) if t.name == "confirmation_differences").frame["to"].iloc[0], abs=1e-4
+        next(t for t in tables_of(confirmed) if t.name == "confirmation_differences").frame["high"].iloc[0], abs=1e-4
     )
 
 

@@ -10,7 +10,7 @@ from arch.specs.write import to_mapping
 from reports.figures.run_figures import figures_of
 from reports.page.summary import summarised
 from reports.runs.run import Comparison, Run
-from reports.tables.ablation import ablation_tables
+from reports.tables.run_tables import tables_of
 from reports.tables.trace import trace
 from tests.support import MICRO
 
@@ -46,7 +46,7 @@ def run_of(levels: dict[str, dict[str, str]], factors: dict[str, Any], **shifts:
 
 def test_the_answer_opens_with_the_question_and_gives_verdicts() -> None:
     run = run_of({}, {}, up=0.02, down=-0.02, same=0.0, gone=None)
-    differences = ablation_tables(run)[1].frame.set_index("change")["verdict"]
+    differences = tables_of(run)[1].frame.set_index("name")["words"]
     assert differences["up"] == "better"
     assert differences["down"] == "worse"
     assert differences["same"] == "inconclusive"
@@ -57,14 +57,14 @@ def test_the_answer_opens_with_the_question_and_gives_verdicts() -> None:
     )
     assert "(better)" in found
     assert sure.startswith("Better: up; worse: down; inconclusive: same; no verdict")
-    assert [name for name, _, _ in figures_of(run, ablation_tables(run))] == ["ablation"]
+    assert [name for name, _, _ in figures_of(run, tables_of(run))] == ["ablation"]
 
 
 def test_bold_is_what_the_test_supports_and_cells_name_their_trainings() -> None:
-    tables = ablation_tables(run_of({}, {}, up=0.02, down=-0.02, gone=None))
+    tables = tables_of(run_of({}, {}, up=0.02, down=-0.02, gone=None))
     scores, differences, runs = tables
-    assert scores.bold == {(1, "test accuracy, mean (%)")}
-    assert differences.bold == {(0, "verdict")}
+    assert scores.bold == {(1, "mean")}
+    assert differences.bold == {(0, "words")}
     assert "mean (%) ± sd (n)" in scores.latex().replace(r"$\pm$", "±").replace(r"\%", "%")
     assert trace(tables, "ablation", "up", "sd").folders == tuple(f"up/{seed}" for seed in SEEDS)
     assert trace(tables, "ablation", "up", "MACs (M)").folders == ("plan.json",)
@@ -82,19 +82,19 @@ def test_the_effect_of_a_factor_is_the_mean_over_the_others(own: dict[str, dict[
         "high": {"a": "off", "b": "high"},
         "on+high": {"a": "on", "b": "high"},
     }
-    table = ablation_tables(run_of(own | levels, factors, **{"on": 0.02, "high": 0.10, "on+high": 0.16}))[2]
-    effect = table.frame.set_index(["factor", "level"])["difference to the base (points)"]
+    table = tables_of(run_of(own | levels, factors, **{"on": 0.02, "high": 0.10, "on+high": 0.16}))[2]
+    effect = table.frame.set_index(["factor", "level"])["difference"]
     assert effect["a", "on"] == pytest.approx((2 + 6) / 2, abs=0.05)  # beside off: 2 at low, 16 - 10 at high
     assert effect["b", "high"] == pytest.approx((10 + 14) / 2, abs=0.05)
-    assert table.frame["beside"].tolist() == ["off", "low"]
+    assert table.frame["base"].tolist() == ["off", "low"]
     assert set(table.sources[0]) == {f"{name}/{seed}" for name in ("base", "on", "high", "on+high") for seed in SEEDS}
 
 
 def test_the_column_and_the_note_name_the_test_that_assumes_no_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = ablation_tables(run_of({}, {}, up=0.02))[1]
+    few = tables_of(run_of({}, {}, up=0.02))[1]
     monkeypatch.setattr(f"{__name__}.SEEDS", list(range(1, 19)))
     monkeypatch.setattr(f"{__name__}.NOISE", NOISE * 3)
-    many = ablation_tables(run_of({}, {}, up=0.02))[1]
+    many = tables_of(run_of({}, {}, up=0.02))[1]
     for table, named, other in ((few, "sign flip", "Wilcoxon"), (many, "Wilcoxon", "sign flip")):
         assert f"p, {named}" in table.printed().columns
         assert f"p, {other}" not in table.printed().columns
@@ -110,5 +110,5 @@ def test_a_factor_with_a_missing_cell_gets_no_verdict() -> None:
         "high": {"a": "off", "b": "high"},
         "on+high": {"a": "on", "b": "high"},
     }
-    table = ablation_tables(run_of(levels, factors, **{"on": 0.02, "high": 0.1, "on+high": None}))[2]
-    assert all(verdict.startswith("no verdict") for verdict in table.frame["verdict"])
+    table = tables_of(run_of(levels, factors, **{"on": 0.02, "high": 0.1, "on+high": None}))[2]
+    assert all(verdict.startswith("no verdict") for verdict in table.frame["words"])

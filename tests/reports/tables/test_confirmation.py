@@ -14,8 +14,8 @@ from reports.page.report import report
 from reports.page.summary import summarised
 from reports.runs.run import Comparison, Run
 from reports.tables.confirmation import confirmation_tables, verdicts
-from reports.tables.overview import tables_of
 from reports.tables.paired import scored
+from reports.tables.run_tables import tables_of
 from reports.tables.trace import trace
 from search.comparison.confirm import confirm_study
 from search.study.run import run_study
@@ -62,17 +62,17 @@ def test_scores_shrinkage_and_what_selection_adds() -> None:
     """By hand: base 60.00 searched, 70.00 confirmed; trial 66.00 searched, 71.00 confirmed: -10, -5, 5 more."""
     scores, differences, runs = confirmation_tables(run_with(confirmation(base=BASE, trial_1=[v + 0.01 for v in BASE])))
     base, trial = scores.frame.to_dict("records")
-    assert base["test, mean (%)"] == pytest.approx(70.0)
-    assert base["shrinkage (points)"] == pytest.approx(-10.0)
-    assert trial["shrinkage (points)"] == pytest.approx(-5.0)
-    assert trial["beyond the base's"] == pytest.approx(5.0)
+    assert base["mean"] == pytest.approx(70.0)
+    assert base["shrinkage"] == pytest.approx(-10.0)
+    assert trial["shrinkage"] == pytest.approx(-5.0)
+    assert trial["beyond"] == pytest.approx(5.0)
     assert scores.printed()["beyond the base's"].tolist() == ["-", "+5.00"]
     assert base["sd"] == pytest.approx(math.sqrt(2))  # squares 0 1 1 0 4 4 over 5
     text = " ".join(scores.notes)
     assert "held-out accuracy after 1 epochs on 900 images" in text
     assert "test accuracy after 3 epochs on all 1,000 training images" in text
     assert "seeds 11, 12, 13, 14, 15, 16" in text
-    assert differences.frame["difference to the base (points)"].tolist() == [pytest.approx(1.0)]
+    assert differences.frame["difference"].tolist() == [pytest.approx(1.0)]
     assert len(runs.frame) == 12
 
 
@@ -80,10 +80,10 @@ def test_verdicts_in_words() -> None:
     wild = [0.75, 0.66, 0.74, 0.65, 0.70, 0.71]
     found = confirmation(base=BASE, trial_1=shifted(0.02), trial_2=shifted(-0.02), trial_3=wild)
     table = confirmation_tables(run_with(found))[1]
-    assert table.frame["verdict"].tolist() == ["better", "worse", "inconclusive"]
-    assert (table.frame["p, Holm"] >= table.frame["p"]).all()
-    assert table.frame["its least"].tolist() == [2 / 64] * 3
-    assert table.frame["p, sign flip"].tolist()[:2] == [2 / 64] * 2
+    assert table.frame["words"].tolist() == ["better", "worse", "inconclusive"]
+    assert (table.frame["holm"] >= table.frame["p"]).all()
+    assert table.frame["floor"].tolist() == [2 / 64] * 3
+    assert table.frame["free"].tolist()[:2] == [2 / 64] * 2
     said = verdicts(run_with(found))
     assert "trial-1 +2.00 (better)" in said or "trial-1 +2.02 (better)" in said
     assert "(inconclusive)" in said
@@ -107,17 +107,17 @@ def test_missing_and_failed_seeds_are_named_and_never_averaged_away() -> None:
     scores, differences, runs = confirmation_tables(run_with(found))
     assert scores.frame["n"].tolist() == [6, 4, 6]
     assert differences.frame["pairs"].tolist() == [4, 6]
-    assert differences.frame["verdict"].tolist() == ["no verdict: 2 of 6 pairs missing", "better"]
+    assert differences.frame["words"].tolist() == ["no verdict: 2 of 6 pairs missing", "better"]
     for table in (scores, differences):
         assert any("trial-1 15 (failed: diverged: loss is nan); trial-1 16 (not finished)" in n for n in table.notes)
     assert sorted(runs.frame["state"].unique()) == ["complete", "failed", "missing"]
     no_base = confirmation_tables(run_with(confirmation(base=[*BASE[:5], ""], trial_1=shifted(0.02))))
-    assert no_base[1].frame["verdict"].tolist() == ["no verdict: 1 of 6 pairs missing"]
+    assert no_base[1].frame["words"].tolist() == ["no verdict: 1 of 6 pairs missing"]
 
 
 def test_fewer_seeds_give_no_verdict_and_say_so() -> None:
     table = confirmation_tables(run_with(confirmation(base=BASE[:5], trial_1=shifted(0.02)[:5])))[1]
-    assert table.frame["verdict"].tolist() == ["no verdict: 5 of 6 seeds"]
+    assert table.frame["words"].tolist() == ["no verdict: 5 of 6 seeds"]
     assert table.frame["p"].iloc[0] < 0.05  # it would have been one
     assert any("5 seed(s) give no verdict: at least 6 are needed." in note for note in table.notes)
 
@@ -169,7 +169,7 @@ def every_cell_answers_what_exists(folder: Path) -> None:
     ]
     for table in tables:
         for row in range(len(table.frame)):
-            for column in table.frame:
+            for column in table.plain():
                 first = table.printed().iloc[:, 0]
                 named = first.iloc[row] if first.is_unique else str(row + 1)
                 found = trace(tables, table.name, named, str(column))
@@ -192,13 +192,13 @@ def test_bold_only_where_the_paired_test_supports_it() -> None:
         base=BASE, trial_1=shifted(0.02), trial_2=[value + 0.03 for value in [0.75, 0.66, 0.74, 0.65, 0.7, 0.71]]
     )
     scores, differences, _ = confirmation_tables(run_with(found))
-    assert scores.bold == {(1, "test, mean (%)")}  # trial-2 has the larger mean, and no support
-    assert scores.frame["test, mean (%)"].idxmax() == 2
-    assert differences.bold == {(0, "verdict")}
+    assert scores.bold == {(1, "mean")}  # trial-2 has the larger mean, and no support
+    assert scores.frame["mean"].idxmax() == 2
+    assert differences.bold == {(0, "words")}
     assert any(note.startswith("Bold: what the paired test supports") for note in scores.notes)
     assert f"| **{scores.printed()['test, mean (%) ± sd (n)'].iloc[1]}**" in scores.markdown()
     worse = confirmation_tables(run_with(confirmation(base=BASE, trial_1=shifted(-0.02))))[0]
-    assert worse.bold == {(0, "test, mean (%)")}
+    assert worse.bold == {(0, "mean")}
     few = confirmation_tables(run_with(confirmation(base=BASE[:5], trial_1=shifted(0.02)[:5])))[0]
     assert not few.bold
     assert not any(note.startswith("Bold") for note in few.notes)

@@ -19,10 +19,17 @@ from reports.tables.insight import (
     hypervolume,
     hypervolume_by_trial,
     importance,
-    learnt_tables,
     quantiles,
 )
+from reports.tables.run_tables import tables_of
+from reports.tables.table import Table
 from tests.support import RESULTS
+
+
+def learnt(run: Run) -> list[Table]:
+    """The tables that need several trials."""
+    learnt = ("front", "distribution", "aux_effect", "importance")
+    return [table for table in tables_of(run) if table.name in learnt]
 
 
 @pytest.fixture
@@ -56,8 +63,8 @@ def test_the_front_of_a_study(run: Run) -> None:
     table = front(run)
     assert table is not None
     assert table.frame["trial"].tolist() == ["11", "18", "7", "13"]
-    assert table.frame["MACs (M)"].is_monotonic_increasing
-    assert table.frame["held-out accuracy (%)"].is_monotonic_increasing
+    assert table.frame["macs"].is_monotonic_increasing
+    assert table.frame["val_accuracy"].is_monotonic_increasing
     grown = hypervolume_by_trial(run)
     assert grown["hypervolume"].is_monotonic_increasing
     assert len(grown) == len(run.ranked)
@@ -70,7 +77,7 @@ def test_loss_is_better_when_it_is_lower(run: Run) -> None:
     lower = replace(run, config=run.config | {"objective": "val_loss"})
     table = front(lower)
     assert table is not None
-    assert table.frame["held-out loss"].is_monotonic_decreasing
+    assert table.frame["val_loss"].is_monotonic_decreasing
 
 
 def test_the_distribution_has_a_band_and_says_whose_it_is(run: Run) -> None:
@@ -79,9 +86,9 @@ def test_the_distribution_has_a_band_and_says_whose_it_is(run: Run) -> None:
     assert ((frame["low"] <= frame["share"]) & (frame["share"] <= frame["high"])).all()
     table = quantiles(run)
     assert table is not None
-    median = table.frame[table.frame["of the trials"] == "median"].iloc[0]
-    assert median["held-out accuracy (%)"] == pytest.approx(100 * run.ranked["val_accuracy"].median())
-    assert median["95 % from"] <= median["held-out accuracy (%)"] <= median["to"]
+    median = table.frame[table.frame["quantile"] == "median"].iloc[0]
+    assert median["score"] == pytest.approx(100 * run.ranked["val_accuracy"].median())
+    assert median["low"] <= median["score"] <= median["high"]
     assert "its proposals, not the space" in table.notes[0]
     even = quantiles(replace(run, config=run.config | {"sampler": {"name": "random"}}))
     assert even is not None
@@ -91,7 +98,7 @@ def test_the_distribution_has_a_band_and_says_whose_it_is(run: Run) -> None:
 def test_auxiliary_weights_against_each_accuracy(run: Run) -> None:
     table = aux_effect(run)
     assert table is not None
-    assert table.frame[["weight of head", "accuracy of"]].values.tolist() == [
+    assert table.frame[["head", "of"]].values.tolist() == [
         [head, what] for head in ("3b", "4b") for what in ("network", "head 3b", "head 4b")
     ]
     ranks = run.ranked[["aux_weight.3b", "val_aux_accuracy.3b"]].rank()
@@ -120,7 +127,7 @@ def test_importance_finds_what_matters_by_both_evaluators() -> None:
     table = importance(run)
     assert table is not None
     assert table.frame["parameter"].tolist() == ["lr", "idle"]
-    for column in ("importance", "MDI"):
+    for column in ("importance", "mdi"):
         assert table.frame[column].iloc[0] > 0.9
         assert table.frame[column].sum() == pytest.approx(1.0)
 
@@ -130,16 +137,16 @@ def test_pruned_trials_are_left_out_and_told(run: Run) -> None:
     pruned = run.trials.assign(state=run.trials["state"].where(run.trials["trial"] != best, "pruned"))
     cut = replace(run, trials=pruned)
     assert len(cut.ranked) == len(run.ranked) - 1
-    tables = learnt_tables(cut)
+    tables = learnt(cut)
     assert [table.name for table in tables] == ["front", "distribution", "aux_effect", "importance"]
     for table in tables:
         assert any("1 pruned trial(s) are left out" in note and "censored" in note for note in table.notes)
     assert best not in front(cut).frame["trial"].tolist()  # type: ignore[union-attr]
     assert best not in hypervolume_by_trial(cut)["trial"].tolist()
     assert distribution(cut)["value"].max() < run.ranked.iloc[0]["val_accuracy"]
-    assert not any("pruned" in note for table in learnt_tables(run) for note in table.notes)
+    assert not any("pruned" in note for table in learnt(run) for note in table.notes)
 
 
 def test_with_few_trials_nothing_is_claimed(run: Run) -> None:
     few = replace(run, trials=run.trials[run.trials["trial"].isin(["base", "2", "4"])])
-    assert learnt_tables(few) == []
+    assert learnt(few) == []

@@ -14,7 +14,7 @@ import reports
 import search
 from reports.page.report import report
 from reports.page.summary import summarised
-from reports.tables.ablation import ablation_tables
+from reports.tables.run_tables import tables_of
 from search.comparison.ablation import candidates, load_ablation
 from search.comparison.confirm import fresh_seeds
 from search.record.files import read_json, read_lines
@@ -192,21 +192,21 @@ def test_frames_tables_and_the_page(run: Path) -> None:
     assert set(loaded.trials["change"]) == {"base", "none"}
     assert loaded.trials["trial"].tolist() == [f"{c}/{s}" for c in ("base", "none") for s in fresh_seeds(2, [0])]
     assert set(loaded.epochs["change"]) == {"base", "none"}
-    assert [table.name for table in ablation_tables(loaded)] == ["ablation", "ablation_differences", "ablation_runs"]
+    assert [table.name for table in tables_of(loaded)] == ["ablation", "ablation_differences", "ablation_runs"]
     assert summarised(loaded).sure == "No verdict, 2 of 6 seeds: none."
     page = report(run, run.parent / "page").read_text()
     assert "Differences to the base" in page
     again = reports.load(run.parent / "page")
     assert again.kind == "ablation"
-    for ours, theirs in zip(ablation_tables(loaded), ablation_tables(again), strict=True):
+    for ours, theirs in zip(tables_of(loaded), tables_of(again), strict=True):
         assert ours.markdown() == theirs.markdown()
 
 
 def test_on_held_out_images_the_test_set_stays_closed(tmp_path: Path) -> None:
     search.run_ablation(ablation(test=False, seeds=[7]), tmp_path)
     assert not list(tmp_path.glob("*/*/test_openings.jsonl"))
-    table = ablation_tables(reports.load(tmp_path))[0]
-    assert "held-out accuracy, mean (%)" in table.frame
+    table = tables_of(reports.load(tmp_path))[0]
+    assert "held-out accuracy, mean (%)" in table.plain()
     assert any("the test set was not opened" in note for note in table.notes)
 
 
