@@ -133,7 +133,7 @@ def _trained(run: Run, tables: Tables) -> tuple[Any, ...] | None:
 
 @run_figure("search_progress", "How the search went.", search_progress, order=50, of=("study",))
 def _searched(run: Run, tables: Tables) -> tuple[Any, ...] | None:
-    return None if run.ranked.empty else (frames.networks(run), label_of(run), run.objective == "val_loss")
+    return None if run.ranked.empty else (frames.networks(run), label_of(run), run.objectives.minimise)
 
 
 @run_figure("hypervolume", HYPERVOLUME, hypervolume, order=60, of=("study",))

@@ -98,7 +98,7 @@ def _against(run: Run, cost: str, limit: float | None) -> tuple[Any, ...] | None
         return None
     networks = frames.networks(run)
     known = bool(networks[cost].notna().all())
-    return (networks, cost, label_of(run), run.objective == "val_loss", limit) if known else None
+    return (networks, cost, label_of(run), run.objectives.minimise, limit) if known else None
 
 
 @run_figure(

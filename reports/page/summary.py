@@ -30,17 +30,17 @@ def summarised(run: Run) -> Summary:
 
 
 def _asked_of_study(run: Run) -> str:
-    judged = " and ".join(_JUDGED.get(name, name) for name in run.objectives.names)
+    judged = " and ".join(objective.title for objective in run.objectives.each)
     return (
-        f"Which {_varied(run.config)} of {_base_name(run)} give the best {judged} on {_data(run.config)}"
+        f"Which {_varied(run)} of {_base_name(run)} give the best {judged} on {_data(run.config)}"
         f"{_limit(run.config)}? {_effort(run.config)}."
     )
 
 
-def _varied(config: Mapping[str, Any]) -> str:
-    """Return what the space varies, as a list in words."""
-    space = config.get("space") or {}
-    *before, last = [_VARIED[key] for key, value in space.items() if value and key in _VARIED] or ["variants"]
+def _varied(run: Run) -> str:
+    """Return what the space varies, as a list in words; of runs that do not record it, the keys of the space."""
+    keys = [key.replace("_", " ") for key, value in (run.config.get("space") or {}).items() if value]
+    *before, last = run.environment.get("varies") or keys or ["variants"]
     return f"{', '.join(before)} and {last}" if before else last
 
 
@@ -57,26 +57,6 @@ def _effort(config: Mapping[str, Any]) -> str:
         f"{_count(config.get('trials'), 'trial')} of {_count(recipe.get('epochs'), 'epoch')} each, recipe "
         f"{recipe.get('name', '-')}, proposed by the sampler {sampler.get('name', '-')}"
     )
-
-
-_VARIED = {
-    "splits": "channel splits",
-    "family": "block families",
-    "kernel": "kernels",
-    "residual_scale": "residual scales",
-    "aux": "positions of the auxiliary heads",
-    "aux_weight": "auxiliary weights",
-    "depth": "depths",
-    "width": "widths",
-    "recipe": "recipe values",
-}
-_JUDGED = {
-    "val_accuracy": "held-out accuracy",
-    "val_loss": "held-out loss",
-    "macs": "MACs",
-    "params": "parameters",
-    "latency": "latency",
-}
 
 
 def _base_name(run: Run) -> str:

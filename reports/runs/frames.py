@@ -19,7 +19,7 @@ OTHERS = "other trials"  # the series of those that are drawn without a name eac
 
 def scale(run: Run) -> float:
     """Return what the objective is multiplied by to be shown: accuracies are in per cent."""
-    return 1.0 if run.objective == "val_loss" else 100.0
+    return run.objectives.first.factor
 
 
 def networks(run: Run) -> pd.DataFrame:

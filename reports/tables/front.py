@@ -7,15 +7,9 @@ import pandas as pd
 from reports.runs.run import Run
 from reports.tables.protocol import protocol
 from reports.tables.run_tables import run_table
-from reports.tables.table import Format, Table, decimals, macs_head
+from reports.tables.table import Table, decimals, macs_head
 from search.record.layout import BASE
-
-_SHOWN: dict[str, tuple[str, float, Format]] = {
-    "val_accuracy": ("held-out accuracy (%)", 100, decimals(2)),
-    "val_loss": ("held-out loss", 1, decimals(4)),
-    "latency": ("ms an image", 1, decimals(4)),
-    "params": ("parameters (M)", 1e-6, decimals(3)),
-}
+from search.record.objectives import OBJECTIVES
 
 
 @run_table(order=90, of=("study",))
@@ -26,15 +20,16 @@ def front_of_objectives(run: Run) -> Table | None:
     names = [*run.objectives.names, *(n for n in ("macs", "params") if n not in run.objectives.names)]
     rows = [run.front, run.trials[(run.trials["trial"] == BASE) & (run.trials["state"] == "complete")]]
     found = pd.concat(rows).reindex(columns=["trial", *names])
-    shown = _SHOWN | {"macs": (*macs_head(found["macs"]), decimals(3))}
-    columns = {name: (found[name].astype(float) * shown[name][1]).round(9) for name in names}
+    known = {o.name: o for o in (*run.objectives.each, *(OBJECTIVES.get(n) for n in ("macs", "params")))}
+    heads = {name: (known[name].header, known[name].factor) for name in names} | {"macs": macs_head(found["macs"])}
+    columns = {name: (found[name].astype(float) * heads[name][1]).round(9) for name in names}
     return Table(
         "objectives",
         f"{run.name}: the front of {len(run.ranked)} trained networks, and the base",
         pd.DataFrame({"trial": found["trial"]} | columns).reset_index(drop=True),
-        {name: shown[name][2] for name in names},
+        {name: decimals(known[name].digits) for name in names},
         (*([_latency_note(run)] if "latency" in names else []), *protocol(run)),
-        {name: shown[name][0] for name in names},
+        {name: heads[name][0] for name in names},
         sources=run.folders(found),
     )
 

@@ -84,7 +84,7 @@ def _study_of(run: Run, varying: list[str]) -> Any:
     from optuna.trial import create_trial
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="minimize" if run.objective == "val_loss" else "maximize")
+    study = optuna.create_study(direction=run.objectives.first.direction)
     distributions = {name: json_to_distribution(run.distributions[name]) for name in varying}
     for _, row in run.ranked.sort_values("trial").iterrows():
         params = {name: row[f"searched.{name}"] for name in varying}
@@ -126,7 +126,7 @@ def hypervolume(found: Sequence[tuple[float, float]], reference: tuple[float, fl
 
 def points(run: Run, frame: pd.DataFrame) -> list[tuple[float, float]]:
     """Return each network's (score, MACs), the score turned so that higher is better."""
-    sign = -1.0 if run.objective == "val_loss" else 1.0
+    sign = -1.0 if run.objectives.minimise else 1.0
     return [(sign * float(score), float(macs)) for score, macs in zip(frame[run.objective], frame["macs"], strict=True)]
 
 
@@ -174,7 +174,7 @@ def has_front(run: Run) -> bool:
 
 
 def _places(run: Run) -> Format:
-    return decimals(4 if run.objective == "val_loss" else 2)
+    return decimals(run.objectives.first.digits)
 
 
 def hypervolume_by_trial(run: Run) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from reports.tables.run_tables import run_table
 from reports.tables.table import Folders, Format, Table, absent, decimals, macs_head, percent, whole
 from reports.tables.trace import gathered
 from search.record.layout import BASE
+from search.record.objectives import OBJECTIVES
 
 # Summary
 
@@ -112,11 +113,7 @@ class _Unit(NamedTuple):
 
 
 _UNITS = {
-    "val_accuracy": _Unit("held-out accuracy (%)", 100, 2),
-    "val_loss": _Unit("held-out loss", 1, 4),
     "train_accuracy": _Unit("train accuracy (%)", 100, 2),
-    "train_loss": _Unit("train loss", 1, 4),
-    "params": _Unit("parameters (M)", 1e-6, 3),
     "lr": _Unit("learning rate", 1, 5),
     "seconds": _Unit("time (s)", 1, 0),
     "images_per_second": _Unit("img/s", 1, 0),
@@ -128,6 +125,9 @@ _UNITS = {
 def _unit(column: str, values: Iterable[Any]) -> _Unit | None:
     if column == "macs":
         return _Unit(*macs_head(values), 3)
+    if column in OBJECTIVES:
+        objective = OBJECTIVES.get(column)
+        return _Unit(objective.header, objective.factor, objective.digits)
     return _Unit(column, 1, 3) if column.startswith("aux_weight.") else _UNITS.get(column)
 
 
@@ -147,7 +147,7 @@ def trials(run: Run) -> Table:
     aux = [column for column in frame if str(column).startswith("aux_weight.")]
     columns = ["trial", "state", run.objective, "params", "macs", *aux, "epochs", "seconds", "images_per_second"]
     columns += ["duplicate_of"] if frame["duplicate_of"].notna().any() else []
-    better = frame[run.objective] * (1 if run.objective == "val_loss" else -1)
+    better = frame[run.objective] * (1 if run.objectives.minimise else -1)
     order = frame.assign(unfinished=frame["state"] != "complete", better=better).sort_values(["unfinished", "better"])
     shown = order.reindex(columns=columns).reset_index(drop=True)
     return _with_units("trials", "trials, best first", shown, run, run.folders(order))

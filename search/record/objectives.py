@@ -68,7 +68,7 @@ def register(objective: Objective) -> Objective:
 
 register(Objective("val_accuracy", "held-out accuracy", "epoch", maximise=True, unit="%", factor=100, digits=2))
 register(Objective("val_loss", "held-out loss", "epoch"))
-register(Objective("train_loss", "training loss", "epoch"))  # holds the auxiliary losses at their weights
+register(Objective("train_loss", "train loss", "epoch"))  # holds the auxiliary losses at their weights
 register(Objective("macs", "MACs", "network", unit="M", factor=1e-6, digits=3, of_network=lambda spec: cost(spec).macs))
 register(
     Objective(

@@ -37,7 +37,7 @@ def status(run: Path) -> dict[str, Any]:
             "run": config["name"],
             "finished": len(found) - states["infeasible"],
             "of": total,
-            "complete": states["complete"],
+            "complete": sum(objectives.values(result) is not None for result in found),
             "pruned": states["pruned"],
             "failed": states["failed"],
             "over the limit": states["infeasible"],

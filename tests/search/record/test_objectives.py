@@ -133,6 +133,8 @@ def test_a_study_by_training_loss(tmp_path: Path) -> None:
     assert found.direction.name == "MINIMIZE"
     assert [trial.value for trial in found.trials] == [result["train_loss"] for result in results(tmp_path)]
     assert reports.load(tmp_path).ranked["train_loss"].is_monotonic_increasing
+    assert "train_loss" in CliRunner().invoke(app, ["best", str(tmp_path)]).stdout
+    assert "train loss" in report(tmp_path).read_text()
 
 
 @pytest.mark.usefixtures("instant", "own_objectives")
@@ -144,6 +146,7 @@ def test_an_objective_of_ones_own_is_one_object(tmp_path: Path) -> None:
     OBJECTIVES._entries.pop("rows")  # read where nobody has registered it
     assert reports.load(tmp_path).objectives.directions == ["minimize", "minimize"]
     assert status(tmp_path)["on the front"] == 1
+    assert "rows" in CliRunner().invoke(app, ["best", str(tmp_path)]).stdout
 
 
 @pytest.mark.usefixtures("own_objectives")
