@@ -13,7 +13,7 @@ _FLOAT = 4  # bytes
 _TRAINED = 3  # of each weight there is its gradient, and the optimiser's memory of one
 
 
-def check_room(spec: Spec, images: int = 0, training: bool = False, most: int | None = None) -> None:
+def check_memory(spec: Spec, images: int = 0, training: bool = False, most: int | None = None) -> None:
     """Refuse a network that needs more memory than there is.
 
     Counted is what cannot be done without: weights in float32 (auxiliary heads included), of `images` at a time

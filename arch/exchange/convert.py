@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from arch.errors import InputError
-from arch.exchange.library_names import names
-from arch.files.atomic import whole_file
+from arch.exchange.library_names import library_keys
+from arch.files.atomic import atomic_file
 from arch.modules.builder import build
 from arch.nodes import dims
 from arch.specs.spec import FINAL, Spec
@@ -35,7 +35,7 @@ def to_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weigh
         The library does not have this network, or the weights are not this network's.
     """
     check_weights(weights, spec, _without_absent_heads(shapes_of(spec), weights))
-    return {theirs: weights[ours] for ours, theirs in names(spec, library).items() if ours in weights}
+    return {theirs: weights[ours] for ours, theirs in library_keys(spec, library).items() if ours in weights}
 
 
 def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Weights:
@@ -53,7 +53,7 @@ def from_library(spec: Spec, library: str, weights: Mapping[str, Tensor]) -> Wei
         The library does not have this network, or the weights are not this network's.
     """
     shapes = shapes_of(spec)
-    keys = names(spec, library)
+    keys = library_keys(spec, library)
     keys = _without_absent_heads(keys, {ours for ours, theirs in keys.items() if theirs in weights})
     counters = {theirs: torch.tensor(0) for theirs in keys.values() if theirs.endswith(_COUNTER)}
     weights = counters | dict(weights)
@@ -169,5 +169,5 @@ def write_weights(path: Path, weights: Weights) -> None:
         memory = io.BytesIO()  # of a file that cannot be written, torch says neither which nor why
         torch.save(weights, memory)
         content = memory.getvalue()
-    with whole_file(path, path.suffix) as part:
+    with atomic_file(path, path.suffix) as part:
         part.write_bytes(content)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from arch.errors import InputError, near
-from arch.files.atomic import whole_file
+from arch.files.atomic import atomic_file
 from arch.modules.plain import Named, Network
 from arch.specs.spec import FINAL
 
@@ -74,7 +74,7 @@ def export(network: Network, file: Path, kind: str, metadata: Mapping[str, str] 
     check_export(kind, file)
     network = _alone(network)
     write, load = (_write_onnx, _load_onnx) if kind == "onnx" else (_write_program, _load_program)
-    with whole_file(file, file.suffix) as part:
+    with atomic_file(file, file.suffix) as part:
         write(_Logits(network), _images(network, 2), part, dict(metadata or {}))
         difference = _difference(network, load(part))
         if not difference <= TOLERANCE:

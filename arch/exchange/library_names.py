@@ -140,7 +140,7 @@ NAMINGS: dict[str, dict[str, Naming]] = {
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
-def names(spec: Spec, library: str) -> dict[str, str]:
+def library_keys(spec: Spec, library: str) -> dict[str, str]:
     """Return the library's state-dict keys by ours, heads included, in our order.
 
     The network is known by its name; the number of classes may be another.

@@ -12,7 +12,7 @@ PART = ".inceptory-part"  # in the hidden names of files that are still being wr
 
 
 @contextmanager
-def whole_file(path: Path, ending: str = "") -> Iterator[Path]:
+def atomic_file(path: Path, ending: str = "") -> Iterator[Path]:
     """Give a file beside `path` to be written; left without an error, it takes its place at once.
 
     Its own name has another ending, so that nothing takes it for a record, unless a writer needs that `ending`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from arch.analysis.memory_limit import check_room
+from arch.analysis.memory_limit import check_memory
 from arch.modules.plain import Execution, Network
 from arch.specs.spec import Spec
 
@@ -32,7 +32,7 @@ def build(spec: Spec, execution: Execution = "plain") -> Network:
     (torch.Size([2, 10]), ['3b', '4b'])
     """
     if torch.get_default_device().type != "meta":  # there tensors take no memory
-        check_room(spec)
+        check_memory(spec)
     if execution == "fused":
         from arch.modules.fused.fused import fuse
 

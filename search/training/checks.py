@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from arch.analysis.memory_limit import check_room, memory
+from arch.analysis.memory_limit import check_memory, memory
 from arch.errors import InputError
 from arch.specs.spec import Spec
 from search.data.dataset import Data, Memory
@@ -32,7 +32,7 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
             f"use --classes {len(data.classes)}."
         )
     largest = max([memory(), *(torch.cuda.mem_get_info(i)[1] for i in range(torch.cuda.device_count()))])
-    check_room(spec, min(recipe.batch, len(data.everything)), training=True, most=largest)
+    check_memory(spec, min(recipe.batch, len(data.everything)), training=True, most=largest)
 
 
 def check_images(spec: Spec, data: Data, recipe: Recipe) -> None:
