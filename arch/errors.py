@@ -1,4 +1,4 @@
-"""The one kind of error a reader of this project should ever meet: a sentence with a remedy."""
+"""The errors of the project: one paragraph with the rule, what came, where, and what to do."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 _PASSWORD = re.compile(r"(://[^/\s:@]*):\S+@")  # to the last @, as one in the password need not be escaped
 _IN_QUERY = re.compile(r"([?&]\w*password=)[^&\s'\"]+", re.IGNORECASE)
-_LONGEST = 2_000  # characters of an error: what came may be a whole file
+_MAX_LENGTH = 2_000  # characters of an error: the wrong input that it quotes may be a large file
 
 
 class InputError(ValueError):
-    """What was given is wrong. The text says the rule, what came, where, and what to do: one paragraph.
+    """Wrong input. The text is one paragraph: the rule, what came, where, and what to do.
 
-    What cannot be printed in it is escaped, passwords in URLs are hidden, and of a longer text the middle is left out.
+    Unprintable characters are escaped, passwords in URLs hidden, and the middle of a long text is left out.
     """
 
     def __init__(self, text: str) -> None:
@@ -29,14 +29,14 @@ class SpecError(InputError):
 
 
 class ShapeError(SpecError):
-    """A node that cannot stand where it was put; each enclosing part adds its name to `path`."""
+    """A node that does not fit the shape it is applied to; each enclosing part adds its name to `path`."""
 
     def __init__(self, message: str, path: tuple[str, ...] = ()) -> None:
         self.message, self.path = message, path
         super().__init__(f"{', '.join(path)}: {message}" if path else message)
 
     def within(self, *parts: str) -> ShapeError:
-        """Return the same error seen from further out, e.g. `row 4c, branch b5x5`."""
+        """Return the same error with enclosing parts in front of its path, e.g. `row 4c, branch b5x5`."""
         return ShapeError(self.message, (*parts, *self.path))
 
 
@@ -54,14 +54,14 @@ def printable(text: str, also: str = "") -> str:
 
 def _paragraph(text: str) -> str:
     text = masked(text)
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST - 500]} ... {text[-400:]}"
+    if len(text) > _MAX_LENGTH:
+        text = f"{text[: _MAX_LENGTH - 500]} ... {text[-400:]}"
     return printable(text)
 
 
 @contextmanager
 def within(where: str) -> Iterator[None]:
-    """Have every InputError inside say where it arose, as far as it does not yet."""
+    """Put `where` in front of every InputError that is raised inside, unless its text starts so already."""
     try:
         yield
     except InputError as error:
@@ -71,22 +71,20 @@ def within(where: str) -> Iterator[None]:
         raise (SpecError if isinstance(error, SpecError) else InputError)(f"{where}: {text}") from None
 
 
-def near(name: object, known: Iterable[str]) -> str:
-    """Return ` Did you mean a or b?` for the known names closest to `name`, or an empty string."""
-    matches = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+def near(name: object, names: Iterable[str]) -> str:
+    """Return ` Did you mean a or b?` for the names closest to `name`, or an empty string."""
+    matches = difflib.get_close_matches(str(name), list(names), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(matches)}?" if matches else ""
 
 
-def from_validation(error: ValidationError, where: str, known: Iterable[str]) -> InputError:
-    """Turn pydantic's first complaint into one sentence that names the key and a near name."""
+def from_validation(error: ValidationError, where: str, keys: Iterable[str]) -> InputError:
+    """Turn pydantic's first error into one sentence that names the key and a near one of `keys`."""
     detail = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in detail["loc"]) or "value"
     if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        names = sorted(known)
-        known_names = ", ".join(names) or "none"
-        return SpecError(
-            f"{where}: unknown key '{key}'.{near(str(detail['loc'][-1]), names)} Known keys: {known_names}."
-        )
+        known = sorted(keys)
+        hint = near(str(detail["loc"][-1]), known)
+        return SpecError(f"{where}: unknown key '{key}'.{hint} Known keys: {', '.join(known) or 'none'}.")
     if detail["type"].startswith("missing"):
         return SpecError(f"{where}: '{key}' is missing; add it.")
     return SpecError(f"{where}: '{key}' is {detail['input']!r}, but it must satisfy: {detail['msg']}.")

@@ -1,7 +1,7 @@
 """The node language: a few leaves, and three ways to put them together.
 
 A block definition is a function from channel numbers to a tree of these nodes. Nodes hold only what
-a paper's figure says; input channels, map size and style arrive when a tree is interpreted.
+a paper's figure says; input channels, map size and style follow when `arch.analysis.shapes` places a tree.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Conv(Node):
     """Convolution, then norm, then activation, as the style says where these are None.
 
     `out` None means a depthwise convolution of `multiplier` outputs for each input channel. `std` is the
-    deviation of this layer's first weights where it is not the style's; `norm_scale` is settled by the style.
+    deviation of this layer's initial weights where it is not the style's. The style sets `norm_scale`.
     """
 
     out: int | None
@@ -65,7 +65,7 @@ class Pool(Node):
 
 @dataclass(frozen=True, slots=True)
 class AdaptivePool(Node):
-    """Means over `size` even windows, which may overlap, (C, H, W) -> (C, *size); by default over the whole map."""
+    """Means over `size` even windows, which may overlap, (C, H, W) -> (C, *size); by default over all of the map."""
 
     size: Pair = (1, 1)
     name: str = ""
@@ -73,7 +73,7 @@ class AdaptivePool(Node):
 
 @dataclass(frozen=True, slots=True)
 class Relu(Node):
-    """A rectifier that stands by itself."""
+    """A ReLU that no convolution includes."""
 
     name: str = ""
 
@@ -147,7 +147,7 @@ def dims(sizes: Iterable[int]) -> str:
 
 
 def signature(node: Node) -> str:
-    """Return a node and all in it as text; what is at its default is left out, so that new options change no text."""
+    """Return a node and its children as text. Defaults are left out, so that a new option changes no signature."""
     given = ((f.name, getattr(node, f.name)) for f in fields(node) if getattr(node, f.name) != f.default)  # type: ignore[arg-type]
     return f"{type(node).__name__}({', '.join(f'{name}={_signature(value)}' for name, value in given)})"
 
@@ -158,7 +158,7 @@ def _signature(value: object) -> str:
     return signature(value) if isinstance(value, Node) else repr(value)
 
 
-_once = lru_cache(maxsize=10_000)  # nodes never change, and a search asks for the same ones again and again
+_cached = lru_cache(maxsize=10_000)  # nodes never change, and a search builds the same ones thousands of times
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in Node.__subclasses__()}  # type: ignore[arg-type]
 
 
@@ -166,20 +166,19 @@ def _pair(size: Size) -> Pair:
     return size if isinstance(size, tuple) else (size, size)
 
 
-def named(node: Node, name: str) -> Node:
+def with_name(node: Node, name: str) -> Node:
     """Return the node under another name; names appear in errors and state-dict keys."""
     if node.name == name:
         return node
-    new = object.__new__(
-        type(node)
-    )  # a search asks for thousands of trees, and dataclasses.replace takes ten times as long
+    # A search builds thousands of trees, and dataclasses.replace takes ten times as long.
+    new = object.__new__(type(node))
     for field in _FIELDS[type(node)]:
         object.__setattr__(new, field, getattr(node, field))
     object.__setattr__(new, "name", name)
     return new
 
 
-@_once
+@_cached
 def conv(
     out: int,
     kernel: Size,
@@ -202,31 +201,31 @@ def depthwise(multiplier: int, kernel: Size, stride: Size = 1, padding: Padding 
     return Conv(None, _pair(kernel), _pair(stride), padding, 1, multiplier, False, False, False, "depthwise")
 
 
-@_once
+@_cached
 def reduce(out: int) -> Conv:
-    """The 1x1 convolution in front of a larger one."""
+    """The 1x1 convolution before a larger one."""
     return Conv(out, (1, 1), name="reduce")
 
 
-@_once
+@_cached
 def project(out: int) -> Conv:
     """The 1x1 convolution after a pool."""
     return Conv(out, (1, 1), name="project")
 
 
-@_once
+@_cached
 def linear_1x1(out: int) -> Conv:
     """A 1x1 convolution with bias and without norm or activation (Szegedy et al. 2016, section 3.2)."""
     return Conv(out, (1, 1), norm=False, activation=False, bias=True, name="linear")
 
 
-@_once
+@_cached
 def max_pool(kernel: Size, stride: Size = 1, padding: Padding = "same", ceil: bool = False) -> Pool:
-    """Max pooling; padding never wins."""
+    """Max pooling; padding is never the maximum."""
     return Pool("max", _pair(kernel), _pair(stride), padding, ceil, name="max_pool")
 
 
-@_once
+@_cached
 def avg_pool(
     kernel: Size, stride: Size = 1, padding: Padding = "same", ceil: bool = False, count_pad: bool = True
 ) -> Pool:
@@ -240,12 +239,12 @@ def global_pool() -> AdaptivePool:
 
 
 def adaptive_pool(size: Size) -> AdaptivePool:
-    """Means over `size` even windows, whatever the map."""
+    """Means over `size` even windows of a map of any size."""
     return AdaptivePool(_pair(size), "adaptive_pool")
 
 
 def relu() -> Relu:
-    """A rectifier by itself."""
+    """A ReLU that no convolution includes."""
     return Relu("relu")
 
 
@@ -264,14 +263,14 @@ def flatten() -> Flatten:
     return Flatten("flatten")
 
 
-@_once
+@_cached
 def linear(out: int, std: float | None = None) -> Linear:
     """A fully connected layer with bias."""
     return Linear(out, "linear", std)
 
 
 def chain(*nodes: Node) -> Chain:
-    """Nodes one after another; chains inside are opened, and equal names get a number."""
+    """Nodes one after another; chains without a name are flattened, and equal names get a number."""
     flat: list[Node] = []
     for node in nodes:
         flat.extend(node.nodes if isinstance(node, Chain) and not node.name else [node])
@@ -279,6 +278,7 @@ def chain(*nodes: Node) -> Chain:
 
 
 def _distinct(nodes: list[Node]) -> tuple[Node, ...]:
+    """Return the nodes with distinct names: a second conv3x3 is conv3x3_2."""
     if len({node.name for node in nodes}) == len(nodes):
         return tuple(nodes)
     seen: set[str] = set()
@@ -288,15 +288,15 @@ def _distinct(nodes: list[Node]) -> tuple[Node, ...]:
         while name in seen:
             name, count = f"{re.sub(r'_[0-9]+$', '', node.name)}_{count}", count + 1
         seen.add(name)
-        result.append(node if name == node.name else named(node, name))
+        result.append(node if name == node.name else with_name(node, name))
     return tuple(result)
 
 
 def concat(**branches: Node) -> Concat:
-    """Named branches side by side on one input."""
-    return Concat(tuple(named(node, name) for name, node in branches.items()), "concat")
+    """Named branches on one input."""
+    return Concat(tuple(with_name(node, name) for name, node in branches.items()), "concat")
 
 
 def residual(body: Node, scale: float = 1.0, activation: bool = True, project: bool = False) -> Residual:
     """Add `scale` times the body to its input, then activate (Szegedy et al. 2016, figure 20)."""
-    return Residual(named(body, "body"), scale, activation, project, "residual")
+    return Residual(with_name(body, "body"), scale, activation, project, "residual")

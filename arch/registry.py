@@ -1,4 +1,4 @@
-"""A registry of definitions: refuses duplicates, lists by wildcard, names near matches."""
+"""Registries of named things, blocks and heads among them: no duplicates, lists by wildcard, near matches."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 CHANNELS = "channels"  # marks the arguments that are channel numbers
 Width = Annotated[int, Field(strict=True, ge=1, le=65_536), CHANNELS]
 Extent = Annotated[int, Field(strict=True, ge=1, le=1_024)]
-Kernel = Extent | tuple[Extent, Extent]
+KernelSize = Extent | tuple[Extent, Extent]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Reduced(NamedTuple):
-    """A 1x1 reduction and the larger convolution behind it, as two columns of GoogLeNet's Table 1."""
+    """A 1x1 reduction and the larger convolution after it, as two columns of GoogLeNet's Table 1."""
 
     reduce: Width
     out: Width
@@ -34,7 +34,7 @@ class Reduced(NamedTuple):
 
 @dataclass(frozen=True)
 class Definition:
-    """A registered function: of a block or a head one from numbers to a tree of nodes."""
+    """A registered function; that of a block or a head takes numbers and returns a tree of nodes."""
 
     name: str
     function: Callable[..., Any]
@@ -51,7 +51,7 @@ class Definition:
 
     @cached_property
     def _model(self) -> type[BaseModel]:
-        # Hints are looked up only where they are needed: those of other arguments may name what is imported for types alone.
+        # Hints of a function without arguments for files may name what is imported for types alone: they are not looked up.
         hints = get_type_hints(self.function, include_extras=True) if self.parameters else {}
         fields: dict[str, Any] = {
             name: (hints.get(name, Any), ... if p.default is inspect.Parameter.empty else p.default)
@@ -79,8 +79,8 @@ class Definition:
             raise from_validation(error, f"{where}, {self.name}", self.parameters) from None
         return {name: getattr(model, name) for name in self.parameters if name in args}
 
-    def chosen(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """Return `args` without those that are at their default."""
+    def non_default(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `args` without those that equal their default."""
         return {name: args[name] for name, p in self.parameters.items() if name in args and args[name] != p.default}
 
 

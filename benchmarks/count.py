@@ -80,7 +80,7 @@ def measure(name: str) -> dict[str, Any]:
         with FlopCounterMode(display=False), torch.no_grad():
             network(image)
 
-    assert all(verdict.agrees for verdict in check(spec).verdicts)
+    assert all(count.agrees for count in check(spec).counts)
     others = {"fvcore": timed([by_fvcore] * 11), "FlopCounterMode": timed([by_torch] * 11)}
     return {"network": name, "macs": arch.cost(spec).macs, "ms": ours | others}
 

@@ -7,33 +7,34 @@ from typing import Annotated
 
 import typer
 
-from inceptory.app import app
+from inceptory.app import STUDIES, app
 from inceptory.options import (
     Format,
     FormatOption,
-    Progress,
     ProgressOption,
+    ProgressStyle,
     SeedsOption,
     SetOption,
     overridden,
     overrides,
     seeds_of,
 )
-from inceptory.printing import err, print_tables, stopped
+from inceptory.printing import err, exit_stopped, print_tables
 
 
-@app.command()
+@app.command(rich_help_panel=STUDIES)
 def ablate(
-    ablation: Annotated[str, typer.Argument(help="an ablation's YAML file")],
-    run: Annotated[Path | None, typer.Option(help="the run directory; by default runs/NAME")] = None,
+    ablation: Annotated[str, typer.Argument(help="The YAML file of an ablation.")],
+    run: Annotated[Path | None, typer.Option(help="Write into this run directory; without it runs/NAME.")] = None,
     seeds: SeedsOption = None,
     set: SetOption = None,
     format: FormatOption = Format.table,
-    progress: ProgressOption = Progress.auto,
+    progress: ProgressOption = ProgressStyle.auto,
 ) -> None:
-    """Train a base and named changes of it with the same seeds, and say which differences are ones.
+    """Compare a base with named changes, over the same seeds.
 
-    The same command goes on where it was stopped; with more seeds or changes it adds them.
+    The same command resumes an ablation that was stopped. It also adds seeds or
+    changes to a finished one.
     """
     import reports
     from reports.tables.run_tables import tables_of
@@ -48,8 +49,8 @@ def ablate(
     folder = run or Path("runs") / config.name
     outcome = run_ablation(config, folder, show=display(err, progress.value))
     if outcome.signal:
-        stopped(outcome.signal)
+        exit_stopped(outcome.signal)
     tables = tables_of(reports.load(folder))
-    print_tables(tables[:-1] if format is Format.table else tables, format)  # not every training, where people read
+    print_tables(tables[:-1] if format is Format.table else tables, format)  # the last one lists every training
     if not outcome.complete:
-        raise RuntimeError(f"{folder}: no training came to its end.")
+        raise RuntimeError(f"{folder}: no training is complete; `inceptory report {folder}` shows why.")

@@ -1,4 +1,4 @@
-"""The application that commands register with, and how it ends."""
+"""The application that commands register with, its panels of commands, and its exit codes."""
 
 from __future__ import annotations
 
@@ -12,58 +12,60 @@ from pathlib import Path
 import typer
 
 from arch.errors import InputError
-from inceptory.printing import again, err
+from inceptory.printing import command_line, err
 
-# what is wrong with a path itself, not with the machine
-_NO_PATH = (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL)
+# The panels of `inceptory --help`; each command names its own.
+NETWORKS, TRAINING, STUDIES, REPORTS = "Networks", "Training", "Studies", "Reports"
+
+# What is wrong with a path itself, not with the machine: wrong input.
+_WRONG_PATH = (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL)
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # only writes raise these
 _TERMINATED = 128 + signal.SIGTERM
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # only writes end so
 
 app = typer.Typer(
     help="Explore the Inception family: specs, exact costs, studies on CIFAR-10, reports.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 
 
 def main() -> None:
-    """Run the command line: 0 well, 1 failed, 2 wrong input, 130 and 143 interrupted."""
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong input, 130 and 143 interrupted."""
     try:
-        with _terminable():
+        with _sigterm_exits():
             app()
     except InputError as error:
-        err.print(f"inceptory: {error}", markup=False, highlight=False)
-        sys.exit(2)
-    except SystemExit as end:
-        if _at_once(end):
-            err.print(f"stopped at once; what is recorded stays. To go on: {again()}", markup=False, soft_wrap=True)
+        _exit(2, str(error))
+    except SystemExit as exit_:
+        if _was_interrupted(exit_):
+            resume = command_line()
+            err.print(f"stopped at once; what is recorded stays. To resume: {resume}", markup=False, soft_wrap=True)
         raise
     except OSError as error:
-        wrong = error.errno in _NO_PATH
-        said = (
-            f"{error.filename or 'the working directory'}: {error.strerror}; name another path."
-            if wrong
-            else _told(error)
-        )
-        err.print(f"inceptory: {said}", markup=False, highlight=False)
-        sys.exit(2 if wrong else 1)
+        if error.errno in _WRONG_PATH:
+            _exit(2, f"{error.filename or 'the working directory'}: {error.strerror}; name another path.")
+        _exit(1, _disk_error(error))
     except RuntimeError as error:
-        err.print(f"inceptory: {error}", markup=False, highlight=False)
-        sys.exit(1)
+        _exit(1, str(error))
+
+
+def _exit(code: int, text: str) -> None:
+    err.print(f"inceptory: {text}", markup=False, highlight=False)
+    sys.exit(code)
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM, where no training catches it, end the process as Ctrl-C does: what is half written is removed."""
+def _sigterm_exits() -> Iterator[None]:
+    """Let SIGTERM, where no training catches it, end the process as Ctrl-C does: unfinished files are removed."""
 
     def leave(*_: object) -> None:
         raise SystemExit(_TERMINATED) from KeyboardInterrupt()
 
     try:
         before = signal.signal(signal.SIGTERM, leave)
-    except ValueError:  # a script's other thread
+    except ValueError:  # not the main thread: a script calls the command line from another one
         yield
         return
     try:
@@ -72,13 +74,15 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _told(error: OSError) -> str:
-    """Return an error's text, with the room that is left and what to do where a file cannot be written."""
+def _disk_error(error: OSError) -> str:
+    """Return an error's text; where a file cannot be written, with the free space and what to do."""
     from search.record.files import unwritable
 
-    return str(unwritable(Path(error.filename), error) if error.filename and error.errno in _NO_ROOM else error)
+    return str(unwritable(Path(error.filename), error) if error.filename and error.errno in _CANNOT_WRITE else error)
 
 
-def _at_once(end: BaseException | None) -> bool:
-    """Return whether an end goes back to a Ctrl-C or SIGTERM that nobody caught; typer makes an exit of the first."""
-    return end is not None and (isinstance(end, KeyboardInterrupt) or _at_once(end.__cause__ or end.__context__))
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Return whether an exit goes back to a Ctrl-C or SIGTERM that nobody caught; typer turns the first into an exit."""
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return error is not None
+    return _was_interrupted(error.__cause__ or error.__context__)

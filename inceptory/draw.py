@@ -1,4 +1,4 @@
-"""Commands that draw networks: one, or the page of all."""
+"""The command that draws a network or one of its rows."""
 
 from __future__ import annotations
 
@@ -9,26 +9,17 @@ import typer
 
 from arch.errors import InputError
 from arch.specs.spec import FINAL
-from inceptory.app import app
-from inceptory.options import ClassesOption, InputOption, network_of
+from inceptory.app import NETWORKS, app
+from inceptory.options import ClassesOption, InputOption, NetworkArgument, network_of
 from inceptory.printing import check_folder, say
 
 
-@app.command()
-def gallery(to: Annotated[Path, typer.Argument(help="the folder of the page")] = Path("docs")) -> None:
-    """Write the page of all networks, with drawings of the main blocks."""
-    from reports.drawings.gallery import gallery as write_gallery
-
-    check_folder(to)
-    say(str(write_gallery(to)))
-
-
-@app.command()
+@app.command(rich_help_panel=NETWORKS)
 def draw(
-    network: Annotated[str, typer.Argument(help="a network's name or YAML file")],
-    row: Annotated[str | None, typer.Argument(help="one row's block; 'final' is the classifier")] = None,
+    network: NetworkArgument,
+    row: Annotated[str | None, typer.Argument(help="Draw the block of this row; 'final' is the classifier.")] = None,
     head: Annotated[bool, typer.Option("--head", help="Draw the auxiliary head of the row.")] = False,
-    to: Annotated[Path, typer.Option(help="the folder of the drawing")] = Path(),
+    to: Annotated[Path, typer.Option(help="Write the drawing into this folder.")] = Path(),
     input: InputOption = None,
     classes: ClassesOption = None,
 ) -> None:
@@ -38,9 +29,8 @@ def draw(
 
     spec = network_of(network, input, classes)
     if head and row is None:
-        raise InputError(
-            f"--head goes with a row, such as `inceptory draw {network} {next(iter(spec.aux_rows), 'ROW')} --head`."
-        )
+        example = next(iter(spec.aux_rows), "ROW")
+        raise InputError(f"--head goes with a row, such as `inceptory draw {network} {example} --head`.")
     if row is None:
         graph = network_graph(spec)
     else:

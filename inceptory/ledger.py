@@ -1,4 +1,4 @@
-"""The command that holds the papers' printed figures against the exact ones."""
+"""The command that compares the papers' printed figures with the exact ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from arch.errors import InputError
 from arch.ledger.ledger import Line
-from inceptory.app import app
+from inceptory.app import NETWORKS, app
 from inceptory.options import Format, FormatOption
 from inceptory.printing import err, print_rows
 
@@ -21,53 +21,62 @@ class Layout(StrEnum):
     paper = "paper"
 
 
-@app.command()
+@app.command(rich_help_panel=NETWORKS)
 def ledger(
     which: Annotated[
         str | None,
-        typer.Argument(help="a paper's name or arXiv number, or a network; a name of both is the paper's; all without"),
+        typer.Argument(
+            help="Show one paper, by its name or arXiv number, or one network. A name of both means the paper."
+        ),
     ] = None,
     layout: Annotated[
-        Layout, typer.Option(help="paper: GoogLeNet's Table 1 as printed, our exact columns beside.")
+        Layout, typer.Option(help="Print one figure a line, or GoogLeNet's Table 1 in the paper's layout.")
     ] = Layout.lines,
     format: FormatOption = Format.table,
-    doubtful: Annotated[bool, typer.Option("--doubtful", help="List only what does not agree.")] = False,
+    doubtful: Annotated[bool, typer.Option("--doubtful", help="List only the figures that do not agree.")] = False,
 ) -> None:
-    """Hold the papers' printed tables, totals and claims against the exact values; 1 if our own count differs."""
-    from arch.ledger.ledger import NOTE, RATIO, paper_layout, summary
+    """Compare the papers' printed figures with the exact ones.
+
+    The exit code is 1 if our own count differs from the exact value.
+    """
     from arch.ledger.ledger import ledger as lines_of
     from arch.ledger.verdict import Verdict
 
     lines = lines_of(which)
-    label = "-".join(["ledger", *([which.replace("_", "-")] if which else []), *(["doubtful"] if doubtful else [])])
+    name = "-".join(["ledger", *([which.replace("_", "-")] if which else []), *(["doubtful"] if doubtful else [])])
     if layout is Layout.paper:
         if doubtful or not any((line.paper, line.table) == ("googlenet", "Table 1") for line in lines):
-            asked = "with --doubtful" if doubtful else f"'{which}'"
+            conflict = "with --doubtful" if doubtful else f"'{which}'"
             raise InputError(
-                f"--layout paper prints GoogLeNet's Table 1, not {asked}; use `inceptory ledger googlenet --layout paper`."
+                f"--layout paper prints GoogLeNet's Table 1, not {conflict}; use `inceptory ledger googlenet --layout paper`."
             )
-        title = "Table 1 of arXiv 1409.4842 and the exact counts\n"
-        print_rows(paper_layout(), format, title, NOTE, name=f"{label}-table-1")
+        _print_paper_layout(format, name)
     else:
-        shown = [line for line in lines if not (doubtful and line.verdict.agreeing)]
-        about = ", ".join(dict.fromkeys(line.paper for line in lines))
-        note = f"{NOTE} {RATIO}\n{summary(lines)}"
-        print_rows(
-            _ledger_rows(shown, format),
-            format,
-            f"Printed and exact figures: {about}\n",
-            note,
-            name=label,
-            wide="reason",
-        )
+        _print_lines(lines, format, name, only_disagreeing=doubtful)
     if wrong := [line for line in lines if line.verdict is Verdict.OURS]:
         err.print("\n".join(f"{w.paper}, {w.table}, {w.row}, {w.quantity}: {w.reason}" for w in wrong), markup=False)
         raise typer.Exit(1)
 
 
-def _ledger_rows(lines: list[Line], kind: Format) -> list[dict[str, Any]]:
+def _print_paper_layout(format: Format, name: str) -> None:
+    from arch.ledger.ledger import NOTE, paper_layout
+
+    title = "Table 1 of arXiv 1409.4842 and the exact counts\n"
+    print_rows(paper_layout(), format, title, NOTE, name=f"{name}-table-1")
+
+
+def _print_lines(lines: list[Line], format: Format, name: str, only_disagreeing: bool) -> None:
+    from arch.ledger.ledger import NOTE, RATIO, summary
+
+    listed = [line for line in lines if not (only_disagreeing and line.verdict.agreeing)]
+    title = f"Printed and exact figures: {', '.join(dict.fromkeys(line.paper for line in lines))}\n"
+    note = f"{NOTE} {RATIO}\n{summary(lines)}"
+    print_rows(_rows(listed, format), format, title, note, name=name, wide="reason")
+
+
+def _rows(lines: list[Line], format: Format) -> list[dict[str, Any]]:
     """Return the lines as they are printed: what people read leaves out a paper that is the only one."""
-    rows = [line.table_cells() if kind is Format.table else line.record() for line in lines]
-    if kind not in (Format.json, Format.csv) and len({line.paper for line in lines}) == 1:
+    rows = [line.table_cells() if format is Format.table else line.record() for line in lines]
+    if format not in (Format.json, Format.csv) and len({line.paper for line in lines}) == 1:
         return [{key: value for key, value in row.items() if key != "paper"} for row in rows]
     return rows

@@ -1,9 +1,10 @@
-"""What several commands take: options, overrides of files, and the networks that are named."""
+"""Arguments and options that several commands share, and how their texts are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +25,7 @@ class Format(StrEnum):
     latex = "latex"
 
 
-class Progress(StrEnum):
+class ProgressStyle(StrEnum):
     """How progress is shown."""
 
     auto = "auto"
@@ -45,15 +46,45 @@ class ShowFormat(StrEnum):
     latex = "latex"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="How the table is printed.")]
-InputOption = Annotated[str | None, typer.Option("--input", help="Another input, as 3x32x32.")]
-ClassesOption = Annotated[int | None, typer.Option("--classes", min=1, max=65_536, help="Another number of classes.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override, as recipe.lr=0.05; may be repeated.")]
-ProgressOption = Annotated[
-    Progress, typer.Option("--progress", help="How progress is shown; auto: bars on a terminal, lines elsewhere.")
+NetworkArgument = Annotated[str, typer.Argument(help="The name of a shipped network, or a YAML file.")]
+StudyArgument = Annotated[Path, typer.Argument(help="The run directory of a study.")]
+WeightsArgument = Annotated[Path, typer.Argument(help="A file of weights (.safetensors), or the folder of a training.")]
+
+FormatOption = Annotated[
+    Format, typer.Option("--format", metavar="FORMAT", help="Print as table, json, csv, md or latex.")
 ]
-SeedsOption = Annotated[str | None, typer.Option("--seeds", help="How many seeds, or which, as 11,12,13.")]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is not at hand.")]
+ShowFormatOption = Annotated[
+    ShowFormat,
+    typer.Option(
+        "--format", metavar="FORMAT", help="Print as table, json, csv, md or latex, or as yaml: the network's file."
+    ),
+]
+InputOption = Annotated[
+    str | None, typer.Option("--input", metavar="CxHxW", help="Use another input size, such as 3x32x32.")
+]
+ClassesOption = Annotated[
+    int | None, typer.Option("--classes", min=1, max=65_536, help="Use another number of classes.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, such as recipe.lr=0.05; may be repeated."),
+]
+ProgressOption = Annotated[
+    ProgressStyle,
+    typer.Option(
+        "--progress",
+        metavar="HOW",
+        help="Show progress as bars, lines, json or quiet; auto means bars on a terminal and lines elsewhere.",
+    ),
+]
+SeedsOption = Annotated[
+    str | None, typer.Option("--seeds", help="Train with so many seeds, or with these, such as 11,12,13.")
+]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Run on this device: auto, cpu or cuda.")]
+InferenceOption = Annotated[
+    str, typer.Option("--execution", help="Compute the maps this way: auto, plain or fused (for CPUs).")
+]
 
 
 def network_of(name: str, shape: str | None = None, classes: int | None = None) -> arch.Spec:
@@ -95,12 +126,12 @@ def overridden(values: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any
     for section, change in changes.items():
         if section == own or not change:
             continue
-        held = result[section]
-        if section == "recipe" and isinstance(held, str):
-            held = {"base": held}
-        if not isinstance(held, dict):
-            raise InputError(f"--set {section}.KEY=VALUE goes with a mapping, but {own}.{section} is {held!r}.")
-        result[section] = held | dict(change)
+        old = result[section]
+        if section == "recipe" and isinstance(old, str):
+            old = {"base": old}  # the file names a recipe; the changes derive from it
+        if not isinstance(old, dict):
+            raise InputError(f"--set {section}.KEY=VALUE goes with a mapping, but {own}.{section} is {old!r}.")
+        result[section] = old | dict(change)
     return result
 
 

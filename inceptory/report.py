@@ -1,4 +1,4 @@
-"""Commands that show: a run's report, and the whole project in minutes."""
+"""The commands that write pages: the report of a run, and the gallery of networks."""
 
 from __future__ import annotations
 
@@ -7,41 +7,47 @@ from typing import Annotated
 
 import typer
 
-from inceptory.app import app
-from inceptory.options import Progress, ProgressOption
-from inceptory.printing import err, say, stopped
-from inceptory.studies import accuracies, best
-
-LOOPBACK = "127.0.0.1"
+from inceptory.app import REPORTS, app
+from inceptory.printing import check_folder, say
 
 
-@app.command()
+@app.command(rich_help_panel=REPORTS)
 def report(
-    run: Annotated[Path, typer.Argument(help="a study, an ablation, a training, or a folder of runs")],
-    to: Annotated[Path | None, typer.Option(help="another folder than report/ in the run directory")] = None,
+    run: Annotated[
+        Path, typer.Argument(help="The directory of a study, an ablation or a training, or a folder of runs.")
+    ],
+    to: Annotated[Path | None, typer.Option(help="Write into this folder instead of report/ in the run.")] = None,
     trace: Annotated[
         tuple[str, str, str] | None,
-        typer.Option(metavar="TABLE ROW COLUMN", help="Write nothing: name the trainings behind a cell of a table."),
+        typer.Option(
+            metavar="TABLE ROW COLUMN", help="Write nothing, but name the trainings behind a cell of a table."
+        ),
     ] = None,
-    static: Annotated[bool, typer.Option("--static", help="Without figures to explore: a smaller page.")] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Write it again while the run goes on; the page reloads itself.")
+    static: Annotated[
+        bool, typer.Option("--static", help="Write a smaller page, without interactive figures.")
     ] = False,
-    every: Annotated[float, typer.Option(min=1, help="With --watch: at most every so many seconds.")] = 5,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write the report again while the run continues; the page reloads itself.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="With --watch, wait at least so many seconds.")
+    ] = 5,
 ) -> None:
-    """Write a run's tables, figures and page; of a folder of runs, a page with a row for each.
+    """Write a run's tables, figures and page.
 
-    With --trace, name the folders of the trainings behind a cell. ROW is the text of the first column, or the row's
-    number from 1; COLUMN is the header.
+    A folder of runs gets a page with a row for each run.
+
+    With --trace, the command names the folders of the trainings behind a cell.
+    ROW is the text of the first column, or the row's number from 1; COLUMN is
+    the header.
     """
     if trace is not None:
-        _say_trace(run, *trace)
-        return
-    from reports.page.watch import write
-
-    if watch:
+        _print_trace(run, *trace)
+    elif watch:
         _watch(run, to, static, every)
     else:
+        from reports.page.watch import write
+
         say(str(write(run, to, static=static)))
 
 
@@ -52,15 +58,15 @@ def _watch(run: Path, to: Path | None, static: bool, every: float) -> None:
     try:
         for written in watch(run, to, static=static, every=every):
             if written != page:
-                say(f"{written}: written again while {run} goes on; Ctrl-C ends that")
+                say(f"{written}: written again while {run} continues; Ctrl-C ends that")
             page = written
     except KeyboardInterrupt:
-        say("not watched any more; the page stays as it is now")
+        say("no longer watched; the page stays as it is now")
         raise
     say(f"{run} is complete")
 
 
-def _say_trace(run: Path, table: str, row: str, column: str) -> None:
+def _print_trace(run: Path, table: str, row: str, column: str) -> None:
     import reports
     from reports.tables.run_tables import tables_of
     from reports.tables.trace import trace
@@ -69,51 +75,13 @@ def _say_trace(run: Path, table: str, row: str, column: str) -> None:
     say(f"{found.table}, {found.row}, {found.column}: {found.cell}")
     for folder in found.folders:
         path = run / folder
-        say(f"{path}{'' if path.exists() else ' (not here: this is a report, taken from its run)'}")
+        say(f"{path}{'' if path.exists() else ' (missing here: this report was copied from its run)'}")
 
 
-@app.command()
-def dashboard(
-    run: Annotated[Path, typer.Argument(help="a study's run directory")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8080,
-    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0: every one of this machine.")] = LOOPBACK,
-    storage: Annotated[
-        str | None, typer.Option(help="the study's storage, where it is not the recorded one (it has no password)")
-    ] = None,
-) -> None:
-    """Open a study in optuna-dashboard, on this machine alone unless told otherwise. Ctrl-C ends it."""
-    from search.study.dashboard import Dashboard
+@app.command(rich_help_panel=REPORTS)
+def gallery(to: Annotated[Path, typer.Argument(help="Write the page into this folder.")] = Path("docs")) -> None:
+    """Write a page of all networks with drawings of their blocks."""
+    from reports.drawings.gallery import gallery as write_gallery
 
-    with Dashboard(run, host=host, port=port, storage=storage) as served:
-        say(f"{served.study} at {served.url}")
-        if served.loopback:
-            say("Only this machine can open it; --host shows it to others. Ctrl-C ends it.")
-        else:
-            err.print(
-                f"Whoever reaches {host} can see and change the study: there is no password. Ctrl-C ends it.",
-                markup=False,
-                highlight=False,
-            )
-        served.serve()
-
-
-@app.command()
-def demo(
-    run: Annotated[Path, typer.Option(help="the run directory")] = Path("runs/demo"),
-    progress: ProgressOption = Progress.auto,
-) -> None:
-    """Run a small study on the embedded digits, and report it: the whole project in minutes."""
-    import reports
-    from reports.page.report import report as write_report
-    from search.progress import display
-    from search.study.config import DEMO
-    from search.study.run import run_study
-
-    outcome = run_study(DEMO, run, show=display(err, progress.value))
-    if outcome.ended == "interrupted":
-        stopped(outcome.signal)
-    page = write_report(run)
-    best(run)
-    say("")
-    say(f"best split found: {accuracies(reports.load(run))}; held-out digits, one seed each: a demonstration, no proof")
-    say(f"report: {page}")
+    check_folder(to)
+    say(str(write_gallery(to)))

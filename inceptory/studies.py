@@ -1,50 +1,61 @@
-"""Commands about studies: search, how far it is, what is best, does it hold."""
+"""The commands about studies: search, status, best, confirm, dashboard, demo."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import arch
 from arch.errors import InputError
-from inceptory.app import app
+from inceptory.app import STUDIES, app
 from inceptory.options import (
     Format,
     FormatOption,
-    Progress,
     ProgressOption,
+    ProgressStyle,
     SetOption,
     ShowFormat,
+    ShowFormatOption,
+    StudyArgument,
     overridden,
     overrides,
     seeds_of,
 )
-from inceptory.printing import err, print_rows, print_tables, records, say, stopped
+from inceptory.printing import Rows, err, exit_stopped, print_rows, print_tables, records, say
+
+if TYPE_CHECKING:
+    from reports.runs.run import Run
+    from search.study.driver import Outcome
+
+LOOPBACK = "127.0.0.1"
 
 
-@app.command()
+@app.command(rich_help_panel=STUDIES)
 def search(
-    study: Annotated[str, typer.Argument(help="a study's YAML file")],
-    run: Annotated[Path | None, typer.Option(help="the run directory; by default runs/NAME")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="another total number of trials")] = None,
-    engine: Annotated[str | None, typer.Option(help="where trials run: auto, inprocess, local or ray")] = None,
+    study: Annotated[str, typer.Argument(help="The YAML file of a study.")],
+    run: Annotated[Path | None, typer.Option(help="Write into this run directory; without it runs/NAME.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Run so many trials in total.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Run the trials here: auto, inprocess, local or ray.")] = None,
     address: Annotated[
-        str | None, typer.Option(help="the Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for one of its own")
+        str | None,
+        typer.Option(help="Use this Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for a new one."),
     ] = None,
     set: SetOption = None,
     allow_change: Annotated[
         list[str] | None,
-        typer.Option("--allow-change", help="A key that may have changed since the last start; may be repeated."),
+        typer.Option("--allow-change", help="Accept that this key changed since the last start; may be repeated."),
     ] = None,
-    progress: ProgressOption = Progress.auto,
+    progress: ProgressOption = ProgressStyle.auto,
 ) -> None:
-    """Run a study, or go on with it, until it has its total number of trials."""
+    """Run a study up to its total number of trials.
+
+    The same command resumes a study that was stopped.
+    """
     from search.progress import display
-    from search.record.status import status as status_of
     from search.study.config import load_study
     from search.study.run import run_study
 
@@ -55,22 +66,32 @@ def search(
     outcome = run_study(
         load_study(values, study), run, trials=trials, allow=allow_change or (), show=display(err, progress.value)
     )
+    _say_outcome(outcome)
+
+
+def _say_outcome(outcome: Outcome) -> None:
+    """Say how a study ended; an interruption, or no complete trial, is an exit code."""
+    from search.record.status import status as status_of
+
     if outcome.ended == "interrupted":
-        stopped(outcome.signal)
+        exit_stopped(outcome.signal)
     if outcome.ended == "failing":
         raise RuntimeError(
-            f"stopped after {outcome.finished} of {outcome.total} trials: the last trainings failed alike, as said above; "
-            f"`inceptory report {outcome.run}` names the reasons."
+            f"stopped after {outcome.finished} of {outcome.total} trials: the last trainings failed alike, as printed "
+            f"above; `inceptory report {outcome.run}` names the reasons."
         )
-    done = f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished"
+    summary = f"{outcome.ended}: {outcome.finished} of {outcome.total} trials finished"
     if not status_of(outcome.run)["complete"]:
-        raise RuntimeError(f"{done}, and none came to its end; `inceptory report {outcome.run}` names the reasons.")
-    say(f"{done}; see `inceptory best {outcome.run}` and `inceptory report {outcome.run}`")
+        raise RuntimeError(f"{summary}, but none is complete; `inceptory report {outcome.run}` names the reasons.")
+    say(f"{summary}; see `inceptory best {outcome.run}` and `inceptory report {outcome.run}`")
 
 
-@app.command()
-def status(run: Path, format: FormatOption = Format.table) -> None:
-    """Say how far a run is."""
+@app.command(rich_help_panel=STUDIES)
+def status(
+    run: Annotated[Path, typer.Argument(help="The run directory of a study, an ablation or a training.")],
+    format: FormatOption = Format.table,
+) -> None:
+    """Show how many trials of a run are finished."""
     from search.record.files import read_lines
     from search.record.status import status as status_of
 
@@ -80,19 +101,23 @@ def status(run: Path, format: FormatOption = Format.table) -> None:
         say("")
         for change in changes:
             say(
-                f"{change['time']}, before trial {change['trials']}: {change['key']} was {change['old']!r} and is {change['new']!r}"
+                f"{change['time']}, before trial {change['trials']}: "
+                f"{change['key']} was {change['old']!r} and is {change['new']!r}"
             )
 
 
-@app.command()
+@app.command(rich_help_panel=STUDIES)
 def best(
-    run: Path,
-    format: Annotated[
-        ShowFormat, typer.Option("--format", help="yaml prints the best network's file.")
-    ] = ShowFormat.table,
-    trial: Annotated[int | None, typer.Option(min=0, help="with --format yaml: this trial's network")] = None,
+    run: StudyArgument,
+    format: ShowFormatOption = ShowFormat.table,
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="With --format yaml, print the network of this trial.")
+    ] = None,
 ) -> None:
-    """Show a study's best network beside the base; of several objectives the front, best first."""
+    """Show a study's best network next to its base.
+
+    A study of several objectives shows its front, best first.
+    """
     import reports
     from reports.tables.front import front_of_objectives
     from reports.tables.overview import best_and_base
@@ -100,76 +125,135 @@ def best(
     loaded = reports.load(run)
     table = front_of_objectives(loaded) if len(loaded.objectives) > 1 else best_and_base(loaded)
     if table is None:
-        raise InputError(f"{run}: no trial has come to its end yet; `inceptory status {run}` says how far it is.")
+        raise InputError(f"{run}: no trial is complete yet; `inceptory status {run}` shows how many are finished.")
     if trial is not None and format is not ShowFormat.yaml:
         raise InputError("--trial goes with --format yaml, which prints that trial's network.")
     if format is ShowFormat.yaml:
         print(arch.to_yaml(_trial_network(run, loaded, trial)), end="")
     elif format is ShowFormat.table:
-        print_rows(records(table.printed()), Format.table, f"{table.caption}: {accuracies(loaded)}\n")
+        print_rows(records(table.printed()), Format.table, f"{table.caption}: {_accuracies(loaded)}\n")
     else:
-        print_rows(json.loads(table.plain().to_json(orient="records")), Format(format.value))
+        rows: Rows = json.loads(table.plain().to_json(orient="records"))
+        print_rows(rows, Format(format.value))
 
 
-def _trial_network(run: Path, loaded: Any, trial: int | None) -> arch.Spec:
+def _trial_network(run: Path, loaded: Run, trial: int | None) -> arch.Spec:
     """Return a trial's network, by default the best one's, under a name of its own."""
     from search.record.layout import trial_folder
 
     if trial is None:
-        best: arch.Spec = loaded.specs["best"]
-        return replace(best, name=f"{loaded.name}_best")
+        return replace(loaded.specs["best"], name=f"{loaded.name}_best")
     path = trial_folder(run, trial) / "spec.yaml"
     if not path.exists():
         raise InputError(f"{run}: there is no trial {trial}; `inceptory report {run}` lists them all.")
     return replace(arch.load(path), name=f"{loaded.name}_{trial}")
 
 
-def accuracies(run: Any) -> str:
-    """Return the best and the base's figure as text."""
+def _accuracies(run: Run) -> str:
+    """Return the best trial's and the base's value of the objective as text."""
     top = run.ranked.iloc[0]
     text = f"{run.objective} {top[run.objective]:.4f} (trial {top['trial']})"
     return text + (f", base {run.base[run.objective]:.4f}" if run.base else "")
 
 
-@app.command()
+@app.command(rich_help_panel=STUDIES)
 def confirm(
-    run: Annotated[Path, typer.Argument(help="a study's run directory")],
-    top: Annotated[int, typer.Option(min=1, help="So many of the best trials.")] = 3,
-    trial: Annotated[list[int] | None, typer.Option(help="This trial, instead of the best; may be repeated.")] = None,
-    with_: Annotated[
-        list[str] | None, typer.Option("--with", help="Another study's trial beside, as RUN2:5; may be repeated.")
+    run: StudyArgument,
+    top: Annotated[int, typer.Option(min=1, help="Confirm so many of the best trials.")] = 3,
+    trial: Annotated[
+        list[int] | None, typer.Option(help="Confirm this trial instead of the best ones; may be repeated.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="How many fresh seeds, or which, as 11,12,13.")] = "6",
-    recipe: Annotated[str | None, typer.Option(help="another recipe than the study's: a name or YAML file")] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Confirm a trial of another study too, such as RUN2:5; may be repeated."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Train with so many fresh seeds, or with these, such as 11,12,13.")] = "6",
+    recipe: Annotated[
+        str | None, typer.Option(help="Train by this recipe (a name or a YAML file) instead of the study's.")
+    ] = None,
     set: SetOption = None,
-    workers: Annotated[int, typer.Option(min=0, help="Trainings side by side; 0: as in the study.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Run so many trainings at a time; 0 takes the study's number.")
+    ] = 0,
     format: FormatOption = Format.table,
-    progress: ProgressOption = Progress.auto,
+    progress: ProgressOption = ProgressStyle.auto,
 ) -> None:
-    """Train a study's best networks and its base anew with fresh seeds, and open the test set once for each.
+    """Retrain a study's best networks and test them once.
 
-    The same command goes on where it was stopped. RUN/confirm holds everything; `report` shows it.
+    Each network and the base train again with the same fresh seeds, on all
+    training images; then each opens the test set once. The same command
+    resumes a confirmation that was stopped. RUN/confirm holds the results, and
+    `report` shows them.
     """
     import reports
     from reports.tables.confirmation import confirmation_tables
     from search.comparison.confirm import confirm_study
     from search.progress import display
 
-    others = [_other_trial(given) for given in with_ or []]
+    others = [_other_trial(text) for text in with_ or []]
     changes = overrides(set, ("recipe",))["recipe"]
-    asked: dict[str, Any] = {"trials": trial or (), "others": others, "seeds": seeds_of(seeds)}
+    chosen: dict[str, Any] = {"trials": trial or (), "others": others, "seeds": seeds_of(seeds)}
     outcome = confirm_study(
-        run, top=top, **asked, recipe=recipe, changes=changes, workers=workers, show=display(err, progress.value)
+        run, top=top, **chosen, recipe=recipe, changes=changes, workers=workers, show=display(err, progress.value)
     )
     if outcome.signal:
-        stopped(outcome.signal)
+        exit_stopped(outcome.signal)
     print_tables(confirmation_tables(reports.load(run)), format)
     if not outcome.complete:
-        raise RuntimeError(f"{run}: no training of the confirmation came to its end.")
+        raise RuntimeError(f"{run}: no training of the confirmation is complete; `inceptory report {run}` shows why.")
 
 
-def _other_trial(given: str) -> tuple[str, int]:
-    folder, colon, number = given.rpartition(":")
+def _other_trial(text: str) -> tuple[str, int]:
+    folder, colon, number = text.rpartition(":")
     if not colon or not folder or not number.isdigit():
-        raise InputError(f"--with is '{given}', but it must be another study's run directory and a trial, as RUN2:5.")
+        raise InputError(f"--with is '{text}', but it must be another study's run directory and a trial, as RUN2:5.")
     return folder, int(number)
+
+
+@app.command(rich_help_panel=STUDIES)
+def dashboard(
+    run: StudyArgument,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Listen on this address; 0.0.0.0 lets other machines in.")] = LOOPBACK,
+    storage: Annotated[
+        str | None, typer.Option(help="Read the study from this storage; the recorded one has no password.")
+    ] = None,
+) -> None:
+    """Open a study in optuna-dashboard until Ctrl-C.
+
+    Only this machine can open it, unless --host says otherwise.
+    """
+    from search.study.dashboard import Dashboard
+
+    with Dashboard(run, host=host, port=port, storage=storage) as server:
+        say(f"{server.study} at {server.url}")
+        if server.loopback:
+            say("Only this machine can open it; --host shows it to others. Ctrl-C ends it.")
+        else:
+            text = f"Whoever reaches {host} can see and change the study: there is no password. Ctrl-C ends it."
+            err.print(text, markup=False, highlight=False)
+        server.serve()
+
+
+@app.command(rich_help_panel=STUDIES)
+def demo(
+    run: Annotated[Path, typer.Option(help="Write into this run directory.")] = Path("runs/demo"),
+    progress: ProgressOption = ProgressStyle.auto,
+) -> None:
+    """Run a small study on embedded digits and report it."""
+    import reports
+    from reports.page.report import report as write_report
+    from search.progress import display
+    from search.study.config import DEMO
+    from search.study.run import run_study
+
+    outcome = run_study(DEMO, run, show=display(err, progress.value))
+    if outcome.ended == "interrupted":
+        exit_stopped(outcome.signal)
+    page = write_report(run)
+    best(run)
+    say("")
+    say(
+        f"best split found: {_accuracies(reports.load(run))}; held-out digits, one seed each: a demonstration, no proof"
+    )
+    say(f"report: {page}")

@@ -1,1 +1,1 @@
-"""What follows from a spec without building it: shapes, exact costs, receptive fields, dead weights, differences."""
+"""Analysis of a spec without building it: shapes, exact costs, receptive fields, dead weights, differences."""

@@ -1,4 +1,4 @@
-"""Exact cost from the spec alone: no torch, nothing built.
+"""Exact cost from the spec alone, without torch: parameters, MACs and activations.
 
 Parameters are the trainable ones: weights, biases, and scale and shift of a batch norm. MACs are the
 multiply-adds of convolutions and linear layers at batch 1, weights only. Activations are the output
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from arch.analysis.shapes import Placed, place_network, place_row
-from arch.files.html_table import shape, table
-from arch.nodes import Conv, Linear, Shape
+from arch.files.html_table import table
+from arch.nodes import Conv, Linear, Shape, dims
 from arch.specs.spec import FINAL, Row, Spec
 
 
@@ -81,11 +81,11 @@ def cost(spec: Spec) -> NetworkCost:
     """
     placed = place_network(spec)
     rows = [
-        RowCost(row.name, row.block, part.output, *_counted(part))
+        RowCost(row.name, row.block, part.output, *_cached_count(part))
         for row, part in zip(spec.rows, placed.rows, strict=True)
     ]
     heads = {
-        after: RowCost(after, spec.heads[after].head, part.output, *_counted(part))
+        after: RowCost(after, spec.heads[after].head, part.output, *_cached_count(part))
         for after, part in placed.heads.items()
     }
     final = heads.pop(FINAL)
@@ -94,13 +94,14 @@ def cost(spec: Spec) -> NetworkCost:
 
 def row_macs(spec: Spec, row: Row, shape: Shape) -> int:
     """Return the multiply-adds of one row, which need not be the spec's own, on an input of `shape`."""
-    return _counted(place_row(spec, row, shape))[1]
+    return _cached_count(place_row(spec, row, shape))[1]
 
 
-def _counted(placed: Placed) -> tuple[int, int, int]:
-    if placed.counted is None:
-        placed.counted = count(placed)
-    return placed.counted
+def _cached_count(placed: Placed) -> tuple[int, int, int]:
+    # Equal rows on equal inputs are one Placed (see arch.analysis.shapes), so a search counts each only once.
+    if placed.counts is None:
+        placed.counts = count(placed)
+    return placed.counts
 
 
 def count(placed: Placed) -> tuple[int, int, int]:
@@ -109,11 +110,13 @@ def count(placed: Placed) -> tuple[int, int, int]:
     if isinstance(node, Conv):
         out, rows, columns = placed.output
         weights = _conv_weights(placed, node)
+        # Each weight multiplies once at every position of the output. A norm has a shift, and a scale unless switched off.
         params = weights + (out if node.bias else 0) + (out * (1 + node.norm_scale) if node.norm else 0)
         return params, weights * rows * columns, out * rows * columns
     if isinstance(node, Linear):
         weights = placed.input[0] * node.out
         return weights + node.out, weights, node.out
+    # Every other node costs what its parts cost; pools, ReLUs and the like have none.
     params = macs = activations = 0
     for part in placed.parts:
         p, m, a = count(part)
@@ -132,17 +135,22 @@ def weights(placed: Placed) -> int:
 
 
 def _conv_weights(placed: Placed, node: Conv) -> int:
+    """Return F x C / groups x kH x kW."""
     return placed.output[0] * (placed.input[0] // node.groups) * node.kernel[0] * node.kernel[1]
 
 
 def cost_html(cost: NetworkCost) -> str:
-    """Return a cost as a table by row, auxiliary heads behind a total without them."""
+    """Return a cost as a table by row: first the network with its total, then the auxiliary heads."""
     total = {"row": "total", "block": "without auxiliary heads", "output": ""}
     sums = {"params": cost.params, "MACs": cost.macs, "activations": cost.activations}
-    rows = [*map(_line, cost.rows), total | sums, *(_line(row) | {"row": f"aux {row.name}"} for row in cost.aux)]
+    rows = [
+        *map(_html_row, cost.rows),
+        total | sums,
+        *(_html_row(row) | {"row": f"aux {row.name}"} for row in cost.aux),
+    ]
     return table(f"{cost.params:,} parameters, {cost.macs:,} MACs", rows)
 
 
-def _line(row: RowCost) -> dict[str, Any]:
+def _html_row(row: RowCost) -> dict[str, Any]:
     counted = {"params": row.params, "MACs": row.macs, "activations": row.activations}
-    return {"row": row.name, "block": row.block, "output": shape(row.output), **counted}
+    return {"row": row.name, "block": row.block, "output": dims(row.output), **counted}

@@ -1,4 +1,4 @@
-"""Dead weights: those of a convolution whose kernel taps only ever see padding, and so never receive a gradient."""
+"""Dead weights: kernel taps of convolutions that only see padding, and so never receive a gradient."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import chain
 from typing import cast
 
 from arch.analysis.shapes import Placed
-from arch.nodes import Chain, Concat, Conv, Dropout, Pad, Pair, Relu, Residual
+from arch.nodes import Chain, Concat, Conv, Dropout, Pad, Pair, Relu, Residual, dims
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +27,18 @@ class DeadTaps:
     weights: int
 
 
-def dead_taps(placed: Placed) -> tuple[DeadTaps, ...]:
-    """Return the convolutions in a placed node that have dead weights.
+def dead_taps(placed: Placed, zeros: Pair = (0, 0), path: str = "") -> tuple[tuple[DeadTaps, ...], Pair]:
+    """Return the convolutions in a placed node that have dead weights, and the (rows, columns) of zeros around its output.
 
-    Counted are taps on a convolution's own padding and on the zeros of `Pad` nodes in front of it, also
-    through rectifiers, dropout, concats and sums. Zeros are not followed through a pool, and an output
-    that a later layer never reads (a stride may pass over it) is taken as read.
+    Taps count that see a convolution's own padding, or zeros of `Pad` nodes before it, also through ReLUs, dropout,
+    concats and sums. Zeros are not followed through a pool. Every output counts as read, though a later stride may
+    skip it.
+
+    Parameters
+    ----------
+    zeros : the (rows, columns) of zeros around the input.
+    path : the node's place in its row, for the names of layers.
     """
-    return walk(placed, (0, 0))[0]
-
-
-def walk(placed: Placed, zeros: Pair, path: str = "") -> tuple[tuple[DeadTaps, ...], Pair]:
-    """Return the dead taps, given how many rows and columns of zeros lie around the input; and the same of the output."""
     found: tuple[DeadTaps, ...]
     node = placed.node
     match node:
@@ -51,13 +51,14 @@ def walk(placed: Placed, zeros: Pair, path: str = "") -> tuple[tuple[DeadTaps, .
         case Chain():
             found = ()
             for part in placed.parts:
-                more, zeros = walk(part, zeros, _inside(path, part))
-                found += more
+                in_part, zeros = dead_taps(part, zeros, _inside(path, part))
+                found += in_part
             return found, zeros
         case Concat() | Residual():
-            branches = [walk(part, zeros, _inside(path, part)) for part in placed.parts]
+            branches = [dead_taps(part, zeros, _inside(path, part)) for part in placed.parts]
             ends = [end for _, end in branches] + ([zeros] if len(branches) == 1 else [])  # an identity shortcut
-            found = tuple(chain.from_iterable(more for more, _ in branches))
+            found = tuple(chain.from_iterable(in_branch for in_branch, _ in branches))
+            # A border of zeros stays only where every branch has it.
             return found, (min(rows for rows, _ in ends), min(columns for _, columns in ends))
     return (), (0, 0)
 
@@ -84,17 +85,17 @@ def _dead_taps(placed: Placed, node: Conv, zeros: Pair, path: str) -> tuple[Dead
 
 def _sees_data(offset: int, stride: int, windows: int, zeros: int, size: int) -> bool:
     """Say whether a tap at `offset` from the start of window 0 meets an element that is no zero of padding."""
-    first = max(0, -(-(zeros - offset) // stride))  # the first window whose tap is past the zeros above
+    first = max(0, -(-(zeros - offset) // stride))  # the first window whose tap is past the leading zeros
     return first < windows and first * stride + offset < size - zeros
 
 
 def warning(dead: Mapping[str, tuple[DeadTaps, ...]], params: int) -> str:
-    """Return how many weights are dead, in which rows and why, and a remedy; nothing where none is.
+    """Return how many weights are dead, in which rows and why, and a remedy; an empty text if none is.
 
     Parameters
     ----------
     dead : the dead taps by row, without auxiliary heads.
-    params : parameters without auxiliary heads, of which the share is taken.
+    params : parameters without auxiliary heads, for the share of dead ones.
     """
     total = sum(taps.weights for found in dead.values() for taps in found)
     if not total:
@@ -102,7 +103,7 @@ def warning(dead: Mapping[str, tuple[DeadTaps, ...]], params: int) -> str:
     reasons: dict[str, list[str]] = {}
     for row, found in dead.items():
         sizes = dict.fromkeys((taps.kernel, taps.map) for taps in found)
-        if why := "; ".join(f"{_by(kernel)} kernels on {_by(map_)} maps" for kernel, map_ in sizes):
+        if why := "; ".join(f"{dims(kernel)} kernels on {dims(map_)} maps" for kernel, map_ in sizes):
             reasons.setdefault(why, []).append(row)
     where = "".join(f"\n  {', '.join(rows)}: {why}" for why, rows in reasons.items())
     return (
@@ -110,7 +111,3 @@ def warning(dead: Mapping[str, tuple[DeadTaps, ...]], params: int) -> str:
         f"receive a gradient: their kernel taps only see padding.{where}\n"
         "  remedy: a stem with less stride, or a larger input, so that these rows stand on larger maps"
     )
-
-
-def _by(pair: Pair) -> str:
-    return f"{pair[0]}x{pair[1]}"

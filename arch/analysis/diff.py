@@ -1,4 +1,4 @@
-"""Two networks side by side: what differs, and by how much every quantity changes."""
+"""Comparing two networks: what differs, and by how much every quantity changes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from arch.specs.spec import FINAL, Head, Row, Spec, described
 
 MISSING, SAME = "-", "="
 QUANTITIES = ("params", "MACs", "activations", "dead_weights", "depth", "peak_memory_bytes")
-_ABSENT = {"output": MISSING, "receptive_field": MISSING} | dict.fromkeys(QUANTITIES[:-1], 0)  # a peak is no sum
-_NOTHING: dict[str, Any] = dict.fromkeys((*QUANTITIES, "output", "receptive_field"))
+_MISSING_ROW = {"output": MISSING, "receptive_field": MISSING} | dict.fromkeys(QUANTITIES[:-1], 0)  # a peak is no sum
+_NO_CHANGES: dict[str, Any] = dict.fromkeys((*QUANTITIES, "output", "receptive_field"))
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class _Side:
 
 
 def sized(field: Pair | None) -> str:
-    """Return a receptive field as text, `715x715`, or `all` behind a flatten."""
+    """Return a receptive field as text, `715x715`, or `all` after a flatten."""
     return f"{field[0]}x{field[1]}" if field else "all"
 
 
@@ -41,10 +41,10 @@ def differences(a: Spec, b: Spec) -> list[dict[str, Any]]:
     has no figure for is None. The names must differ.
     """
     one, two = _side(a), _side(b)
-    lines = [_row_line(name, one, two) for name in _merged(list(one.rows), list(two.rows))]
+    lines = [_row_line(name, one, two) for name in _merged_names(list(one.rows), list(two.rows))]
     lines += [_line(key, a, b, *texts, same=False) for key, texts in _settings(a, b)]
     heads_a, heads_b = (_heads(spec) for spec in (a, b))
-    same = [_chosen(head) for _, head in heads_a] == [_chosen(head) for _, head in heads_b]
+    same = [_block_and_args(head) for _, head in heads_a] == [_block_and_args(head) for _, head in heads_b]
     same = same and a.aux_rows == b.aux_rows
     lines.append(_line("auxiliary heads", a, b, _listed(heads_a), _listed(heads_b), same) | _change(one.aux, two.aux))
     old, new = (f"{side.total['params']:,} params, {side.total['MACs']:,} MACs" for side in (one, two))
@@ -80,35 +80,35 @@ def _quantities(row: RowCost, found: RowMeasures) -> dict[str, Any]:
 
 def _row_line(name: str, one: _Side, two: _Side) -> dict[str, Any]:
     same = name in one.rows and name in two.rows and _identity(one.spec, name) == _identity(two.spec, name)
-    line = _line(name, one.spec, two.spec, _text(one, name), _text(two, name), same)
-    return line | _change(one.rows.get(name, _ABSENT), two.rows.get(name, _ABSENT))
+    line = _line(name, one.spec, two.spec, _row_text(one, name), _row_text(two, name), same)
+    return line | _change(one.rows.get(name, _MISSING_ROW), two.rows.get(name, _MISSING_ROW))
 
 
-def _text(side: _Side, name: str) -> str:
+def _row_text(side: _Side, name: str) -> str:
     if name not in side.rows:
         return MISSING
-    item = _item(side.spec, name)
+    item = _row_or_head(side.spec, name)
     style = f"style {described(item.style)}" if isinstance(item, Row) and item.style else ""
     what = item.block if isinstance(item, Row) else item.head
     return ", ".join(filter(None, (f"{what} {described(item.args)}".rstrip(), style)))
 
 
-def _item(spec: Spec, name: str) -> Row | Head:
+def _row_or_head(spec: Spec, name: str) -> Row | Head:
     return spec.heads[FINAL] if name == FINAL else spec.row(name)
 
 
 def _identity(spec: Spec, name: str) -> Any:
     """Return what must be equal for a row to be the same; arguments at their default need not be written."""
-    item = _item(spec, name)
-    return (_chosen(item), dict(item.style) if isinstance(item, Row) else {})
+    item = _row_or_head(spec, name)
+    return (_block_and_args(item), dict(item.style) if isinstance(item, Row) else {})
 
 
-def _chosen(item: Row | Head) -> tuple[str, dict[str, Any]]:
-    return (item.definition.name, item.definition.chosen(item.args))
+def _block_and_args(item: Row | Head) -> tuple[str, dict[str, Any]]:
+    return (item.definition.name, item.definition.non_default(item.args))
 
 
 def _settings(a: Spec, b: Spec) -> Iterable[tuple[str, tuple[str, str]]]:
-    """Yield what the networks say once, where they differ: the order of rows, input, classes, keys of the style."""
+    """Yield what belongs to no row, where the networks differ: order of rows, input, classes, keys of the style."""
     orders = [
         [row.name for row in spec.rows if row.name in {r.name for r in other.rows}] for spec, other in ((a, b), (b, a))
     ]
@@ -133,8 +133,8 @@ def _listed(heads: Sequence[tuple[str, Head]]) -> str:
     return "; ".join(f"{row}: {head.head} {described(head.args)}".rstrip() for row, head in heads) or MISSING
 
 
-def _merged(a: list[str], b: list[str]) -> list[str]:
-    """Return the names of both in order; what only b has stands behind what precedes it there."""
+def _merged_names(a: list[str], b: list[str]) -> list[str]:
+    """Return the names of both in order; a name of b alone follows the one that precedes it there."""
     names = list(a)
     for index, name in enumerate(b):
         if name not in names:
@@ -144,11 +144,11 @@ def _merged(a: list[str], b: list[str]) -> list[str]:
 
 def _line(row: str, a: Spec, b: Spec, one: str, two: str, same: bool | None = None) -> dict[str, Any]:
     equal = one == two if same is None else same
-    return {"row": row, a.name: one, b.name: SAME if equal else two} | _NOTHING
+    return {"row": row, a.name: one, b.name: SAME if equal else two} | _NO_CHANGES
 
 
 def _change(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how much more `new` has, and `old > new` of what is no number."""
+    """Return how much more `new` has of each quantity, and `old > new` of texts."""
     change: dict[str, Any] = {key: new[key] - old[key] for key in QUANTITIES if key in old and key in new}
     for key in ("output", "receptive_field"):
         if key in old:

@@ -1,4 +1,4 @@
-"""Every layer of a network in the order in which it runs, as torchsummary's listings have them: no torch, nothing built."""
+"""Every layer of a network in the order in which it runs, as torchsummary lists them, but without torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from arch.nodes import (
 )
 from arch.specs.spec import FINAL, Spec
 
-_KINDS: dict[type[Node], tuple[str, bool]] = {  # torch's name, and whether it needs no memory of its own
+_KINDS: dict[type[Node], tuple[str, bool]] = {  # torch's name, and whether it needs no memory of its own in inference
     AdaptivePool: ("AdaptiveAvgPool2d", False),
     Relu: ("ReLU", True),
     Pad: ("ZeroPad2d", False),
@@ -59,7 +59,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the layers of a network come to, in bytes but for `params`; float32, batch 1.
+    """Totals of the layers of a network, in bytes except `layers` and `params`; float32, batch 1.
 
     `outputs` are all layers' outputs, `passes` twice that, forward and backward, as torchsummary estimates a
     training step's memory; `total` is input, passes and parameters together.
@@ -87,7 +87,7 @@ class Totals:
 
 
 def layers(spec: Spec) -> list[Layer]:
-    """Return every layer in the order in which it runs in training, auxiliary heads behind the rows they hang on.
+    """Return every layer in the order in which it runs in training, each auxiliary head after its row.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def layers(spec: Spec) -> list[Layer]:
 
 
 def totals(spec: Spec, found: list[Layer]) -> Totals:
-    """Return what these layers of a network come to."""
+    """Return the totals of these layers of a network."""
     params, outputs = sum(layer.params for layer in found), sum(layer.memory for layer in found)
     return Totals(len(found), params, FLOAT32 * math.prod(spec.input), outputs)
 

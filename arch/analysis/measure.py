@@ -1,7 +1,7 @@
-"""What a network is besides its cost: dead weights, depth, receptive field, peak activation memory.
+"""Measures of a network besides its cost: dead weights, depth, receptive field, peak activation memory.
 
-Folds over the placed nodes, without torch, for people who compare a few networks; a search asks
-`arch.cost`, which stays free of them. Auxiliary heads are kept apart, since they are removed at inference.
+They are for comparing a few networks and take longer than `arch.cost`, which a search calls thousands of times.
+Auxiliary heads are counted apart, since they are removed at inference.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
-from arch.analysis.dead_weights import DeadTaps, walk
+from arch.analysis.dead_weights import DeadTaps, dead_taps
 from arch.analysis.shapes import Placed, place_network
 from arch.nodes import (
     AdaptivePool,
@@ -61,10 +61,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class RowMeasures:
-    """One row or head.
+    """The measures of one row or head.
 
-    `depth` counts the row's own layers. `field` is what the row's output sees of the image, None behind a
-    flatten, which sees all. `peak_memory` is in bytes while the row runs, at batch 1 in float32.
+    `depth` counts the row's own layers. `field` is what the row's output sees of the image, None after a
+    flatten, which sees all of it. `peak_memory` is in bytes while the row runs, at batch 1 in float32.
     """
 
     name: str
@@ -98,7 +98,7 @@ class NetworkMeasures:
 
     @property
     def receptive_field(self) -> Pair | None:
-        """What the last map in front of the final head sees of the image, (rows, columns) in pixels."""
+        """What the last map before the final head sees of the image, (rows, columns) in pixels."""
         last = self.rows[-2].field if len(self.rows) > 1 else Field()
         return last.size if last else None
 
@@ -128,7 +128,7 @@ def measure(spec: Spec) -> NetworkMeasures:
     field: Field | None = Field()
     zeros: Pair = (0, 0)
     for row, part in zip(spec.rows, placed.rows, strict=True):
-        dead, zeros = walk(part, zeros)
+        dead, zeros = dead_taps(part, zeros)
         field = receptive_field(part, field)
         rows.append(RowMeasures(row.name, dead, depth(part), field, peak_memory(part)))
         if row.name in placed.heads:
@@ -137,33 +137,34 @@ def measure(spec: Spec) -> NetworkMeasures:
 
 
 def _head(name: str, part: Placed, field: Field | None, zeros: Pair) -> RowMeasures:
-    return RowMeasures(name, walk(part, zeros)[0], depth(part), receptive_field(part, field), peak_memory(part))
+    return RowMeasures(name, dead_taps(part, zeros)[0], depth(part), receptive_field(part, field), peak_memory(part))
 
 
 def depth(placed: Placed, pools: bool = False) -> int:
     """Return the layers with parameters on the longest path, as the papers count depth; with `pools` pools too.
 
     GoogLeNet has 22, and 27 with its pools (Szegedy et al. 2014, section 5). A depthwise convolution and
-    the 1x1 behind it are one layer, the separable convolution.
+    the 1x1 after it are one layer, the separable convolution.
     """
     node = placed.node
     if isinstance(node, Conv):
         bare = not (node.norm or node.activation or node.bias)
+        # The depthwise half of a separable convolution does not count; its 1x1 half does.
         return 0 if bare and 1 < node.groups == placed.input[0] else 1
     if isinstance(node, Linear):
         return 1
     if isinstance(node, Pool | AdaptivePool):
         return int(pools)
-    deep = [depth(part, pools) for part in placed.parts]
-    return sum(deep) if isinstance(node, Chain) else max(deep, default=0)
+    depths = [depth(part, pools) for part in placed.parts]
+    return sum(depths) if isinstance(node, Chain) else max(depths, default=0)
 
 
 def receptive_field(placed: Placed, field: Field | None) -> Field | None:
     """Return what a placed node's output sees of the image, given what its input sees; None is all of it.
 
-    A concat or a sum sees what any of its branches sees. The field may be larger than the image, as
-    it counts padding. Where branches step by different jumps (a strided pool that zeros frame to its old
-    size), it is that of the central output; the larger jump goes on, as behind uneven adaptive windows, and bounds the rest.
+    A concat or a sum sees what any of its branches sees. The field may be larger than the image, as it counts
+    padding. Branches may have different jumps (a strided pool whose map zeros pad to its old size). The field is then
+    that of the central output, and later layers use the larger jump, so that theirs is an upper bound.
     """
     if field is None:
         return None
@@ -197,13 +198,15 @@ def _adaptive(shape: Shape, size: Pair) -> tuple[Pair, Pair]:
 
 def _union(fields: list[Field | None], shape: Shape) -> Field:
     """Return what the fields see together from the centre of a (C, H, W) map."""
-    known = [field for field in fields if field is not None]  # branches end on maps, so none is None
+    branches = [field for field in fields if field is not None]  # branches end on maps, so none is None
     axes = []
     for axis in (0, 1):
-        centre, jump = shape[1 + axis] // 2, max(field.jump[axis] for field in known)
-        shifts = [centre * (field.jump[axis] - jump) for field in known]
-        start = min(field.start[axis] + shift for field, shift in zip(known, shifts, strict=True))
-        end = max(field.end[axis] + shift for field, shift in zip(known, shifts, strict=True))
+        # A field gives what output (0, 0) sees, and the central output sees that moved by `centre` jumps. Written with
+        # the largest jump, each branch's field shifts so that its central output still sees the same.
+        centre, jump = shape[1 + axis] // 2, max(field.jump[axis] for field in branches)
+        shifts = [centre * (field.jump[axis] - jump) for field in branches]
+        start = min(field.start[axis] + shift for field, shift in zip(branches, shifts, strict=True))
+        end = max(field.end[axis] + shift for field, shift in zip(branches, shifts, strict=True))
         axes.append((start, end, jump))
     return Field(*(_pair(values) for values in zip(*axes, strict=True)))
 
@@ -216,43 +219,45 @@ def _pair(values: Iterable[int]) -> Pair:
 def peak_memory(placed: Placed) -> int:
     """Return the bytes of activations that must be alive at once while a placed node runs: batch 1, float32.
 
-    A layer needs its input and its output. Branches run one after another as written, a shortcut before
-    its body; what a later reader needs waits: the shared input, finished branches, the shortcut. A
-    concat and a sum need what they join and the result. Norm, activation and dropout work in place, except
-    a rectifier on something that is read again; flatten is a view.
+    A layer needs its input and its output. Branches run one after another as written, a shortcut before its body.
+    What a later layer reads stays in memory: the shared input, finished branches, the shortcut. A concat and a sum
+    need their inputs and the result. Norm, activation and dropout work in place, except a ReLU whose input is
+    read again; flatten is a view.
     """
     return FLOAT32 * _peak(placed, 0, False)
 
 
-def _peak(placed: Placed, held: int, kept: bool) -> int:
-    """Return the peak in elements, with `held` waiting elsewhere; `kept` says that the input is read again later."""
-    into, out = _elements(placed.input), _elements(placed.output)
-    still = held + (into if kept else 0)
+def _peak(placed: Placed, other: int, read_again: bool) -> int:
+    """Return the peak in elements while `other` elements stay in memory; `read_again` says that the input must too."""
+    into, out = math.prod(placed.input), math.prod(placed.output)
+    kept = other + (into if read_again else 0)
     match placed.node:
         case Dropout() | Flatten():
-            return held + into
+            return other + into
         case Relu():
-            return still + out
+            return kept + out
         case Chain():
+            # Dropout and views need nothing of their own. The first layer's need includes the chain's input; during later
+            # layers that input stays only where it is read again.
             parts = [part for part in placed.parts if not isinstance(part.node, Dropout | Flatten)]
-            peaks = [_peak(part, still if i else held, kept and i == 0) for i, part in enumerate(parts)]
-            return max(peaks, default=held + into)
+            peaks = [_peak(part, kept if i else other, read_again and i == 0) for i, part in enumerate(parts)]
+            return max(peaks, default=other + into)
         case Concat():
-            return max(_side_by_side(placed.parts, held, kept), still + 2 * out)
+            # The branches' outputs together are as large as the result.
+            return max(_peak_of_branches(placed.parts, other, read_again), kept + 2 * out)
         case Residual() if len(placed.parts) == 1:
-            return max(_peak(placed.parts[0], held, True), held + into + 2 * out)
+            # The identity shortcut is the input, which waits for the sum: input, body and result.
+            return max(_peak(placed.parts[0], other, True), other + into + 2 * out)
         case Residual():
-            return max(_side_by_side(placed.parts[::-1], held, kept), still + 3 * out)
-    return held + into + out
+            # Shortcut, body and result are of one size.
+            return max(_peak_of_branches(placed.parts[::-1], other, read_again), kept + 3 * out)
+    return other + into + out
 
 
-def _side_by_side(parts: tuple[Placed, ...], held: int, kept: bool) -> int:
+def _peak_of_branches(parts: tuple[Placed, ...], other: int, read_again: bool) -> int:
+    """Return the peak of parts that run one after another on one input and keep their outputs."""
     peak = 0
     for index, part in enumerate(parts):
-        peak = max(peak, _peak(part, held, kept or index < len(parts) - 1))
-        held += _elements(part.output)
+        peak = max(peak, _peak(part, other, read_again or index < len(parts) - 1))
+        other += math.prod(part.output)
     return peak
-
-
-def _elements(shape: Shape) -> int:
-    return math.prod(shape)

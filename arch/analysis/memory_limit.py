@@ -1,52 +1,51 @@
-"""Whether a network can have a place in memory at all: refused by its cost, before any of it is taken."""
+"""Whether memory can hold a network: a lower bound from its cost, before anything is allocated."""
 
 from __future__ import annotations
 
 import os
 
 from arch.analysis.cost import cost
-from arch.analysis.measure import measure
+from arch.analysis.measure import FLOAT32, measure
 from arch.errors import SpecError
 from arch.specs.spec import Spec
 
-_FLOAT = 4  # bytes
-_TRAINED = 3  # of each weight there is its gradient, and the optimiser's memory of one
+_TRAINING_COPIES = 3  # each weight, its gradient, and its momentum in the optimizer
 
 
-def check_room(spec: Spec, images: int = 0, training: bool = False, most: int | None = None) -> None:
+def check_memory(spec: Spec, images: int = 0, training: bool = False, limit: int | None = None) -> None:
     """Refuse a network that needs more memory than there is.
 
-    Counted is what cannot be done without: weights in float32 (auxiliary heads included), of `images` at a time
-    the largest maps that are needed at once, and in training gradients, momentum, and what every convolution gives
-    (in two bytes) until the gradients are taken.
+    The least that is needed counts: weights in float32 (auxiliary heads included), and for `images` at a time the
+    largest maps that inference needs at once. Training also needs gradients, momentum, and every convolution's output
+    (in two bytes) until the backward pass.
 
     Parameters
     ----------
-    most : bytes; by default all memory of this machine, or what this process may have of it.
+    limit : bytes; by default `available_memory`.
 
     Raises
     ------
     SpecError
-        Names what is needed and what there is.
+        Names the memory that is needed and that there is.
     """
     costs = cost(spec)
-    weights = _FLOAT * (costs.params + costs.aux_params) * (_TRAINED if training else 1)
-    maps = images * (costs.activations * _FLOAT // 2 if training else measure(spec).peak_memory if images else 0)
-    most = memory() if most is None else most
-    if weights + maps > most:
+    weights = FLOAT32 * (costs.params + costs.aux_params) * (_TRAINING_COPIES if training else 1)
+    maps = images * (costs.activations * FLOAT32 // 2 if training else measure(spec).peak_memory if images else 0)
+    limit = available_memory() if limit is None else limit
+    if weights + maps > limit:
         how = f" with {images:,} images at a time" if images else ""
         raise SpecError(
             f"{spec.where or spec.name}: needs at least {_gib(weights + maps)}{how} ({costs.params + costs.aux_params:,} "
-            f"parameters), and there are {_gib(most)}; use narrower rows, a smaller input or a smaller batch."
+            f"parameters), and there are {_gib(limit)}; use narrower rows, a smaller input or a smaller batch."
         )
 
 
-def memory() -> int:
-    """Return the bytes of memory that this process may have: the machine's, or its limit on address space if less."""
+def available_memory() -> int:
+    """Return the bytes of memory that this process may use: the machine's, or its address space limit if less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         import resource
-    except ImportError:  # no Unix
+    except ImportError:  # not on Unix
         return machine
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return machine if limit == resource.RLIM_INFINITY else min(machine, limit)

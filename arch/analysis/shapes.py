@@ -1,7 +1,7 @@
-"""Shape inference: where each node of a tree stands, and the only place that knows geometry.
+"""Shape inference: the input and output shape of every node of a tree. All geometry is here.
 
-`place` walks a tree once and settles everything a style or an input leaves open; the cost, the
-module and the drawing are folds over what it returns.
+`place` walks a tree once and fills in what nodes leave open: input channels, padding, norm and bias. Costs,
+torch modules and drawings are made from what it returns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from arch.specs.style import Style
 
 @dataclass(slots=True)
 class Placed:
-    """A node where it stands. Inside, nothing is left to the style: padding, norm and bias are set.
+    """A node with its shapes. Nothing is left to the style: padding, norm, activation and bias are set.
 
     `parts` are the placed children: a chain's nodes, a concat's branches, a residual's body and,
     where it has one, its projecting shortcut.
@@ -50,24 +50,24 @@ class Placed:
     input: Shape
     output: Shape
     parts: tuple[Placed, ...] = ()
-    counted: tuple[int, int, int] | None = None  # what `arch.analysis.cost.count` found, kept with what is memoised
+    counts: tuple[int, int, int] | None = None  # the result of `arch.analysis.cost.count`, once it is needed
 
 
 @dataclass(frozen=True)
 class PlacedNetwork:
-    """The rows of a network in order, and its heads by the row that they hang on."""
+    """The rows of a network in order, and its heads by the row that they follow."""
 
     rows: tuple[Placed, ...]
     heads: dict[str, Placed]
 
 
 def place(node: Node, shape: Shape, style: Style) -> Placed:
-    """Settle a tree of nodes on an input of `shape`, (C, H, W) or (C,).
+    """Place a tree of nodes on an input of `shape`, (C, H, W) or (C,).
 
     Raises
     ------
     ShapeError
-        A node leaves nothing of its map, or shapes that must agree do not; names the branch.
+        A map becomes empty, or shapes that must agree do not; names the branch.
     """
     match node:
         case Conv():
@@ -97,12 +97,12 @@ def place(node: Node, shape: Shape, style: Style) -> Placed:
 
 
 def place_network(spec: Spec) -> PlacedNetwork:
-    """Settle every row and head of a spec; what was placed before is looked up.
+    """Place every row and head of a spec. Rows and heads that were placed before come from a cache.
 
     Raises
     ------
     SpecError
-        A row or head cannot stand on what comes in; names file, row, branch, shapes and a remedy.
+        A row or head does not fit its input; names file, row, branch, shapes and a remedy.
     """
     shape: Shape = spec.input
     rows, heads = [], {}
@@ -116,21 +116,24 @@ def place_network(spec: Spec) -> PlacedNetwork:
 
 
 def place_row(spec: Spec, row: Row, shape: Shape) -> Placed:
-    """Settle one row, which need not be the spec's own, on an input of `shape`; raises as `place_network` does."""
-    return _at(spec, "row", row.name, _placed_row, row.key, spec.style, shape)
+    """Place one row, which need not be the spec's own, on an input of `shape`; raises as `place_network` does."""
+    return _located(spec, "row", row.name, _placed_row, row.key, spec.style, shape)
 
 
 def _head(spec: Spec, name: str, shape: Shape) -> Placed:
-    return _at(spec, "head", name, _placed_head, spec.heads[name].key, spec.classes, spec.style, shape)
+    return _located(spec, "head", name, _placed_head, spec.heads[name].key, spec.classes, spec.style, shape)
 
 
-def _at(spec: Spec, kind: str, name: str, place_it: Callable[..., Placed], *args: Any) -> Placed:
+def _located(spec: Spec, kind: str, name: str, place_it: Callable[..., Placed], *args: Any) -> Placed:
+    """Return `place_it(*args)`; an error of it names the file, and the row or head."""
     try:
         return place_it(*args)
     except ShapeError as error:
         raise SpecError(f"{spec.where or spec.name}, {error.within(f'{kind} {name}')}") from None
 
 
+# A search edits one row at a time, so nearly all rows of a new spec are looked up. The caches are keyed by what
+# decides the result, not by names or specs.
 @lru_cache(maxsize=100_000)
 def _placed_row(key: RowKey, style: Style, shape: Shape) -> Placed:
     block, args, overrides = key
@@ -147,7 +150,7 @@ def _placed_head(key: HeadKey, classes: int, style: Style, shape: Shape) -> Plac
 def _place_conv(node: Conv, shape: Shape, style: Style) -> Placed:
     c, h, w = _need_map(node, shape)
     padding = _padding(node.padding, node.kernel)
-    groups = c if node.out is None else node.groups
+    groups = c if node.out is None else node.groups  # no `out`: a depthwise convolution, one group for each channel
     out = c * node.multiplier if node.out is None else node.out
     if c % groups or out % groups:
         raise ShapeError(f"{groups} groups do not divide {c} input and {out} output channels", (node.name,))
@@ -155,14 +158,14 @@ def _place_conv(node: Conv, shape: Shape, style: Style) -> Placed:
     activation = style.activation == "relu" if node.activation is None else node.activation
     bias = style.has_bias(norm) if node.bias is None else node.bias
     scale = style.norm != "batch_shift"
-    settled = Conv(
+    resolved = Conv(
         out, node.kernel, node.stride, padding, groups, 1, norm, activation, bias, node.name, node.std, scale
     )
     rows = _windows(h, node.kernel[0], node.stride[0], padding[0])
     columns = _windows(w, node.kernel[1], node.stride[1], padding[1])
     if rows < 1 or columns < 1:
-        raise _nothing_left(node, shape, "convolution")
-    return Placed(node.name, settled, shape, (out, rows, columns))
+        raise _empty_map_error(node, shape, "convolution")
+    return Placed(node.name, resolved, shape, (out, rows, columns))
 
 
 def _place_pool(node: Pool, shape: Shape) -> Placed:
@@ -170,21 +173,21 @@ def _place_pool(node: Pool, shape: Shape) -> Placed:
     padding = _padding(node.padding, node.kernel)
     if 2 * padding[0] > node.kernel[0] or 2 * padding[1] > node.kernel[1]:
         raise ShapeError(f"padding {padding} is more than half of kernel {node.kernel}", (node.name,))
-    settled = Pool(node.kind, node.kernel, node.stride, padding, node.ceil, node.count_pad, node.name)
+    resolved = Pool(node.kind, node.kernel, node.stride, padding, node.ceil, node.count_pad, node.name)
     rows = _windows(h, node.kernel[0], node.stride[0], padding[0], node.ceil)
     columns = _windows(w, node.kernel[1], node.stride[1], padding[1], node.ceil)
     if rows < 1 or columns < 1:
-        raise _nothing_left(node, shape, f"{node.kind} pool")
-    return Placed(node.name, settled, shape, (c, rows, columns))
+        raise _empty_map_error(node, shape, f"{node.kind} pool")
+    return Placed(node.name, resolved, shape, (c, rows, columns))
 
 
 def _place_chain(node: Chain, shape: Shape, style: Style) -> Placed:
     parts = []
-    now = shape
+    current = shape
     for part in node.nodes:
-        parts.append(place(part, now, style))
-        now = parts[-1].output
-    return Placed(node.name, node, shape, now, tuple(parts))
+        parts.append(place(part, current, style))
+        current = parts[-1].output
+    return Placed(node.name, node, shape, current, tuple(parts))
 
 
 def _place_concat(node: Concat, shape: Shape, style: Style) -> Placed:
@@ -236,10 +239,11 @@ def _padding(padding: Padding, kernel: Pair) -> Pair:
 
 def _windows(size: int, kernel: int, stride: int, padding: int, ceil: bool = False) -> int:
     """Return how many windows fit (none: 0 or less); with `ceil` also one that only starts inside the map."""
-    room = size + 2 * padding - kernel
+    steps = size + 2 * padding - kernel  # how far the first window can move
     if not ceil:
-        return room // stride + 1
-    windows = -(-room // stride) + 1
+        return steps // stride + 1
+    windows = -(-steps // stride) + 1
+    # As in torch, a last window must start inside the map or the padding before it, not in the padding after it.
     return windows - 1 if (windows - 1) * stride >= size + padding else windows
 
 
@@ -256,7 +260,7 @@ def _need_vector(node: Node, shape: Shape) -> None:
         raise ShapeError(f"needs a vector, but a {dims(shape)} map comes in; put flatten before it", (node.name,))
 
 
-def _nothing_left(node: Conv | Pool, shape: Shape, what: str) -> ShapeError:
+def _empty_map_error(node: Conv | Pool, shape: Shape, what: str) -> ShapeError:
     padding = node.padding if isinstance(node.padding, str) else f"padding-{node.padding}"
     return ShapeError(
         f"{dims(node.kernel)} {padding} {what} on a {shape[1]}x{shape[2]} map leaves nothing; "

@@ -1,6 +1,6 @@
-"""The block definitions: each reads like the figure in its paper.
+"""Blocks that searches use: plain layers, and four Inception families that take the same split.
 
-The four searchable families take the same split, named as in GoogLeNet's Table 1: `b1x1`, `b3x3`
+Each definition reads like the figure in its paper. The split is named as in GoogLeNet's Table 1: `b1x1`, `b3x3`
 (reduce, out), `b5x5` (reduce, out) and `pool` (projection). Their output channels are the sum of
 the four branches.
 """
@@ -24,14 +24,14 @@ from arch.nodes import (
     reduce,
     residual,
 )
-from arch.registry import BLOCKS, Kernel, Reduced, Width
+from arch.registry import BLOCKS, KernelSize, Reduced, Width
 
 PaddingArg = Literal["same", "valid"] | Annotated[int, Field(strict=True, ge=0, le=512)]
 Scale = Annotated[float, Field(gt=0, le=10)]
 
 
 @BLOCKS.register
-def conv_(out: Width, kernel: Kernel, stride: Kernel = 1, padding: PaddingArg = "same") -> Node:
+def conv_(out: Width, kernel: KernelSize, stride: KernelSize = 1, padding: PaddingArg = "same") -> Node:
     """One convolution with the style's norm and activation."""
     return chain(conv(out, kernel, stride, padding))
 
@@ -43,13 +43,13 @@ def conv_reduced(b3x3: Reduced) -> Node:
 
 
 @BLOCKS.register
-def max_pool_(kernel: Kernel, stride: Kernel = 2, padding: PaddingArg = "valid", ceil: bool = False) -> Node:
+def max_pool_(kernel: KernelSize, stride: KernelSize = 2, padding: PaddingArg = "valid", ceil: bool = False) -> Node:
     """Max pooling between stages."""
     return chain(max_pool(kernel, stride, padding, ceil))
 
 
 @BLOCKS.register
-def avg_pool_(kernel: Kernel, stride: Kernel = 2, padding: PaddingArg = "valid", ceil: bool = False) -> Node:
+def avg_pool_(kernel: KernelSize, stride: KernelSize = 2, padding: PaddingArg = "valid", ceil: bool = False) -> Node:
     """Average pooling between stages."""
     return chain(avg_pool(kernel, stride, padding, ceil))
 

@@ -1,4 +1,4 @@
-"""The heads: the final classifier and the auxiliary ones, written in the same nodes as blocks."""
+"""Heads: the final classifier and the auxiliary classifiers, written in the same nodes as blocks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def aux_googlenet(classes: Width, dropout: Fraction = 0.7) -> Node:
 
 @HEADS.register
 def flattened(classes: Width) -> Node:
-    """A linear layer on all that the last row leaves, without a mean over the map (tutorial 004)."""
+    """A linear layer on the flattened last map, without a mean over it (tutorial 004)."""
     return flatten() >> linear(classes)
 
 

@@ -1,4 +1,4 @@
-"""The blocks as their papers, released code and tutorials print them, with their own channel numbers.
+"""Blocks of the published networks, as papers, released code and tutorials print them.
 
 Branches stand in the order of the released code, so that published weights fit without a permutation;
 the papers' figures draw some of them in another order, which changes no count.
@@ -25,7 +25,7 @@ from arch.nodes import (
     relu,
     residual,
 )
-from arch.registry import BLOCKS, Extent, Kernel, Reduced, Width
+from arch.registry import BLOCKS, Extent, KernelSize, Reduced, Width
 
 Three = tuple[Width, Width, Width]
 Four = tuple[Width, Width, Width, Width]
@@ -33,7 +33,7 @@ Five = tuple[Width, Width, Width, Width, Width]
 
 
 @BLOCKS.register
-def separable(out: Width, kernel: Kernel = 7, stride: Kernel = 2, multiplier: Extent = 8) -> Node:
+def separable(out: Width, kernel: KernelSize = 7, stride: KernelSize = 2, multiplier: Extent = 8) -> Node:
     """A depthwise convolution, then a 1x1, nothing between them: BN-Inception's first layer (1502.03167, appendix)."""
     return depthwise(multiplier, kernel, stride) >> conv(out, 1)
 
@@ -164,7 +164,7 @@ def stem_v4(
     b3x3: Reduced,
     b7x7: Four,
     conv3: Width,
-    stride: Kernel = 2,
+    stride: KernelSize = 2,
     padding: PaddingArg = "valid",
     first: Literal["1x7", "7x1"] = "1x7",
 ) -> Node:

@@ -1,1 +1,1 @@
-"""Weights and networks from and to other libraries."""
+"""Exchange with other libraries and programs: their weights, and exported networks."""

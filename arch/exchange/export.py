@@ -1,4 +1,4 @@
-"""Networks for other programs, ONNX and torch.export, kept only if they compute what the original does."""
+"""Export to ONNX and torch.export; a file is kept only if it computes what the original network does."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from arch.errors import InputError, near
-from arch.files.atomic import whole_file
+from arch.files.atomic import atomic_file
 from arch.modules.plain import Named, Network
 from arch.specs.spec import FINAL
 
-TOLERANCE = 1e-4  # of the largest logit: the greatest difference that an export may have
-BATCHES = (1, 2, 5)  # sizes on which it is held against the original
+TOLERANCE = 1e-4  # the largest difference that an export may have, relative to the largest logit
+BATCHES = (1, 2, 5)  # sizes of the batches on which it is compared with the original
 ENDINGS = {"onnx": ".onnx", "torch-export": ".pt2"}
-_NEEDED = ("onnx", "onnxscript", "onnxruntime")
+_ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 Run = Callable[[Tensor], Tensor]
 
@@ -53,8 +53,8 @@ class _Logits(nn.Module):
 def export(network: Network, file: Path, kind: str, metadata: Mapping[str, str] | None = None) -> Export:
     """Write a network, without auxiliary heads, from normalised images (N, C, H, W) to logits (N, classes).
 
-    The batch may have any size. The written file is loaded and run on random images in batches of 1, 2 and 5; only
-    if no logit differs by more than 1e-4 of the largest one does it take its place.
+    The batch may have any size. The written file is loaded and run on random images in batches of 1, 2 and 5. It is
+    kept only if no logit differs by more than 1e-4 of the largest one.
 
     Parameters
     ----------
@@ -65,16 +65,16 @@ def export(network: Network, file: Path, kind: str, metadata: Mapping[str, str] 
     Raises
     ------
     InputError
-        The kind is unknown, what it needs is not installed, or the folder does not exist.
+        The kind is unknown, a package that it needs is not installed, or the folder does not exist.
     RuntimeError
         The exported network computes something else; says by how much. Nothing is written.
     OSError
-        There is no room; names the file.
+        The disk is full; names the file.
     """
     check_export(kind, file)
-    network = _alone(network)
+    network = _without_aux_heads(network)
     write, load = (_write_onnx, _load_onnx) if kind == "onnx" else (_write_program, _load_program)
-    with whole_file(file, file.suffix) as part:
+    with atomic_file(file, file.suffix) as part:
         write(_Logits(network), _images(network, 2), part, dict(metadata or {}))
         difference = _difference(network, load(part))
         if not difference <= TOLERANCE:
@@ -87,10 +87,10 @@ def export(network: Network, file: Path, kind: str, metadata: Mapping[str, str] 
 
 
 def check_export(kind: str, file: Path) -> None:
-    """Raise InputError where an export cannot be made: kind, packages, folder."""
+    """Raise InputError where an export cannot be exported: kind, packages, folder."""
     if kind not in ENDINGS:
         raise InputError(f"there is no export to '{kind}'.{near(kind, ENDINGS)} Known: {', '.join(ENDINGS)}.")
-    absent = [name for name in _NEEDED if kind == "onnx" and importlib.util.find_spec(name) is None]
+    absent = [name for name in _ONNX_PACKAGES if kind == "onnx" and importlib.util.find_spec(name) is None]
     if absent:
         raise InputError(
             f"export to onnx needs {', '.join(absent)}: `pip install 'inceptory[onnx]'`; torch-export needs none."
@@ -99,11 +99,11 @@ def check_export(kind: str, file: Path) -> None:
         raise InputError(f"{file}: the folder {file.parent} does not exist; make it first.")
 
 
-def _alone(network: Network) -> Network:
+def _without_aux_heads(network: Network) -> Network:
     """Return a copy for inference without auxiliary heads, its weights in torch's usual order."""
-    alone = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)
-    alone.heads = Named({FINAL: alone.heads[FINAL]})
-    return alone
+    bare = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)
+    bare.heads = Named({FINAL: bare.heads[FINAL]})
+    return bare
 
 
 def _difference(network: Network, exported: Run) -> float:
@@ -112,12 +112,12 @@ def _difference(network: Network, exported: Run) -> float:
     for size in BATCHES:
         images = _images(network, size)
         with torch.inference_mode():
-            wanted = network(images, False).logits
-        came = exported(images)
-        if came.shape != wanted.shape or not bool(came.isfinite().all()):
+            expected = network(images, False).logits
+        actual = exported(images)
+        if actual.shape != expected.shape or not bool(actual.isfinite().all()):
             return float("inf")
-        scale = max(float(wanted.abs().max()), 1e-12)
-        worst = max(worst, float((came - wanted).abs().max()) / scale)
+        scale = max(float(expected.abs().max()), 1e-12)
+        worst = max(worst, float((actual - expected).abs().max()) / scale)
     return worst
 
 
@@ -131,7 +131,7 @@ def _dynamic() -> dict[str, Any]:
 
 def _write_program(module: nn.Module, images: Tensor, part: Path, metadata: dict[str, str]) -> None:
     program = torch.export.export(module, (images,), dynamic_shapes=_dynamic())
-    memory = io.BytesIO()  # where a file cannot be written, torch ends the whole process
+    memory = io.BytesIO()  # torch ends the process if it cannot write a file
     torch.export.save(program, memory, extra_files=metadata)
     part.write_bytes(memory.getvalue())
 
@@ -150,16 +150,16 @@ def _write_onnx(module: nn.Module, images: Tensor, part: Path, metadata: dict[st
     import onnx
 
     program = torch.export.export(module, (images,), dynamic_shapes=_dynamic())
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter reports its steps to the user
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # the exporter prints its steps
         warnings.simplefilter("ignore")
-        made = torch.onnx.export(
+        exported = torch.onnx.export(
             program, input_names=["images"], output_names=["logits"], external_data=False, verbose=False
         )
-    assert made is not None
-    made.save(str(part), external_data=False)
+    assert exported is not None
+    exported.save(str(part), external_data=False)
     model = onnx.load(str(part))
     for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"  # torch.export has a name of its own for it
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"  # torch.export names it otherwise
     onnx.helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(part))

@@ -1,7 +1,7 @@
-"""How other libraries name the layers of a network that is theirs too.
+"""The names that torchvision and timm give to the layers of networks that they share with us.
 
-A library's naming is a small table: our rows by their modules, and each block's branches by theirs.
-Layers within a branch are numbered in order, so that a table names branches, not layers.
+A naming is a small table: their module for each of our rows, and their branch for each of our blocks' branches. Layers
+within a branch are numbered in order, so a table lists branches, not layers.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from arch.specs.spec import Spec
 class Naming:
     """How a library names a network.
 
-    `rows` and `heads` give a module by our row. `branches` gives, by block or head, a path by the start
-    of ours, in which `{i}` counts a branch's layers from 0, `{n}` from 1, and `{ab}` tells two parallel
-    layers apart. A block that is not listed is one layer, and the module itself.
+    `rows` and `heads` map our row to their module. `branches` maps, for each block or head, the start of our path to
+    their path. In that `{i}` counts a branch's layers from 0, `{n}` from 1, and `{ab}` is a or b for two parallel
+    layers. A block that is not listed is one layer, and the module itself.
     """
 
     rows: Mapping[str, str]
@@ -140,10 +140,10 @@ NAMINGS: dict[str, dict[str, Naming]] = {
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
-def names(spec: Spec, library: str) -> dict[str, str]:
-    """Return the library's state-dict keys by ours, heads included, in our order.
+def library_keys(spec: Spec, library: str) -> dict[str, str]:
+    """Return the library's state-dict key for each of ours, heads included, in our order.
 
-    The network is known by its name; the number of classes may be another.
+    The network is found by its name; the number of classes may differ.
 
     Raises
     ------
@@ -152,10 +152,10 @@ def names(spec: Spec, library: str) -> dict[str, str]:
     """
     if library not in NAMINGS:
         raise InputError(f"there is no naming of '{library}'.{near(library, NAMINGS)} Known: {', '.join(NAMINGS)}.")
-    known = NAMINGS[library]
-    if spec.name not in known:
-        raise InputError(f"{library} has no network that is '{spec.name}'. It has: {', '.join(known)}.")
-    naming, placed = known[spec.name], place_network(spec)
+    namings = NAMINGS[library]
+    if spec.name not in namings:
+        raise InputError(f"{library} has no network '{spec.name}'. It has: {', '.join(namings)}.")
+    naming, placed = namings[spec.name], place_network(spec)
     result: dict[str, str] = {}
     for row, part in zip(spec.rows, placed.rows, strict=True):
         if row.name in naming.rows:
@@ -168,6 +168,7 @@ def names(spec: Spec, library: str) -> dict[str, str]:
 
 def _keys(placed: Placed, ours: str, module: str, branches: Mapping[str, str]) -> dict[str, str]:
     """Return the keys of all layers of a row or head."""
+    # First the steps of each branch, as their numbers count steps: two parallel layers are one step.
     result: dict[str, str] = {}
     seen: dict[str, dict[str, list[str]]] = {start: {} for start in branches}
     layers = list(_layers(placed, ()))
@@ -193,6 +194,7 @@ def _layers(placed: Placed, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 
 def _position(path: tuple[str, ...], branches: Mapping[str, str]) -> tuple[str, str, str]:
     """Return the branch of a layer, the step in it, and the layer's name: those of one step are parallel."""
+    # A residual block's branches lie below `body.concat`; the tables leave that out. The longest start that fits wins.
     short = path[2:] if path[:2] == ("body", "concat") else path[1:] if path[:1] == ("body",) else path
     text = ".".join(short)
     start = next(start for start in sorted(branches, key=len, reverse=True) if f"{text}.".startswith(start))

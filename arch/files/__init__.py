@@ -1,1 +1,1 @@
-"""Files of any kind: written at once or not at all, read without trust, shown as tables in a notebook."""
+"""Files of any kind: atomic writes, YAML from untrusted files, HTML tables for notebooks."""

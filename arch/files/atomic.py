@@ -1,4 +1,4 @@
-"""A file that is written as a whole or not at all."""
+"""Atomic writes: a file is replaced completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ PART = ".inceptory-part"  # in the hidden names of files that are still being wr
 
 
 @contextmanager
-def whole_file(path: Path, ending: str = "") -> Iterator[Path]:
-    """Give a file beside `path` to be written; left without an error, it takes its place at once.
+def atomic_file(path: Path, ending: str = "") -> Iterator[Path]:
+    """Yield a temporary file next to `path` to write to; on leaving without an error it replaces `path`.
 
-    Its own name has another ending, so that nothing takes it for a record, unless a writer needs that `ending`.
+    Its name ends in `PART`, so that nothing reads it as a record, and in `ending` where a writer needs that.
 
     Raises
     ------
     OSError
-        There is no room, or the folder cannot be written to; names `path`. What was there before is as it was.
+        The disk is full, or the folder cannot be written to; names `path`. The old file is unchanged.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART + ending)
@@ -29,11 +29,12 @@ def whole_file(path: Path, ending: str = "") -> Iterator[Path]:
         try:
             yield part
             os.chmod(part, 0o644)
+            # On disk before it is renamed: after a power cut the name must not lead to an empty file.
             with open(part, "rb") as written:
                 os.fsync(written.fileno())
             os.replace(part, path)
         except BaseException:
-            with suppress(OSError):  # the folder has become read-only, too
+            with suppress(OSError):  # the folder has become read-only as well
                 part.unlink(missing_ok=True)
             raise
     except OSError as error:

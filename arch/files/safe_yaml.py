@@ -1,4 +1,4 @@
-"""YAML by safe load, with doubled keys, aliases and syntax errors refused by file and line."""
+"""YAML from untrusted files: safe load, without doubled keys or aliases, and errors that name file and line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import yaml
 
 from arch.errors import InputError
 
-_MOST_BYTES = 1_000_000
-_MOST_NESTED = 20
-_MOST_DIGITS = 100  # of a number; YAML 1.1 reads 1:30 to the base of 60, which for long ones takes hours
+_MAX_BYTES = 1_000_000
+_MAX_DEPTH = 20
+_MAX_DIGITS = 100  # of a number; YAML 1.1 reads 1:30 to the base of 60, which for long ones takes hours
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
@@ -23,7 +23,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key is no plain text", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "a key is not plain text", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key.value}' stands twice", key.start_mark
@@ -33,9 +33,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return mapping
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        if node.tag in _NUMBERS and len(node.value) > _MOST_DIGITS:
-            said = f"a number of more than {_MOST_DIGITS} characters"
-            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        if node.tag in _NUMBERS and len(node.value) > _MAX_DIGITS:
+            problem = f"a number of more than {_MAX_DIGITS} characters"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, AttributeError, LookupError) as error:  # a day 45, an int of no digits
@@ -61,11 +61,11 @@ def yaml_bytes(path: str | Path) -> bytes:
     """Return the content of a YAML file; OSError where it cannot be read, InputError beyond a megabyte."""
     try:
         with open(path, "rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
+            raw = file.read(_MAX_BYTES + 1)
     except ValueError as error:  # a name with a null byte
         raise OSError(errno.EINVAL, str(error)) from None
-    if len(raw) > _MOST_BYTES:
-        raise InputError(f"{path}: more than {_MOST_BYTES:,} bytes; this is no file of ours.")
+    if len(raw) > _MAX_BYTES:
+        raise InputError(f"{path}: more than {_MAX_BYTES:,} bytes, which no file of this project has; check the path.")
     return raw
 
 
@@ -75,7 +75,7 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
     Raises
     ------
     InputError
-        It is not YAML, or holds what is not read here: aliases, deep nesting, foreign tags; names the line.
+        It is not YAML, or holds what is not allowed here: aliases, deep nesting, other tags; names the line.
     """
     try:
         _check_events(text, where)
@@ -86,22 +86,29 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
     except yaml.reader.ReaderError as error:
         raise InputError(f"{where}, line {_line(text, error)}: not readable as YAML: {error.reason}.") from None
     except UnicodeEncodeError:
-        raise InputError(f"{where}: half of a character (a surrogate) is no text; write it out.") from None
+        raise InputError(
+            f"{where}: half of a character (a surrogate) is not text; write the character itself."
+        ) from None
     except RecursionError:
         raise InputError(f"{where}, line 1: not readable as YAML: nested too deeply.") from None
 
 
 def _check_events(text: str | bytes, where: str) -> None:
+    """Refuse aliases, deep nesting and broken text while parsing, before anything is built from them."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         line = event.start_mark.line + 1 if event.start_mark else 1
-        if depth > _MOST_NESTED:
-            raise InputError(f"{where}, line {line}: nested more than {_MOST_NESTED} deep; this is no file of ours.")
+        if depth > _MAX_DEPTH:
+            raise InputError(
+                f"{where}, line {line}: nested more than {_MAX_DEPTH} deep, which no file of this project is; check the path."
+            )
         if isinstance(event, yaml.AliasEvent):
-            raise InputError(f"{where}, line {line}: aliases (*name) are not read; write the value out.")
+            raise InputError(f"{where}, line {line}: aliases (*name) are not allowed; repeat the value.")
         if isinstance(event, yaml.ScalarEvent) and any("\ud800" <= character <= "\udfff" for character in event.value):
-            raise InputError(f"{where}, line {line}: half of a character (a surrogate) is no text; write it out.")
+            raise InputError(
+                f"{where}, line {line}: half of a character (a surrogate) is not text; write the character itself."
+            )
 
 
 def _line(text: str | bytes, error: yaml.reader.ReaderError) -> int:

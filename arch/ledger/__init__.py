@@ -1,1 +1,1 @@
-"""The figures that papers print, beside the exact ones, with a verdict on each."""
+"""The ledger: the figures that papers print, the exact ones, and a verdict on each."""

@@ -1,14 +1,14 @@
-"""The ledger: the papers' and tutorials' printed cost figures beside the exact values, with verdicts and reasons.
+"""The ledger's lines: each printed cost figure of the papers and tutorials, its exact value, verdict and reason.
 
-The figures are data in `published/`, one file a paper: its tables, totals and claims of sizes and costs. Not
-there: accuracies, widths that stand only in program text, and the two layer listings of the tutorials 000 and 003,
-which tests hold. The widths of Inception-v4's figures are those of released code, since the figures were
-not read; such a section says so (`source`).
+The figures are data in `published/`, one file a paper: its tables, totals and claims of sizes and costs. It leaves
+out accuracies, widths that only program text gives, and the two layer listings of the tutorials 000 and 003, which
+tests check. The widths of Inception-v4's figures are those of released code, since the figures were not read; such a
+section says so (`source`).
 
-The exact values are typed in from references that were computed elsewhere, except for our own arithmetic: what two
-numbers give together, the sizes in bytes, and of BN-Inception's claims the depth of 12 and the 6,991,856 parameters
-of GoogLeNet with a separable first layer. Our count of the same quantity is held against them, so that the ledger
-is also a regression test.
+The exact values come from references that were computed elsewhere. Exceptions are our own arithmetic: combinations of
+two numbers, the sizes in bytes, and of BN-Inception's claims the depth of 12 and the 6,991,856 parameters of GoogLeNet
+with a separable first layer. Our count of the same quantity must equal the exact value, so the ledger is also a
+regression test.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from arch.errors import InputError, from_validation, near
 from arch.files.safe_yaml import load_yaml
 from arch.ledger.quantity import Find, Value, networks_of, quantity, tree
-from arch.ledger.verdict import Kind, Verdict, ratio, read, shape_of, shown, verdict
+from arch.ledger.verdict import FigureKind, Verdict, plain_value, ratio, read, shape_of, verdict
 from arch.specs.read import list_networks
 
 PUBLISHED = Path(__file__).parent / "published"
 NOTE = (
-    "MACs are multiply-adds of convolutions and linear layers, counted exactly from the spec; the judge is fvcore, by "
+    "MACs are multiply-adds of convolutions and linear layers, counted exactly from the spec; fvcore counts the same by "
     "operator, conv + linear (`inceptory count --check`). By default fvcore adds batch norm (2 an element in evaluation) and "
     "adaptive pooling."
 )
 RATIO = "ratio: exact / printed, under the column's own convention."
 Source = Literal["paper", "released code"]
-_EXACTLY = "the exact value"
+_PLAIN_AGREEMENT = "the exact value"
 _PATH = re.compile(r"\{([^{}]+)\}")
 
 
@@ -46,8 +46,8 @@ class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Column(_Data):
-    """A column: the measure of each row, the unit in its heading, its K, and what it counts in words."""
+class PrintedColumn(_Data):
+    """A printed column: our measure of the same, the unit in its heading, its K, and what it counts in words."""
 
     measure: str = ""
     unit: str = ""
@@ -55,11 +55,11 @@ class Column(_Data):
     counts: str = ""
 
 
-class Row(_Data):
-    """A row as printed, with the exact value of each figure, and by hand the reasons of those that do not agree.
+class PrintedRow(_Data):
+    """A printed row, the exact value of each figure, and reasons, written by hand, for those that do not agree.
 
-    `at` is the path to the row in the network (its name by default), `ours` the quantities that are not
-    the column's measure there (empty: not countable), `labels` columns that are no figures.
+    `at` is the path to the row in the network (its name by default). `ours` has the quantities that are not the
+    column's measure there (empty: not countable), and `labels` the columns that are not figures.
     """
 
     row: str
@@ -72,7 +72,7 @@ class Row(_Data):
     reasons: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _same_figures(self) -> Row:
+    def _same_figures(self) -> PrintedRow:
         if list(self.printed) != list(self.exact):
             raise ValueError(f"row {self.row}: 'printed' and 'exact' hold the same figures in the same order")
         if unknown := [key for key in (*self.ours, *self.reasons) if key not in self.printed]:
@@ -81,14 +81,14 @@ class Row(_Data):
 
 
 class Section(_Data):
-    """A table of a paper, or the claims of its text; `source` is where the figures were read."""
+    """A table of a paper, or the claims of its text; `source` says where the figures were read."""
 
     table: str
-    kind: Kind
+    kind: FigureKind
     source: Source = "paper"
     network: str | None = None
-    columns: dict[str, Column] = {}
-    rows: list[Row] = Field(min_length=1)
+    columns: dict[str, PrintedColumn] = {}
+    rows: list[PrintedRow] = Field(min_length=1)
 
 
 class Paper(_Data):
@@ -101,7 +101,7 @@ class Paper(_Data):
 
 @dataclass(frozen=True)
 class Line:
-    """One printed figure with its verdict; `networks` are those that it is about, `source` where it was read."""
+    """One printed figure with its verdict. It is about `networks` and was read in `source`."""
 
     paper: str
     table: str
@@ -124,15 +124,15 @@ class Line:
             "row": self.row,
             "quantity": self.quantity,
             "printed": self.printed,
-            "exact": shown(self.exact),
+            "exact": plain_value(self.exact),
             "ratio": self.ratio,
             "verdict": self.verdict.value,
             "reason": self.reason,
         }
 
     def table_cells(self) -> dict[str, Any]:
-        """Return the line as `record` does, but a plain `agrees` without its reason."""
-        return self.record() | ({"reason": ""} if self.reason == _EXACTLY else {})
+        """Return the record, without the reason of a plain `agrees`."""
+        return self.record() | ({"reason": ""} if self.reason == _PLAIN_AGREEMENT else {})
 
 
 def papers(folder: Path | None = None) -> dict[str, Paper]:
@@ -141,7 +141,7 @@ def papers(folder: Path | None = None) -> dict[str, Paper]:
     Raises
     ------
     InputError
-        A file is not what it must be; names the file and the key.
+        A file is wrong; names the file and the key.
     """
     return {path.stem: _paper(path) for path in sorted((folder or PUBLISHED).glob("*.yaml"))}
 
@@ -154,14 +154,14 @@ def _paper(path: Path) -> Paper:
 
 
 def ledger(which: str | None = None) -> list[Line]:
-    """Return the lines of a paper, by its file's name or arXiv number, of a network, or of all.
+    """Return the lines of one paper (by its file's name or arXiv number), of one network, or of all papers.
 
     A name that both a paper and a network have means the paper.
 
     Raises
     ------
     InputError
-        Nothing is printed under that name; or a figure names a network or part that does not exist.
+        The ledger has no such paper or network, or a figure names a network or part that does not exist.
 
     Examples
     --------
@@ -169,27 +169,29 @@ def ledger(which: str | None = None) -> list[Line]:
     >>> [line.verdict.value for line in ledger("googlenet") if line.table == "Table 1" and line.row == "conv1"][-2:]
     ['misprint', 'misprint']
     """
-    known = papers()
-    find = cache(tree)
-    names = {paper.arxiv: name for name, paper in known.items() if paper.arxiv} | {name: name for name in known}
+    by_name = papers()
+    find = cache(tree)  # a network is placed once for all of its figures
+    names = {paper.arxiv: name for name, paper in by_name.items() if paper.arxiv} | {name: name for name in by_name}
     if which in names:
-        return list(_lines(names[which], known[names[which]], find))
-    lines = [line for name, paper in known.items() for line in _lines(name, paper, find)]
+        return list(_lines_of_paper(names[which], by_name[names[which]], find))
+    lines = [line for name, paper in by_name.items() for line in _lines_of_paper(name, paper, find)]
     if which is None:
         return lines
     networks = sorted({network for line in lines for network in line.networks})
     if which not in networks:
         if which in list_networks():
             raise InputError(
-                f"'{which}' is a shipped network of which no printed figure is in the ledger; there are some of: "
+                f"'{which}' is a shipped network without printed figures in the ledger; it has figures of: "
                 f"{', '.join(networks)}."
             )
         every = list(dict.fromkeys([*names, *networks]))
-        raise InputError(f"nothing printed is known of '{which}'.{near(which, every)} Known: {', '.join(every)}.")
+        raise InputError(
+            f"the ledger has no printed figure of '{which}'.{near(which, every)} Known: {', '.join(every)}."
+        )
     return [line for line in lines if which in line.networks]
 
 
-def _lines(name: str, paper: Paper, find: Find) -> Iterator[Line]:
+def _lines_of_paper(name: str, paper: Paper, find: Find) -> Iterator[Line]:
     for section in paper.tables:
         for row in section.rows:
             for figure in row.printed:
@@ -199,12 +201,13 @@ def _lines(name: str, paper: Paper, find: Find) -> Iterator[Line]:
                     raise InputError(f"{name}.yaml, {section.table}, row {row.row}, {figure}: {error}") from None
 
 
-def _line(name: str, section: Section, row: Row, figure: str, find: Find) -> Line:
-    column = section.columns.get(figure, Column())
-    printed, exact, path = row.printed[figure], _value(row.exact[figure]), _path_of(section, row, figure)
+def _line(name: str, section: Section, row: PrintedRow, figure: str, find: Find) -> Line:
+    column = section.columns.get(figure, PrintedColumn())
+    printed, exact, path = row.printed[figure], _value(row.exact[figure]), _our_quantity(section, row, figure)
     ours = quantity(path, find) if path else None
     about = networks_of(path) or [network for network in (row.network or section.network,) if network]
     found = verdict(printed, exact, ours, kind=section.kind, unit=column.unit, thousand=column.thousand)
+    # A reason written by hand may quote quantities, as {googlenet/3a/macs}: our own count is put in their place.
     by_hand = _PATH.sub(lambda match: _text(quantity(match[1], find)), row.reasons.get(figure, ""))
     return Line(
         paper=name,
@@ -216,17 +219,17 @@ def _line(name: str, section: Section, row: Row, figure: str, find: Find) -> Lin
         ours=ours,
         ratio=ratio(printed, exact, column.unit, column.thousand),
         verdict=found,
-        reason=_derived(found, exact, ours, column, by_hand or _OF_CODE.get(section.source, "")),
+        reason=_reason(found, exact, ours, column, by_hand or _SOURCE_REASONS.get(section.source, "")),
         networks=tuple(about),
         source=section.source,
     )
 
 
-def _path_of(section: Section, row: Row, figure: str) -> str:
-    """Return the quantity that is our count of a figure, or an empty string."""
+def _our_quantity(section: Section, row: PrintedRow, figure: str) -> str:
+    """Return the quantity that we count for a figure, or an empty string."""
     if figure in row.ours:
         return row.ours[figure]
-    measure, network = section.columns.get(figure, Column()).measure, row.network or section.network
+    measure, network = section.columns.get(figure, PrintedColumn()).measure, row.network or section.network
     at = row.row if row.at is None else row.at
     return "/".join(filter(None, (network, at, measure))) if measure and network else ""
 
@@ -240,14 +243,14 @@ def _value(exact: int | str | None) -> Value | None:
     try:
         return Fraction(exact)
     except (ValueError, ZeroDivisionError):
-        raise InputError(f"'{exact}' is no exact value; write a whole number, a fraction or 28x28x256.") from None
+        raise InputError(f"'{exact}' is not an exact value; write a whole number, a fraction or 28x28x256.") from None
 
 
-_OF_CODE = {"released code": "as released code has it; the figure itself was not read"}
+_SOURCE_REASONS = {"released code": "as released code has it; the figure itself was not read"}
 
 
-def _derived(found: Verdict, exact: Value | None, ours: Value | None, column: Column, by_hand: str) -> str:
-    """Return the reason: by hand where there is one, except that ours differs."""
+def _reason(found: Verdict, exact: Value | None, ours: Value | None, column: PrintedColumn, by_hand: str) -> str:
+    """Return why the verdict is what it is: the reason written by hand, except where our count differs."""
     if found is Verdict.OURS:
         return f"our count is {_text(ours)}, the exact value {_text(exact)}"
     if by_hand:
@@ -259,17 +262,17 @@ def _derived(found: Verdict, exact: Value | None, ours: Value | None, column: Co
         case Verdict.ROUNDING | Verdict.TRUNCATION:
             return f"{_text(exact)}{counts}, {'rounded' if found is Verdict.ROUNDING else 'cut'}"
         case Verdict.AGREES:
-            return _EXACTLY
+            return _PLAIN_AGREEMENT
     return ""
 
 
 def _text(value: Value | None) -> str:
-    plain = shown(value)
+    plain = plain_value(value)
     return f"{plain:,}" if isinstance(plain, int) else f"{plain:,.4g}" if isinstance(plain, float) else str(plain)
 
 
 def summary(lines: list[Line]) -> str:
-    """Return how many figures have which verdict, and how many of them were not read in print."""
+    """Return how many figures have each verdict, and how many were read in released code."""
     counted = Counter(line.verdict.value for line in lines).most_common()
     text = f"{len(lines)} figures: {', '.join(f'{number} {verdict}' for verdict, number in counted)}"
     code = sum(line.source == "released code" for line in lines)
@@ -277,7 +280,7 @@ def summary(lines: list[Line]) -> str:
 
 
 def paper_layout() -> list[dict[str, Any]]:
-    """Return GoogLeNet's Table 1 as the paper lays it out, with our exact weights, parameters and MACs beside.
+    """Return GoogLeNet's Table 1 as the paper lays it out, with our exact weights, parameters and MACs next to it.
 
     The last row adds the columns up; the paper has none.
     """
@@ -288,7 +291,7 @@ def paper_layout() -> list[dict[str, Any]]:
     for row in section.rows:
         cells: dict[str, Any] = {label: row.labels.get(label) for label in labels}
         cells |= {column: row.printed.get(column) for column in section.columns}
-        cells |= {title: _count(section, row, measure, find) for title, measure in _EXACT.items()}
+        cells |= {title: _our_count(section, row, measure, find) for title, measure in _EXACT.items()}
         rows.append(cells)
     return [*rows, dict.fromkeys(rows[0]) | {labels[0]: "sum of the column"} | _sums(rows)]
 
@@ -296,11 +299,11 @@ def paper_layout() -> list[dict[str, Any]]:
 _EXACT = {"exact weights": "weights", "exact params": "params", "exact MACs": "macs"}
 
 
-def _count(section: Section, row: Row, measure: str, find: Find) -> int | None:
+def _our_count(section: Section, row: PrintedRow, measure: str, find: Find) -> int | None:
     """Return our count of a row that prints a cost."""
     if "params" not in row.printed:
         return None
-    value = shown(quantity(f"{section.network}/{row.at or row.row}/{measure}", find))
+    value = plain_value(quantity(f"{section.network}/{row.at or row.row}/{measure}", find))
     return value if isinstance(value, int) else None
 
 

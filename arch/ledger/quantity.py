@@ -1,4 +1,4 @@
-"""A quantity of a network by its path: `googlenet/3a/b3x3/reduce/width`, `inception_v3/macs over googlenet/macs`.
+"""Quantities of networks by path: `googlenet/3a/b3x3/reduce/width`, `inception_v3/macs over googlenet/macs`.
 
 A path names a network, then parts down its placed tree (a row or `aux/ROW`, a branch, a node), then a
 measure. Two paths, or a path and a whole number, may be joined by `over`, `minus` or `times`.
@@ -24,7 +24,7 @@ Value = Fraction | Shape
 
 
 class Tree(NamedTuple):
-    """A network's placed rows, the classifier last, and its auxiliary heads, by name."""
+    """A network's placed rows (`trunk`, the classifier last) and auxiliary heads, by name."""
 
     trunk: dict[str, Placed]
     aux: dict[str, Placed]
@@ -73,10 +73,10 @@ MEASURES = (*_COUNTS, *_SHAPES)
 
 
 def quantity(text: str, find: Find = tree) -> Value:
-    """Return what a path or two joined paths stand for: a number, or a shape as printed, (H, W, C) or (H, W).
+    """Return the value of a path or of two joined paths: a number, or a shape as papers print it, (H, W, C) or (H, W).
 
-    A whole network's counts leave its auxiliary heads out; `NETWORK/aux/MEASURE` counts these alone and
-    `NETWORK/all/MEASURE` both. `width` is output channels, `inputs` the values that come in. `find` gives a network's parts by name.
+    A network's counts leave its auxiliary heads out; `NETWORK/aux/MEASURE` counts these alone and `NETWORK/all/MEASURE`
+    both. `width` is the number of output channels, `inputs` the number of input values. `find` returns a network's parts.
 
     Raises
     ------
@@ -91,10 +91,10 @@ def quantity(text: str, find: Find = tree) -> Value:
     """
     words = text.split()
     if len(words) == 1:
-        return _one(text, find)
+        return _value(text, find)
     if len(words) != 3 or words[1] not in _JOINS:
-        raise InputError(f"'{text}' is no quantity; it must read PATH, or PATH {'|'.join(_JOINS)} PATH.")
-    left, right = _one(words[0], find), _one(words[2], find)
+        raise InputError(f"'{text}' is not a quantity; it must read PATH, or PATH {'|'.join(_JOINS)} PATH.")
+    left, right = _value(words[0], find), _value(words[2], find)
     if not isinstance(left, Fraction) or not isinstance(right, Fraction):
         raise InputError(f"'{text}' joins shapes; only numbers can be joined.")
     return _JOINS[words[1]](left, right)
@@ -105,35 +105,35 @@ def networks_of(text: str) -> list[str]:
     return list(dict.fromkeys(word.partition("/")[0] for word in text.split() if "/" in word))
 
 
-def _one(path: str, find: Find) -> Value:
+def _value(path: str, find: Find) -> Value:
     if path.isdigit():
         return Fraction(path)
     name, *steps = path.split("/")
     measure = steps.pop() if steps else ""
     if measure not in MEASURES:
         raise InputError(f"'{path}' ends in no measure.{near(measure, MEASURES)} Measures: {', '.join(MEASURES)}.")
-    parts = _walk(find(name), steps, path)
+    parts = _parts(find(name), steps, path)
     if measure in _COUNTS:
         return Fraction(sum(map(_COUNTS[measure], parts)))
     if len(parts) != 1:
-        raise InputError(f"'{path}': a whole network has no {measure}; name a row.")
+        raise InputError(f"'{path}': a network has no {measure}; name a row.")
     return _SHAPES[measure](parts[0])
 
 
-def _walk(network: Tree, steps: list[str], path: str) -> list[Placed]:
-    """Return what the steps lead to: one part, or all rows or heads of a network."""
+def _parts(network: Tree, steps: list[str], path: str) -> list[Placed]:
+    """Return the part that the steps lead to, or all rows or heads of a network."""
     if not steps:
         return list(network.trunk.values())
     if steps in (["aux"], ["all"]):
         return [*(network.trunk.values() if steps == ["all"] else ()), *network.aux.values()]
-    known = network.trunk
+    parts = network.trunk
     if steps[0] == "aux":
-        known, steps = network.aux, steps[1:]
+        parts, steps = network.aux, steps[1:]
     for step in steps:
-        if step not in known:
-            raise InputError(f"'{path}': there is no part '{step}'.{near(step, known)} Parts: {', '.join(known)}.")
-        found = known[step]
-        known = {part.name: part for part in found.parts}
+        if step not in parts:
+            raise InputError(f"'{path}': there is no part '{step}'.{near(step, parts)} Parts: {', '.join(parts)}.")
+        found = parts[step]
+        parts = {part.name: part for part in found.parts}
     return [found]
 
 

@@ -2,8 +2,8 @@
 
 The rules, in order:
 
-1.  `ours differs`: our own count is not the exact value. This one is about us, not about the paper.
-2.  `unreproducible`: there is no exact value, since nothing printed defines the network.
+1.  `ours differs`: our own count is not the exact value. This is a fault of ours, not of the paper.
+2.  `unreproducible`: there is no exact value, since the paper does not define the network.
 3.  `agrees`: the printed value is the exact one. Grids and shapes must be equal; `<25 million` must be true.
 4.  `agrees by rounding`: the exact value rounds to the printed digits (K = 1000, M = 10^6; a half may go either way).
     Words that say equal or roughly equal stand for 1, a tenth up or down.
@@ -33,10 +33,10 @@ from arch.errors import InputError
 from arch.ledger.quantity import Value, channels_last
 from arch.nodes import Shape, dims
 
-Kind = Literal["table", "claim"]
+FigureKind = Literal["table", "claim"]
 MISPRINT = Fraction(2, 100)
 CONTRADICTED = 2  # the factor beyond which a claim is a misprint
-EQUAL = Fraction(1, 10)  # what words of equality allow, up or down
+EQUAL = Fraction(1, 10)  # how far from 1 a ratio may be that words call equal
 
 _POWERS = {"K": 1, "M": 2, "MB": 2, "G": 3}  # of 1000, or of 1024 where the column says so
 _WORDS = {"%": Fraction(1, 100), "million": 10**6, "millions": 10**6, "billion": 10**9, "Bn": 10**9}
@@ -50,7 +50,7 @@ _EQUAL = re.compile(r"(?:roughly|matches) .+")
 
 
 class Verdict(StrEnum):
-    """What a printed figure is worth."""
+    """Whether a printed figure agrees with the exact value, and how."""
 
     AGREES = "agrees"
     ROUNDING = "agrees by rounding"
@@ -68,9 +68,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Printed:
-    """A printed number: its digits, the value of the last one, and the unit behind them.
+    """A printed number: its digits, the value (`step`) of the last one, and the unit after them.
 
-    `+25 %` is the factor 1.25; `1/20` is a 20 that stands under 1.
+    `+25 %` is the factor 1.25; `1/20` is 20, inverted.
     """
 
     digits: Fraction
@@ -79,19 +79,19 @@ class Printed:
     less: bool = False
     plus_one: bool = False
     inverse: bool = False
-    whole: bool = False
+    is_integer: bool = False
 
     def scale(self, thousand: int) -> Fraction:
-        """Return what one of the unit is."""
+        """Return the value of one unit."""
         return Fraction(_WORDS.get(self.unit, thousand ** _POWERS.get(self.unit, 0)))
 
     def value(self, thousand: int = 1000) -> Fraction:
-        """Return the number that is printed."""
+        """Return the printed number."""
         value = self.digits * self.scale(thousand) + self.plus_one
         return 1 / value if self.inverse else value
 
     def in_digits(self, exact: Fraction, thousand: int) -> Fraction:
-        """Return the exact value as it would stand in place of the digits, all of them printed."""
+        """Return the exact value in the form of the printed digits, but unrounded."""
         exact = 1 / exact if self.inverse else exact
         return (exact - self.plus_one) / self.scale(thousand)
 
@@ -104,12 +104,12 @@ def shape_of(text: str) -> Shape | None:
 
 
 def read(text: str, unit: str = "") -> Printed:
-    """Read a printed number; `unit` is the one in the column's heading.
+    """Read a printed number; `unit` is that of the column's heading.
 
     Raises
     ------
     InputError
-        The text is no printed number.
+        The text is not a printed number.
 
     Examples
     --------
@@ -121,7 +121,9 @@ def read(text: str, unit: str = "") -> Printed:
         return Printed(Fraction(1), 2 * EQUAL)
     match = _NUMBER.fullmatch(text)
     if not match:
-        raise InputError(f"'{text}' is no printed number or shape; write it as 2.7K, 1.5 billion, +25% or 28x28x256.")
+        raise InputError(
+            f"'{text}' is not a printed number or shape; write it as 2.7K, 1.5 billion, +25% or 28x28x256."
+        )
     digits, power = match["digits"].replace(",", ""), 10 ** int(match["e"] or 0)
     unit = match["unit"] or unit
     return Printed(
@@ -131,7 +133,7 @@ def read(text: str, unit: str = "") -> Printed:
         less=bool(match["less"]),
         plus_one=bool(match["more"]) and unit == "%",
         inverse=bool(match["one"]),
-        whole=not unit and power == 1 and "." not in digits,
+        is_integer=not unit and power == 1 and "." not in digits,
     )
 
 
@@ -140,7 +142,7 @@ def verdict(
     exact: Value | None,
     ours: Value | None = None,
     *,
-    kind: Kind = "table",
+    kind: FigureKind = "table",
     unit: str = "",
     thousand: Literal[1000, 1024] = 1000,
 ) -> Verdict:
@@ -152,6 +154,7 @@ def verdict(
     unit : the unit in the column's heading, where the text has none.
     thousand : the K of the column's convention.
     """
+    # The order of the rules: first our own count, then what can be compared at all, then from equal to less and less so.
     if ours is not None and ours != exact:
         return Verdict.OURS
     if exact is None:
@@ -160,31 +163,32 @@ def verdict(
         wrong = Verdict.MISPRINT if kind == "table" else Verdict.UNREPRODUCIBLE
         return Verdict.AGREES if shape_of(text) == exact else wrong
     printed = read(text, unit)
+    # `<25 million` agrees if it is true. Other figures agree exactly only with K = 1000; K = 1024 is a convention.
     if exact < printed.value(thousand) if printed.less else exact == printed.value():
         return Verdict.AGREES
-    if found := _by_digits(printed, exact, 1000, kind):
-        return found
+    if by_digits := _by_digits(printed, exact, 1000, kind):
+        return by_digits
     if thousand == 1024 and _by_digits(printed, exact, 1024, kind):
         return Verdict.CONVENTION
     return Verdict.MISPRINT if _impossible(printed, exact, thousand, kind) else Verdict.UNREPRODUCIBLE
 
 
-def _impossible(printed: Printed, exact: Fraction, thousand: int, kind: Kind) -> bool:
-    """Say whether no way of counting explains a print that does not agree: rule 7."""
+def _impossible(printed: Printed, exact: Fraction, thousand: int, kind: FigureKind) -> bool:
+    """Return whether no way of counting explains a figure that does not agree (rule 7)."""
     value = printed.value(thousand)
     if kind == "claim":
         return value > CONTRADICTED * exact or exact > CONTRADICTED * value
-    return printed.whole or abs(value - exact) > MISPRINT * exact
+    return printed.is_integer or abs(value - exact) > MISPRINT * exact
 
 
-def _by_digits(printed: Printed, exact: Fraction, thousand: int, kind: Kind) -> Verdict | None:
-    """Return whether the exact value, rounded or cut to the printed digits, is the print; a `<` has no digits to match."""
+def _by_digits(printed: Printed, exact: Fraction, thousand: int, kind: FigureKind) -> Verdict | None:
+    """Return the verdict if the exact value, rounded or cut, gives the printed digits; `<` has none to give."""
     if printed.less:
         return None
-    more = printed.in_digits(exact, thousand) - printed.digits
-    if abs(more) <= printed.step / 2:
+    excess = printed.in_digits(exact, thousand) - printed.digits
+    if abs(excess) <= printed.step / 2:
         return Verdict.ROUNDING
-    return Verdict.TRUNCATION if kind == "table" and 0 < more < printed.step else None
+    return Verdict.TRUNCATION if kind == "table" and 0 < excess < printed.step else None
 
 
 def ratio(text: str, exact: Value | None, unit: str = "", thousand: int = 1000) -> float | None:
@@ -195,7 +199,7 @@ def ratio(text: str, exact: Value | None, unit: str = "", thousand: int = 1000) 
     return round(float(exact / value), 4) if value else None
 
 
-def shown(value: Value | None) -> int | float | str | None:
+def plain_value(value: Value | None) -> int | float | str | None:
     """Return a value as plain data: a whole number, a number of four decimals, or a shape as `28x28x256`."""
     if value is None:
         return None

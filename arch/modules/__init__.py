@@ -1,1 +1,1 @@
-"""Torch modules: one layer a node, or fused into fewer steps."""
+"""Torch modules from specs: plain (one layer a node), or fused into fewer steps."""

@@ -1,10 +1,10 @@
-"""From a spec to a torch module, by one of the executions."""
+"""Building a spec as a torch module, plain or fused."""
 
 from __future__ import annotations
 
 import torch
 
-from arch.analysis.memory_limit import check_room
+from arch.analysis.memory_limit import check_memory
 from arch.modules.plain import Execution, Network
 from arch.specs.spec import Spec
 
@@ -21,7 +21,7 @@ def build(spec: Spec, execution: Execution = "plain") -> Network:
     Raises
     ------
     SpecError
-        The spec cannot be a network at its input size, or its weights are more than memory holds.
+        The spec cannot be a network at its input size, or memory cannot hold its weights.
 
     Examples
     --------
@@ -31,8 +31,8 @@ def build(spec: Spec, execution: Execution = "plain") -> Network:
     >>> out.logits.shape, sorted(out.aux)
     (torch.Size([2, 10]), ['3b', '4b'])
     """
-    if torch.get_default_device().type != "meta":  # there tensors take no memory
-        check_room(spec)
+    if torch.get_default_device().type != "meta":  # tensors there take no memory
+        check_memory(spec)
     if execution == "fused":
         from arch.modules.fused.fused import fuse
 

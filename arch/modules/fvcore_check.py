@@ -1,4 +1,4 @@
-"""fvcore as the judge of our counts: it traces the built network and counts on its own."""
+"""fvcore's count of a built network, compared with ours from the spec."""
 
 from __future__ import annotations
 
@@ -10,34 +10,41 @@ import torch
 from torch import Tensor, nn
 
 from arch.analysis.cost import cost
-from arch.analysis.memory_limit import check_room
+from arch.analysis.memory_limit import check_memory
 from arch.modules.builder import build
 from arch.modules.plain import Network
 from arch.specs.spec import Spec
 
-with (
-    warnings.catch_warnings()
-):  # fvcore scripts a loss when it is imported, which torch deprecates; no user can help it
+with warnings.catch_warnings():
+    # fvcore scripts a loss when it is imported, which torch deprecates; a user can do nothing about it.
     warnings.filterwarnings("ignore", ".torch.jit.script", FutureWarning)
     from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A quantity as the spec gives it and as the judge counted it."""
+class CheckedCount:
+    """One quantity, counted from the spec (`ours`) and by fvcore or torch from the built network (`fvcore`)."""
 
     quantity: str
     ours: int
-    judged: int
+    fvcore: int
 
     @property
     def agrees(self) -> bool:
-        """Whether both are the same to the unit."""
-        return self.ours == self.judged
+        """Whether both counts are exactly equal."""
+        return self.ours == self.fvcore
+
+
+@dataclass(frozen=True)
+class Check:
+    """A network's counts, and what fvcore's total adds to conv + linear: batch norm and adaptive pooling."""
+
+    counts: list[CheckedCount]
+    adds: int
 
 
 class _Traced(nn.Module):
-    """A network that returns plain tensors, since tracing knows no named output."""
+    """A network that returns plain tensors, as tracing does not take named outputs."""
 
     def __init__(self, network: Network, aux: bool) -> None:
         super().__init__()
@@ -48,45 +55,43 @@ class _Traced(nn.Module):
         return (out.logits, *out.aux.values())
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """The verdicts on a network, and what fvcore's total holds beside conv + linear: batch norm and adaptive pooling."""
+def check(spec: Spec) -> Check:
+    """Count a network with fvcore and torch, and compare each count with the spec's.
 
-    verdicts: list[Verdict]
-    adds: int
+    Of fvcore's operators conv and linear are taken, in evaluation mode at batch 1. What else it counts by default is
+    kept apart in `adds` (without auxiliary heads), as no paper counts it.
 
-
-def check(spec: Spec) -> Judgement:
-    """Count a network with fvcore and torch, and set each figure beside the spec's.
-
-    fvcore's conv and linear operators are taken, in evaluation mode at batch 1; what it counts by default
-    beside them is kept apart, as no paper counts it. `adds` leaves auxiliary heads out.
+    Raises
+    ------
+    SpecError
+        The spec cannot be a network at its input size, or memory cannot hold it.
     """
     ours = cost(spec)
-    check_room(spec, images=1)
+    check_memory(spec, images=1)
     network = build(spec).eval()
     image = torch.zeros(1, *spec.input)
-    flops, outputs = _traced(_Traced(network, aux=False), image)
-    with_aux, _ = _traced(_Traced(network, aux=True), image)
-    macs = _layers(flops)
+    # fvcore counts what a forward pass runs, so the auxiliary heads are the difference of two passes.
+    flops, outputs = _count_by_operator(_Traced(network, aux=False), image)
+    flops_with_aux, _ = _count_by_operator(_Traced(network, aux=True), image)
+    macs = _conv_and_linear(flops)
     aux = sum(p.numel() for name, head in network.heads.items() if name in spec.aux_rows for p in head.parameters())
     total = sum(p.numel() for p in network.parameters())
-    verdicts = [
-        Verdict("params", ours.params, total - aux),
-        Verdict("aux_params", ours.aux_params, aux),
-        Verdict("macs", ours.macs, macs),
-        Verdict("aux_macs", ours.aux_macs, _layers(with_aux) - macs),
-        Verdict("activations", ours.activations, _layers(outputs)),
+    counts = [
+        CheckedCount("params", ours.params, total - aux),
+        CheckedCount("aux_params", ours.aux_params, aux),
+        CheckedCount("macs", ours.macs, macs),
+        CheckedCount("aux_macs", ours.aux_macs, _conv_and_linear(flops_with_aux) - macs),
+        CheckedCount("activations", ours.activations, _conv_and_linear(outputs)),
     ]
-    return Judgement(verdicts, round(sum(flops.values())) - macs)
+    return Check(counts, round(sum(flops.values())) - macs)
 
 
-def _traced(module: nn.Module, image: Tensor) -> tuple[Counter[str], Counter[str]]:
+def _count_by_operator(module: nn.Module, image: Tensor) -> tuple[Counter[str], Counter[str]]:
     """Return fvcore's operations and outputs of a module, by operator."""
     flops = FlopCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     outputs = ActivationCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     return flops.by_operator(), outputs.by_operator()
 
 
-def _layers(counts: Counter[str]) -> int:
+def _conv_and_linear(counts: Counter[str]) -> int:
     return round(counts["conv"] + counts["linear"])

@@ -1,4 +1,4 @@
-"""From nodes to torch modules: the plain interpretation, one layer a leaf."""
+"""The plain execution: a network as torch modules, one layer for each node."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Network(nn.Module):
     """A spec as a torch module.
 
     Auxiliary heads run in training mode only, unless `aux` is given. State-dict keys follow the
-    spec: `rows.4c.b5x5.reduce.conv.weight`, `heads.4a.linear.weight`. `execution` says how the maps are
-    computed; what is computed, and the state dict, are the same.
+    spec: `rows.4c.b5x5.reduce.conv.weight`, `heads.4a.linear.weight`. `execution` names how the maps are
+    computed; the results and the state dict are the same.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -67,7 +67,7 @@ class Network(nn.Module):
 
 
 class Named(nn.Module):
-    """Modules by any name; torch's ModuleDict refuses those of its own methods."""
+    """Modules by any name; torch's ModuleDict refuses the names of its own methods."""
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class ResidualModule(nn.Module):
         self.body, self.shortcut, self.scale, self.activation = body, shortcut, scale, activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sum, rectified where asked."""
+        """Return the sum, through a ReLU if `activation`."""
         total = torch.add(self.shortcut(x), self.body(x), alpha=self.scale)
         return torch.relu(total) if self.activation else total
 
@@ -143,15 +143,15 @@ def _conv(node: Conv, placed: Placed, style: Style) -> nn.Sequential:
     if node.norm:
         layers["norm"] = nn.BatchNorm2d(out, style.eps, style.momentum)
         if not node.norm_scale:
-            layers["norm"].register_parameter("weight", None)
+            layers["norm"].register_parameter("weight", None)  # a shift alone
     if node.activation:
         layers["relu"] = nn.ReLU()
     return nn.Sequential(OrderedDict(layers))
 
 
 def _with_std(layer: nn.Module, std: float | None) -> nn.Module:
-    """Note on a layer how far its first weights spread where that is not the style's."""
-    layer.first_std = std  # type: ignore[assignment]
+    """Keep on a layer the deviation of its initial weights, where it is not the style's, for `initialise`."""
+    layer.initial_std = std  # type: ignore[assignment]
     return layer
 
 
@@ -163,7 +163,7 @@ def _pool(node: Pool) -> nn.Module:
 
 
 def initialise(network: nn.Module, init: str, std: float = 0.1) -> None:
-    """Draw the weights anew, in place.
+    """Draw new weights, in place.
 
     `torch`: the layers' own defaults. `kaiming`: normal, fan-out, for convolutions, and normal with
     deviation 0.01 for linear layers (tutorials 000 and 002). `glorot`: uniform (TensorFlow's
@@ -176,7 +176,7 @@ def initialise(network: nn.Module, init: str, std: float = 0.1) -> None:
         if init == "glorot":
             nn.init.xavier_uniform_(module.weight)
         elif init == "truncated":
-            own = getattr(module, "first_std", None) or std
+            own = getattr(module, "initial_std", None) or std
             nn.init.trunc_normal_(module.weight, std=own, a=-2 * own, b=2 * own)
         elif isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

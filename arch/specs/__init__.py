@@ -1,1 +1,1 @@
-"""Networks as tables of named rows: reading, writing, deriving and editing them."""
+"""Specs: networks as tables of named rows, and how to read, write, derive and edit them."""

@@ -1,4 +1,4 @@
-"""A network file that says only how it differs from another one."""
+"""Deriving: a network file that gives a base network and edits of it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ REMOVE = "remove"
 
 
 def derive(base: Mapping[str, Any], file: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the whole network file that `file` stands for: the mapping `base` with the edits that it declares.
+    """Return the complete network file: the mapping `base` with the edits that `file` declares.
 
     `edits` may hold `input`, `classes`, `style` (keys that change), `rows` and `heads`. A row or head
-    is followed by `remove`, or by the arguments that change; with a `block` or `head` among them it is
-    replaced as a whole.
+    is followed by `remove`, or by the arguments that change; a `block` or `head` among them replaces it
+    completely.
 
     Raises
     ------
@@ -26,7 +26,9 @@ def derive(base: Mapping[str, Any], file: Mapping[str, Any], where: str) -> dict
     """
     for key in file:
         if key not in _KEYS:
-            raise SpecError(f"{where}: unknown key '{key}' beside 'base'.{near(key, _KEYS)} Known: {', '.join(_KEYS)}.")
+            raise SpecError(
+                f"{where}: unknown key '{key}' next to 'base'.{near(key, _KEYS)} Known: {', '.join(_KEYS)}."
+            )
     edits = _mapping(file.get("edits"), f"{where}: 'edits'")
     for key in edits:
         if key not in _EDITS:
@@ -49,7 +51,7 @@ def _edited(items: Mapping[str, Any], edits: Mapping[str, Any], kind: str, where
     for name, edit in edits.items():
         if name not in result:
             raise SpecError(
-                f"{where} {name}: the base has none of that name.{near(name, result)} It has: {', '.join(result)}."
+                f"{where} {name}: the base has no such one.{near(name, result)} It has: {', '.join(result)}."
             )
         if edit == REMOVE:
             del result[name]

@@ -1,4 +1,4 @@
-"""Edits: functions from a spec to a new spec. Nothing is changed in place."""
+"""Editing: functions from a spec to a new spec, with another split, family, width, depth, heads or input."""
 
 from __future__ import annotations
 
@@ -33,31 +33,32 @@ def families() -> list[str]:
 
 def searchable(spec: Spec) -> list[Row]:
     """Return the rows of a spec whose block takes the common split."""
-    known = families()
-    return [row for row in spec.rows if row.block in known]
+    names = families()
+    return [row for row in spec.rows if row.block in names]
 
 
 def stages(spec: Spec) -> dict[str, list[str]]:
-    """Return the searchable rows in groups that nothing else interrupts, named by their common start.
+    """Return the searchable rows in groups of neighbours, named by the common start of their names.
 
     GoogLeNet's are `3` (3a, 3b), `4` (4a to 4e) and `5` (5a, 5b).
     """
     groups: list[list[str]] = [[]]
-    known = families()
+    names = families()
     for row in spec.rows:
-        if row.block in known:
+        if row.block in names:
             groups[-1].append(row.name)
         elif groups[-1]:
-            groups.append([])
+            groups.append([])  # a pool or another row between them ends a stage
     result: dict[str, list[str]] = {}
     for group in filter(None, groups):
+        # A common start that is empty or taken names no stage; the first row's name does.
         common = group[0] if len(group) == 1 else _common_start(group)
         result[common if common and common not in result else group[0]] = group
     return result
 
 
 def _common_start(names: list[str]) -> str:
-    first, last = min(names), max(names)
+    first, last = min(names), max(names)  # what the first and last in order share, all between them share
     length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(map(len, names)))
     return first[:length]
 
@@ -98,13 +99,12 @@ def with_splits(spec: Spec, splits: Mapping[str, Split]) -> Spec:
 def with_family(spec: Spec, family: str, rows: Iterable[str] | None = None, **args: Any) -> Spec:
     """Return the spec with rows (all searchable ones by default) rebuilt in another family, splits kept.
 
-    Arguments that only the old family had are dropped; `args` are the new family's own, and what a row has
-    of these already it keeps.
+    Arguments that the new family does not take are dropped, the others kept. `args` sets arguments of the new family.
 
     Raises
     ------
     SpecError
-        The block is no family, or a row has no split.
+        The block does not take the common split, or a row has none.
     """
     if family not in families():
         raise SpecError(
@@ -115,15 +115,15 @@ def with_family(spec: Spec, family: str, rows: Iterable[str] | None = None, **ar
         row = spec.row(name)
         if row.block not in families():
             raise SpecError(f"{spec.name}, row {name}: '{row.block}' has no split to keep; choose other rows.")
-        known = BLOCKS.get(family)
-        kept = {key: value for key, value in row.args.items() if key in known.parameters}
-        checked = known.validate(kept | args, f"{spec.name}, row {name}")
+        definition = BLOCKS.get(family)
+        kept = {key: value for key, value in row.args.items() if key in definition.parameters}
+        checked = definition.validate(kept | args, f"{spec.name}, row {name}")
         spec = _with_row(spec, Row(name, family, checked, row.style))
     return spec
 
 
 def with_width(spec: Spec, factor: float, round_to: int = 8) -> Spec:
-    """Return the spec with every channel number times `factor`, in multiples of `round_to`, at least one."""
+    """Return the spec with every channel number times `factor`, rounded to a positive multiple of `round_to`."""
 
     def scaled(value: Any) -> Any:
         if isinstance(value, Reduced):
@@ -143,12 +143,12 @@ def with_depth(spec: Spec, stage: str, rows: int) -> Spec:
     """Return the spec with another number of rows in a stage, as `stages` names it.
 
     The last row is repeated under the names that follow its own (after 4b: 4c, 4d), or the last rows are
-    dropped. A head on a dropped row moves to the stage's last row, and goes where that row has one.
+    dropped. A head on a dropped row moves to the stage's last row, unless that row has one.
 
     Raises
     ------
     SpecError
-        There is no such stage, or no row would be left of it.
+        There is no such stage, or `rows` is less than one.
     """
     groups = stages(spec)
     if stage not in groups:
@@ -158,6 +158,11 @@ def with_depth(spec: Spec, stage: str, rows: int) -> Spec:
     if rows < 1:
         raise SpecError(f"{spec.name}, stage {stage}: {rows} rows; a stage keeps at least one.")
     members = groups[stage]
+    return _shortened(spec, members, rows) if rows < len(members) else _deepened(spec, members, rows)
+
+
+def _deepened(spec: Spec, members: list[str], rows: int) -> Spec:
+    """Return the spec with copies of a stage's last row after it, up to `rows` rows."""
     last = spec.row(members[-1])
     copies: list[Row] = []
     taken = {row.name for row in spec.rows} | {FINAL}
@@ -165,15 +170,18 @@ def with_depth(spec: Spec, stage: str, rows: int) -> Spec:
         name = _next_name((copies or [last])[-1].name, taken)
         taken.add(name)
         copies.append(replace(last, name=name))
-    dropped = set(members[rows:])
-    kept: list[Row] = []
-    for row in spec.rows:
-        kept += [] if row.name in dropped else [row]
-        kept += copies if row is last else []
+    end = spec.rows.index(last) + 1
+    return replace(spec, rows=(*spec.rows[:end], *copies, *spec.rows[end:]))
+
+
+def _shortened(spec: Spec, members: list[str], rows: int) -> Spec:
+    """Return the spec with the first `rows` rows of a stage; a head on a dropped row moves to the last of them."""
+    last, dropped = members[rows - 1], members[rows:]
     heads = {after: head for after, head in spec.heads.items() if after not in dropped}
-    for after in (name for name in members[rows:] if name in spec.heads):
-        heads.setdefault(members[rows - 1], spec.heads[after])
-    return _with_heads(replace(spec, rows=tuple(kept)), heads)
+    for after in dropped:
+        if after in spec.heads:
+            heads.setdefault(last, spec.heads[after])  # where the last row has a head already, the moved one is lost
+    return _with_heads(replace(spec, rows=tuple(row for row in spec.rows if row.name not in dropped)), heads)
 
 
 def _next_name(name: str, taken: Collection[str]) -> str:
@@ -199,7 +207,7 @@ def with_head_moved(spec: Spec, old: str, new: str) -> Spec:
 def with_heads_on(spec: Spec, rows: Iterable[str]) -> Spec:
     """Return the spec with auxiliary heads on these rows and no others.
 
-    A row that has a head keeps it; another one gets a copy of the nearest head, the earlier of two as near.
+    A row that has a head keeps it; another one gets a copy of the nearest head, of two the earlier one.
 
     Raises
     ------
@@ -218,6 +226,7 @@ def with_heads_on(spec: Spec, rows: Iterable[str]) -> Spec:
 
 
 def _with_heads(spec: Spec, heads: Mapping[str, Head]) -> Spec:
+    """Return the spec with these heads, in the order of the rows and the classifier last."""
     order = {row.name: index for index, row in enumerate(spec.rows)}
     return replace(spec, heads=dict(sorted(heads.items(), key=lambda item: order.get(item[0], len(order)))))
 

@@ -1,4 +1,4 @@
-"""Reading a spec: a network file or mapping, checked row by row."""
+"""Reading: from a network file or mapping to a spec, checked row by row."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ from arch.specs.style import Style
 from arch.specs.write import to_mapping
 
 NETWORKS = Path(__file__).parents[1] / "networks"
-
-
-_MOST_ROWS = 1_000
-
-
+_MAX_ROWS = 1_000
 _KEYS = ("name", "source", "note", "input", "classes", "style", "rows", "heads")
 
 
@@ -81,8 +77,8 @@ def from_mapping(mapping: Any, where: str = "spec") -> Spec:
     for key in ("name", "input", "classes", "rows", "heads"):
         if key not in mapping:
             raise SpecError(f"{where}: '{key}' is missing; add it.")
-    listed = _repeated(_listed(mapping["rows"], where), where)
-    rows = tuple(_row(row, index, where) for index, row in enumerate(_listed(listed, where)))
+    repeated = _with_repeats(_checked_list(mapping["rows"], where), where)
+    rows = tuple(_row(row, index, where) for index, row in enumerate(_checked_list(repeated, where)))
     names = [row.name for row in rows]
     for name in names:
         if names.count(name) > 1:
@@ -91,8 +87,8 @@ def from_mapping(mapping: Any, where: str = "spec") -> Spec:
         name=_text(mapping["name"], f"{where}: 'name'"),
         source=_text(mapping.get("source", ""), f"{where}: 'source'"),
         note=_text(mapping.get("note", ""), f"{where}: 'note'"),
-        input=_extents(mapping["input"], where),
-        classes=_whole(mapping["classes"], f"{where}: 'classes'", 65_536),
+        input=_input_shape(mapping["input"], where),
+        classes=_integer(mapping["classes"], f"{where}: 'classes'", 65_536),
         style=_style(mapping.get("style") or {}, where),
         rows=rows,
         heads=_heads(mapping["heads"], names, where),
@@ -100,28 +96,28 @@ def from_mapping(mapping: Any, where: str = "spec") -> Spec:
     )
 
 
-def _listed(rows: Any, where: str) -> list[Any]:
+def _checked_list(rows: Any, where: str) -> list[Any]:
     if not isinstance(rows, list) or not rows:
         raise SpecError(
             f"{where}: 'rows' is a list with at least one row, such as {{name: 3a, block: inception_v1, ...}}."
         )
-    if len(rows) > _MOST_ROWS:
-        raise SpecError(f"{where}: 'rows' are more than {_MOST_ROWS:,}; a network has at most so many.")
+    if len(rows) > _MAX_ROWS:
+        raise SpecError(f"{where}: 'rows' are more than {_MAX_ROWS:,}, the most that a network may have; remove some.")
     return rows
 
 
-def _repeated(rows: list[Any], where: str) -> list[Any]:
-    """Return the rows with each `repeat: n` written out, numbered from 1."""
+def _with_repeats(rows: list[Any], where: str) -> list[Any]:
+    """Return the rows, with n numbered copies in place of each row that has `repeat: n`."""
     result: list[Any] = []
     for row in rows:
         if not isinstance(row, Mapping) or "repeat" not in row:
             result.append(row)
             continue
-        times = _whole(row["repeat"], f"{where}, row {row.get('name')}: 'repeat'", _MOST_ROWS)
+        times = _integer(row["repeat"], f"{where}, row {row.get('name')}: 'repeat'", _MAX_ROWS)
         once = {key: value for key, value in row.items() if key != "repeat"}
         result += [once | {"name": f"{row.get('name')}{number}"} for number in range(1, times + 1)]
-        if len(result) > _MOST_ROWS:
-            break  # enough to be refused, before millions of rows are written out
+        if len(result) > _MAX_ROWS:
+            break  # too many already: the check that follows refuses them before memory is full
     return result
 
 
@@ -159,7 +155,7 @@ def _heads(heads: Any, rows: list[str], where: str) -> dict[str, Head]:
         here = f"{where}, head {after}"
         if after != FINAL and after not in rows:
             raise SpecError(
-                f"{here}: there is no row '{after}' to hang it on.{near(after, rows)} Rows: {', '.join(rows)}."
+                f"{here}: there is no row '{after}' to attach it to.{near(after, rows)} Rows: {', '.join(rows)}."
             )
         if not isinstance(head, Mapping) or "head" not in head:
             raise SpecError(f"{here}: a head is a mapping with at least 'head'.")
@@ -187,16 +183,16 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
-def _whole(value: Any, where: str, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise SpecError(f"{where} is {value!r}, but it must be a whole number from 1 to {most:,}.")
+def _integer(value: Any, where: str, largest: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= largest:
+        raise SpecError(f"{where} is {value!r}, but it must be a whole number from 1 to {largest:,}.")
     return value
 
 
-def _extents(value: Any, where: str) -> tuple[int, int, int]:
+def _input_shape(value: Any, where: str) -> tuple[int, int, int]:
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise SpecError(
             f"{where}: 'input' is {value!r}, but it must be [channels, height, width], such as [3, 224, 224]."
         )
-    c, h, w = (_whole(part, f"{where}: 'input'", 16_384) for part in value)
+    c, h, w = (_integer(part, f"{where}: 'input'", 16_384) for part in value)
     return (c, h, w)

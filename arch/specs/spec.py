@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import arch.blocks  # noqa: F401  (fills the registries)
 from arch.errors import SpecError, near
-from arch.files.html_table import shape, table
-from arch.nodes import Node, signature
+from arch.files.html_table import table
+from arch.nodes import Node, dims, signature
 from arch.registry import BLOCKS, HEADS, Definition
 from arch.specs.style import Style
 
@@ -37,7 +37,7 @@ class Row:
 
     @cached_property
     def key(self) -> RowKey:
-        """What decides the row's nodes and style, hashable; its name is not part of it."""
+        """Block, arguments and style as one hashable value: rows with equal keys are the same nodes."""
         return (self.block, tuple(self.args.items()), tuple(self.style.items()))
 
 
@@ -55,7 +55,7 @@ class Head:
 
     @cached_property
     def key(self) -> HeadKey:
-        """What decides the head's nodes, hashable."""
+        """Head and arguments as one hashable value: heads with equal keys are the same nodes."""
         return (self.head, tuple(self.args.items()))
 
 
@@ -66,7 +66,7 @@ class Spec:
     Attributes
     ----------
     input : (C, H, W) of one image.
-    note : what a reader should know: quirks of the source, deviations from it. Not part of its identity.
+    note : what a reader should know, such as deviations from the source; not part of its identity.
     where : the file that it came from, for errors; not part of its identity.
     """
 
@@ -86,7 +86,7 @@ class Spec:
         return tuple(row.name for row in self.rows if row.name in self.heads)
 
     def row(self, name: str) -> Row:
-        """Return a row by name, or raise SpecError with the near names."""
+        """Return a row by name, or raise SpecError that names near ones."""
         for row in self.rows:
             if row.name == name:
                 return row
@@ -99,12 +99,12 @@ class Spec:
 
     @cached_property
     def id(self) -> str:
-        """Sixteen hex digits of everything that is computed; names, source and what is at its default are left out."""
+        """Sixteen hex digits that identify what the network computes. Names, source and defaults do not count."""
         return _digest(self._canonical(nodes=False))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Like `id`, with every block as its expanded nodes: changes when a definition changes."""
+        """Like `id`, but of every block's expanded nodes: it changes when a block's definition changes."""
         return _digest(self._canonical(nodes=True))
 
     def _repr_html_(self) -> str:
@@ -112,6 +112,7 @@ class Spec:
         return spec_html(self)
 
     def _canonical(self, nodes: bool) -> dict[str, Any]:
+        """Return everything that is computed, as plain data; `nodes` expands the blocks and heads."""
         position = {row.name: index for index, row in enumerate(self.rows)}
         return {
             "input": self.input,
@@ -119,7 +120,7 @@ class Spec:
             "style": self.style.model_dump(exclude_defaults=True),
             "rows": [
                 [
-                    signature(expand_row(row)) if nodes else [row.block, row.definition.chosen(row.args)],
+                    signature(expand_row(row)) if nodes else [row.block, row.definition.non_default(row.args)],
                     self.style_of(row).model_dump(exclude_defaults=True),
                 ]
                 for row in self.rows
@@ -129,7 +130,7 @@ class Spec:
                     position.get(after, FINAL),
                     signature(expand_head(head, self.classes))
                     if nodes
-                    else [head.head, [head.definition.chosen(head.args), self.classes]],
+                    else [head.head, [head.definition.non_default(head.args), self.classes]],
                 ]
                 for after, head in sorted(self.heads.items(), key=lambda item: position.get(item[0], len(position)))
             ],
@@ -148,11 +149,6 @@ def expand_head(head: Head, classes: int) -> Node:
     return node
 
 
-def renamed(spec: Spec, name: str, source: str | None = None) -> Spec:
-    """Return the spec under another name."""
-    return replace(spec, name=name, source=spec.source if source is None else source)
-
-
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -160,17 +156,17 @@ def _digest(value: Any) -> str:
 
 def described(args: Mapping[str, Any]) -> str:
     """Return a row's arguments in a line, `b1x1 64, b3x3 96>128, ceil, no count_pad`."""
-    return ", ".join(_said(key, value) for key, value in args.items())
+    return ", ".join(_argument_text(key, value) for key, value in args.items())
 
 
-def _said(key: str, value: Any) -> str:
+def _argument_text(key: str, value: Any) -> str:
     if isinstance(value, bool):
-        return key if value else f"no {key}"  # said also where false: count_pad is true by default
+        return key if value else f"no {key}"  # printed where false too: count_pad is true by default
     return f"{key} {'>'.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def spec_html(spec: Spec) -> str:
-    """Return a network as its table of rows, auxiliary heads where they hang, the classifier last."""
+    """Return a network as its table of rows, each auxiliary head after its row, the classifier last."""
     rows = []
     for row in spec.rows:
         rows.append({"row": row.name, "block": row.block, "arguments": described(row.args)})
@@ -179,5 +175,5 @@ def spec_html(spec: Spec) -> str:
             rows.append({"row": f"aux {row.name}", "block": head.head, "arguments": described(head.args)})
     final = spec.heads["final"]
     rows.append({"row": "final", "block": final.head, "arguments": described(final.args)})
-    about = f"input {shape(spec.input)}, {spec.classes} classes, id {spec.id}"
+    about = f"input {dims(spec.input)}, {spec.classes} classes, id {spec.id}"
     return table(spec.name, rows, [line for line in (spec.source, about) if line])

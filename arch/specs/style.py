@@ -1,4 +1,4 @@
-"""The style: what a network says once about all its layers."""
+"""The style: norm, bias, activation and initialisation that all layers of a network share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing a spec: as a mapping, and as the text of a network file."""
+"""Writing: from a spec to a mapping, or to the text of a network file."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def _plain(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flow(value: Any) -> str:
+    """Return a value as YAML in one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
@@ -53,8 +54,8 @@ def _aligned(rows: list[dict[str, Any]]) -> list[str]:
     cells = [[f"{key}: {_flow(value)}" for key, value in row.items()] for row in rows]
     widths: dict[tuple[str, ...], list[int]] = {}
     for row, texts in zip(rows, cells, strict=True):
-        known = widths.setdefault(tuple(row), [0] * len(texts))
-        widths[tuple(row)] = [max(a, len(b)) for a, b in zip(known, texts, strict=True)]
+        before = widths.setdefault(tuple(row), [0] * len(texts))
+        widths[tuple(row)] = [max(a, len(b)) for a, b in zip(before, texts, strict=True)]
     result = []
     for row, texts in zip(rows, cells, strict=True):
         padded = [f"{text}, ".ljust(width + 2) for text, width in zip(texts[:-1], widths[tuple(row)], strict=False)]

@@ -116,7 +116,7 @@ def _row_lines(spec: Spec) -> Iterator[_Line]:
 
 
 def _other(row: Row) -> dict[str, Any]:
-    return {key: value for key, value in row.definition.chosen(row.args).items() if key not in GEOMETRY}
+    return {key: value for key, value in row.definition.non_default(row.args).items() if key not in GEOMETRY}
 
 
 def _branches(row: Row) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from arch.analysis.cost import cost
-from arch.analysis.memory_limit import check_room
+from arch.analysis.memory_limit import check_memory
 from arch.errors import InputError
 from arch.modules.builder import build
 from arch.modules.fused.fused import runs_as
@@ -94,7 +94,7 @@ def bench(
     """
     if repeats < 2 or warm_up < 0 or not batches or min(batches) < 1 or threads < 1:
         raise InputError("a timing takes batches of at least 1 image, 2 timed ones, and at least 1 thread.")
-    check_room(spec, max(batches), training=train)
+    check_memory(spec, max(batches), training=train)
     chosen, where = recipe or load_recipe("default"), pick_device(device)
     how, bf16 = pick_execution(execution, where), pick_precision(precision, where) == "bf16"
     costs, before = cost(spec), torch.get_num_threads()

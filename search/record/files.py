@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from arch.errors import InputError
-from arch.files.atomic import PART, whole_file
+from arch.files.atomic import PART, atomic_file
 from arch.files.safe_yaml import parse_yaml, yaml_bytes
 from search.record.schema import checked
 
@@ -83,7 +83,7 @@ def replace_file(path: Path, write: Callable[[str], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part:
+        with atomic_file(path) as part:
             _written(str(part), write)
     except OSError as error:
         raise unwritable(path, error) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from arch.analysis.memory_limit import check_room, memory
+from arch.analysis.memory_limit import available_memory, check_memory
 from arch.errors import InputError
 from arch.specs.spec import Spec
 from search.data.dataset import Data, Memory
@@ -31,8 +31,8 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
             f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; "
             f"use --classes {len(data.classes)}."
         )
-    largest = max([memory(), *(torch.cuda.mem_get_info(i)[1] for i in range(torch.cuda.device_count()))])
-    check_room(spec, min(recipe.batch, len(data.everything)), training=True, most=largest)
+    largest = max([available_memory(), *(torch.cuda.mem_get_info(i)[1] for i in range(torch.cuda.device_count()))])
+    check_memory(spec, min(recipe.batch, len(data.everything)), training=True, limit=largest)
 
 
 def check_images(spec: Spec, data: Data, recipe: Recipe) -> None:

@@ -108,13 +108,13 @@ def test_sisters_have_two_heads_and_the_tutorial_networks_budget(name: str) -> N
 
 
 @pytest.mark.parametrize("name", arch.list_networks())
-def test_the_judge_agrees(name: str) -> None:
-    judged = check(arch.load(name))
-    assert [verdict for verdict in judged.verdicts if not verdict.agrees] == []
+def test_fvcore_agrees(name: str) -> None:
+    checked = check(arch.load(name))
+    assert [count for count in checked.counts if not count.agrees] == []
     if name in FVCORE_TOTALS:
-        assert arch.cost(arch.load(name)).macs + judged.adds == FVCORE_TOTALS[name]
+        assert arch.cost(arch.load(name)).macs + checked.adds == FVCORE_TOTALS[name]
     if name == "googlenet":
-        assert judged.adds == 1024 * 7 * 7  # the mean over the last map; it has no norm
+        assert checked.adds == 1024 * 7 * 7  # the mean over the last map; it has no norm
 
 
 def test_googlenet_rows_as_table_1() -> None:
@@ -177,7 +177,7 @@ def test_macs_of_the_heads(name: str) -> None:
 def test_a_norm_without_a_scale_is_built_as_it_is_counted() -> None:
     edits = {"style": {"norm": "batch_shift"}, "input": [3, 75, 75]}
     spec = arch.from_mapping({"name": "shift", "base": "inception_v3", "edits": edits | {"heads": {"6e": "remove"}}})
-    assert [verdict for verdict in check(spec).verdicts if not verdict.agrees] == []
+    assert [count for count in check(spec).counts if not count.agrees] == []
 
 
 def leaves(network: str, row: str) -> list[Node]:

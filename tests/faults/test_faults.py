@@ -284,7 +284,7 @@ def test_a_training_that_is_told_to_stop_leaves_a_checkpoint_and_says_how_to_go_
     process.send_signal(number)
     text = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number, text
-    assert "To go on: inceptory train" in text
+    assert "To resume: inceptory train" in text
     assert time.monotonic() - began < 30  # within what batch systems wait before SIGKILL
     assert (tmp_path / "checkpoint.pt").exists()
     assert not (tmp_path / "result.json").exists()
@@ -309,7 +309,7 @@ def test_ctrl_c_twice_leaves_at_once_and_once_more_sigterm_does_not(tmp_path: Pa
     process.send_signal(signal.SIGINT)
     text = process.communicate(timeout=30)[0]
     assert process.returncode == 130, text
-    assert "stopped at once; what is recorded stays. To go on: inceptory search" in text
+    assert "stopped at once; what is recorded stays. To resume: inceptory search" in text
     assert read_lines(run_ / "attempts.jsonl")[-1]["ended"] == "interrupted"
     assert not Path(f"/proc/{worker}").exists()
     assert (run_ / "base" / "checkpoint.pt").exists()

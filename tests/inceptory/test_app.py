@@ -285,7 +285,7 @@ def test_train_stops_resumes_and_answers_from_its_record(tmp_path: Path) -> None
     process.send_signal(signal.SIGINT)
     text = process.communicate()[1]
     assert process.returncode == 130, text
-    assert "To go on: inceptory train" in text
+    assert "To resume: inceptory train" in text
     done = run(*args, *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = read_json(tmp_path / "run" / "result.json")
@@ -316,6 +316,6 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("reports.page.watch.write", written)
     done = run("report", "runs/mine")
     assert done.returncode == 143, done.stderr
-    assert done.stderr == "stopped at once; what is recorded stays. To go on: inceptory report runs/mine\n"
+    assert done.stderr == "stopped at once; what is recorded stays. To resume: inceptory report runs/mine\n"
     assert not list(tmp_path.iterdir())
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

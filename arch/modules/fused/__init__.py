@@ -1,1 +1,1 @@
-"""The fused execution: the mathematics of the plain modules in fewer and larger steps."""
+"""The fused execution: the mathematics of the plain modules in fewer and larger steps, for CPUs."""

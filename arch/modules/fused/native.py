@@ -1,8 +1,8 @@
-"""The compiled passes of native.cpp: built on first use where there is a C++ compiler, and called through ctypes.
+"""The compiled passes of native.cpp: built on first use if there is a C++ compiler, and called through ctypes.
 
-The library is kept under `INCEPTORY_CACHE` (by default `~/.cache/inceptory`), named by a digest of the source,
-the compiler and the processor. `INCEPTORY_NATIVE=0` turns it off. Tensors here are rows of channels (M, C)
-whose channels lie side by side; a map's rows are its positions, image after image.
+The library is kept under `INCEPTORY_CACHE` (by default `~/.cache/inceptory`). Its name holds a digest of the source,
+the compiler and the processor. `INCEPTORY_NATIVE=0` turns it off. Tensors here are rows of channels (M, C), each row
+contiguous; a map's rows are its positions, image after image.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from arch.nodes import Pair
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
-_PATIENCE = 300  # seconds that a compiler may take; it takes about 3
-_FEW = 32_768  # values below which a second thread costs more than it does
+_COMPILE_TIMEOUT = 300  # seconds; a compiler takes about 3
+_ONE_THREAD_BELOW = 32_768  # values; for fewer, starting a second thread costs more than it saves
 DTYPES = (torch.bfloat16, torch.float32, torch.float64)
 
+# The arguments of each function of native.cpp in order, the number of threads last: pointers (p), int64 (l) and int (i).
 _SIGNATURES = {
     "norm_stats": "pl ll pp i",
     "norm_apply": "pl pl ll ppp ii",
@@ -44,19 +45,19 @@ _KINDS = {"p": ctypes.c_void_p, "l": ctypes.c_int64, "i": ctypes.c_int}
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
-    """Return the compiled passes, building them where needed; None where that is off or cannot be done."""
+    """Return the compiled passes, built if needed; None if they are turned off or cannot be built."""
     compiler = shutil.which(os.environ.get("CXX") or "g++") or shutil.which("c++")
     if os.environ.get("INCEPTORY_NATIVE") == "0" or compiler is None:
         return None
     try:
-        return _typed(ctypes.CDLL(str(_built(compiler))))
+        return _with_types(ctypes.CDLL(str(_built(compiler))))
     except (OSError, subprocess.SubprocessError, AttributeError):
         return None
 
 
 def _built(compiler: str) -> Path:
-    """Return the library's file; of several processes that want it at once, one builds it and the others wait."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=_PATIENCE, check=True).stdout
+    """Return the library's file. If several processes need it at once, one builds it and the others wait."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=_COMPILE_TIMEOUT, check=True).stdout
     about = [_SOURCE.read_bytes(), " ".join(_FLAGS).encode(), version, _processor().encode()]
     key = hashlib.sha256(b"\0".join(about)).hexdigest()[:16]
     folder = Path(os.environ.get("INCEPTORY_CACHE") or Path.home() / ".cache" / "inceptory") / "native"
@@ -65,16 +66,16 @@ def _built(compiler: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
+            if not path.exists():  # another process may have built it while this one waited for the lock
                 fresh = path.with_suffix(f".{os.getpid()}.part")
                 command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh)]
-                subprocess.run(command, capture_output=True, timeout=_PATIENCE, check=True)
+                subprocess.run(command, capture_output=True, timeout=_COMPILE_TIMEOUT, check=True)
                 os.replace(fresh, path)
     return path
 
 
 def _processor() -> str:
-    """Return what `-march=native` looks at."""
+    """Return what `-march=native` depends on: the processor's model and features."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -82,53 +83,53 @@ def _processor() -> str:
     return "\n".join(sorted({line for line in lines if line.startswith(("model", "flags", "Features", "CPU part"))}))
 
 
-def _typed(loaded: ctypes.CDLL) -> ctypes.CDLL:
+def _with_types(loaded: ctypes.CDLL) -> ctypes.CDLL:
     for name, kinds in _SIGNATURES.items():
         for dtype in DTYPES:
-            function = getattr(loaded, _named(name, dtype))
+            function = getattr(loaded, _symbol(name, dtype))
             function.argtypes = [_KINDS[kind] for kind in kinds.replace(" ", "")]
             function.restype = None
     return loaded
 
 
-def _named(name: str, dtype: torch.dtype) -> str:
+def _symbol(name: str, dtype: torch.dtype) -> str:
     return f"{name}_{str(dtype).removeprefix('torch.')}"
 
 
 @lru_cache
 def _function(name: str, dtype: torch.dtype) -> Callable[..., None]:
-    return cast(Callable[..., None], getattr(library(), _named(name, dtype)))
+    return cast(Callable[..., None], getattr(library(), _symbol(name, dtype)))
 
 
 def _call(name: str, data: Tensor, *arguments: object) -> None:
     """Call the function of that name for the data's type, on as many threads as torch would use."""
-    threads = torch.get_num_threads() if data.numel() >= _FEW else 1
+    threads = torch.get_num_threads() if data.numel() >= _ONE_THREAD_BELOW else 1
     _function(name, data.dtype)(*arguments, threads)
 
 
-def serves(x: Tensor) -> bool:
-    """Say whether the compiled passes are at hand, and for tensors like this one."""
+def supports(x: Tensor) -> bool:
+    """Say whether there are compiled passes for tensors like this one."""
     return x.device.type == "cpu" and x.dtype in DTYPES and library() is not None
 
 
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """Return the type that statistics of such data have."""
+def stats_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which statistics of `dtype` are computed."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def norm_stats(y: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and biased variance (C,) of the channels of rows (M, C)."""
     rows, c = y.shape
-    mean, var = y.new_empty((2, c), dtype=wide(y.dtype))
+    mean, var = y.new_empty((2, c), dtype=stats_dtype(y.dtype))
     _call("norm_stats", y, y.data_ptr(), y.stride(0), rows, c, mean.data_ptr(), var.data_ptr())
     return mean, var
 
 
 def norm_apply(y: Tensor, out: Tensor, mean: Tensor, scale: Tensor, shift: Tensor, relu: bool) -> None:
-    """Write `(y - mean) * scale + shift`, rectified where asked, into `out`."""
+    """Write `(y - mean) * scale + shift`, through a ReLU if `relu`, into `out`."""
     rows, c = y.shape
-    about = (mean.data_ptr(), scale.data_ptr(), shift.data_ptr(), relu)
-    _call("norm_apply", y, y.data_ptr(), y.stride(0), out.data_ptr(), out.stride(0), rows, c, *about)
+    vectors = (mean.data_ptr(), scale.data_ptr(), shift.data_ptr(), relu)
+    _call("norm_apply", y, y.data_ptr(), y.stride(0), out.data_ptr(), out.stride(0), rows, c, *vectors)
 
 
 def norm_grad(
@@ -142,7 +143,7 @@ def norm_grad(
     relu: bool,
     training: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Write the gradient of `y` into `into`; return those of the norm's weight and bias (C,)."""
+    """Write the gradient of `y` into `into`; return the gradients of the norm's weight and bias, each (C,)."""
     rows, c = y.shape
     of_weight, of_bias = mean.new_empty((2, c))
     places = [number for part in (y, grad, into) for number in (part.data_ptr(), part.stride(0))]
@@ -169,17 +170,17 @@ class Window(ctypes.Structure):
 
 
 def max_pool(x: Tensor, out: Tensor, window: Window) -> Tensor:
-    """Write the maxima of windows over rows `x` into rows `out`; return each one's place in its window as uint8."""
-    place = torch.empty(out.shape, dtype=torch.uint8)
-    places = (x.data_ptr(), x.stride(0), out.data_ptr(), out.stride(0), place.data_ptr())
+    """Write the maxima of windows over rows `x` into rows `out`; return the tap of each one in its window, as uint8."""
+    taps = torch.empty(out.shape, dtype=torch.uint8)
+    places = (x.data_ptr(), x.stride(0), out.data_ptr(), out.stride(0), taps.data_ptr())
     _call("max_pool", x, *places, ctypes.addressof(window))
-    return place
+    return taps
 
 
-def max_pool_grad(grad: Tensor, place: Tensor, window: Window) -> Tensor:
+def max_pool_grad(grad: Tensor, taps: Tensor, window: Window) -> Tensor:
     """Return the gradient of the pool's input as rows."""
     into = grad.new_empty((window.n * window.h * window.w, window.c))
-    places = (grad.data_ptr(), grad.stride(0), place.data_ptr(), into.data_ptr())
+    places = (grad.data_ptr(), grad.stride(0), taps.data_ptr(), into.data_ptr())
     _call("max_pool_grad", into, *places, ctypes.addressof(window))
     return into
 

@@ -1,4 +1,4 @@
-"""The fused execution's pools (see `arch.modules.fused.products`)."""
+"""Max and average pools of the fused execution, which write into their place of a concatenated map."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PoolShape:
 def pool(x: Tensor, shape: PoolShape, place: Tensor | None) -> Tensor:
     """Return the pooled map (N, C, H', W')."""
     taps = shape.kernel[0] * shape.kernel[1]
-    if native.serves(x) and taps < 256:  # a tap's number is kept in a byte
+    if native.supports(x) and taps < 256:  # the backward pass keeps the number of each maximum's tap in a byte
         kind = _MaxPool if shape.kind == "max" else _AvgPool
         return cast(Tensor, kind.apply(x, shape, place))
     if shape.kind == "max":
@@ -48,6 +48,8 @@ def _pool_rows(x: Tensor, shape: PoolShape, place: Tensor | None) -> tuple[nativ
 
 
 class _MaxPool(Function):
+    """Max pooling in compiled code; the tap of each maximum is kept for the backward pass."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, shape: PoolShape, place: Tensor | None) -> Tensor:
         ctx.window, flat, out = _pool_rows(x, shape, place)
@@ -57,11 +59,13 @@ class _MaxPool(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (taken,), window = ctx.saved_tensors, ctx.window
-        return as_map(native.max_pool_grad(rows(grads[0]), taken, window), window.n, (window.h, window.w)), None, None
+        (taps,), window = ctx.saved_tensors, ctx.window
+        return as_map(native.max_pool_grad(rows(grads[0]), taps, window), window.n, (window.h, window.w)), None, None
 
 
 class _AvgPool(Function):
+    """Average pooling in compiled code."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, shape: PoolShape, place: Tensor | None) -> Tensor:
         ctx.window, flat, out = _pool_rows(x, shape, place)

@@ -1,8 +1,8 @@
-"""The passes of the fused execution as autograd functions: products and joins; `arch.modules.fused.norms` and `arch.modules.fused.pools` have more.
+"""Convolutions as matrix products, and concatenation without copies.
 
-Maps are (N, C, H, W) with their channels side by side in memory (channels_last), so that they are read as
-rows of channels, (N * H * W, C), without being moved. A pass may be given a `place`: rows of a larger
-map into which it writes, which makes concatenating free.
+Maps are (N, C, H, W) in channels_last memory, so that reading them as rows of channels, (N * H * W, C), moves nothing.
+A pass may get a `place`: columns of a larger map's rows. It writes there, so that concatenating copies nothing.
+The norms and pools of the fused execution (`norms`, `pools`) work on the same rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from arch.nodes import Pair
 
 
 def rows(x: Tensor) -> Tensor:
-    """Return a map (N, C, H, W) as rows (N * H * W, C); copied only where its channels do not lie side by side."""
+    """Return a map (N, C, H, W) as rows (N * H * W, C); copied only where it is not channels_last."""
     flat = x.permute(0, 2, 3, 1)
     if flat.shape[3] > 1 and flat.stride(3) != 1:
         flat = flat.contiguous()
@@ -29,15 +29,15 @@ def rows(x: Tensor) -> Tensor:
 
 
 def as_map(flat: Tensor, n: int, grid: Pair) -> Tensor:
-    """Return rows as the map (N, C, H, W) that they are."""
+    """Return rows (N * H * W, C) as a map (N, C, H, W), without a copy."""
     return flat.view(n, *grid, flat.shape[1]).permute(0, 3, 1, 2)
 
 
 def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return `a @ b.T`, (M, K) and (N, K) to (M, N), with the bias (N,) added.
 
-    In float32 through oneDNN, as convolutions are, where torch's own product goes to MKL: 2.1 to 2.8 times
-    as fast on an AMD EPYC with AVX-512 (2048x192 by 176: 0.60 against 1.46 ms on one thread).
+    In float32 it runs through oneDNN, as convolutions do, since torch's own product runs through MKL. That is 2.1 to 2.8
+    times as fast on an AMD EPYC with AVX-512 (2048x192 by 176: 0.60 against 1.46 ms on one thread).
     """
     if a.dtype == torch.float32 and a.device.type == "cpu" and torch.backends.mkldnn.is_available():
         return cast(Tensor, torch.ops.mkldnn._linear_pointwise(_dense(a), _dense(b), bias, "none", [], ""))
@@ -50,12 +50,13 @@ def _dense(matrix: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """How a convolution's weight (F, C, kH, kW) is read as the matrix of a product.
+class ProductKernel:
+    """How a convolution's weight (F, C, kH, kW) becomes the matrix of a product.
 
-    With `taps` (outputs, inputs), the matrix (outputs * F, inputs * C) is that between all positions, and `taps`
-    holds the number of the tap between each pair, one past the last where there is none. Without, it is
-    that of the one tap that meets each position, (F, C).
+    Without `taps`, every output position reads one input position through one `tap`, as in a 1x1 convolution: the
+    matrix is (F, C), applied to each position. With `taps` (outputs, inputs), one matrix (outputs * F, inputs * C) maps
+    all input positions of an image to all its output positions. `taps` then holds the number of the tap between each
+    pair of positions, or kH * kW where the kernel does not reach.
     """
 
     tap: Pair = (0, 0)
@@ -63,15 +64,16 @@ class Kernel:
 
     @property
     def outputs(self) -> int:
-        """How many positions a row block of the matrix stands for."""
+        """How many output positions the matrix computes at once."""
         return 1 if self.taps is None else len(self.taps)
 
-    def matrix(self, weight: Tensor, kind: torch.dtype) -> Tensor:
-        """Return the matrix of a weight, in that type."""
+    def matrix(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the matrix of a weight, in `dtype`."""
         if self.taps is None:
-            return weight[:, :, self.tap[0], self.tap[1]].to(kind)
+            return weight[:, :, self.tap[0], self.tap[1]].to(dtype)
         f, c, *sides = weight.shape
-        by_tap = weight.to(kind).permute(0, 2, 3, 1).reshape(f, -1, c)
+        by_tap = weight.to(dtype).permute(0, 2, 3, 1).reshape(f, -1, c)
+        # A further tap of zeros stands between positions that the kernel does not join.
         if int(self.taps.max()) == sides[0] * sides[1]:
             by_tap = torch.cat([by_tap, by_tap.new_zeros(f, 1, c)], 1)
         outputs, inputs = self.taps.shape
@@ -86,9 +88,11 @@ class Kernel:
         if self.taps is None and sides == [1, 1]:
             return of_matrix.view_as(weight).to(weight.dtype)
         if self.taps is None:
-            whole = torch.zeros_like(weight)
-            whole[:, :, self.tap[0], self.tap[1]] = of_matrix
-            return whole
+            of_weight = torch.zeros_like(weight)
+            of_weight[:, :, self.tap[0], self.tap[1]] = of_matrix
+            return of_weight
+        # A tap occurs once for each pair of positions that it joins: its gradient is their sum. The last, zero tap's is
+        # dropped.
         outputs, inputs = self.taps.shape
         by_tap = weight.new_zeros(f, sides[0] * sides[1] + 1, c)
         for taps, of_output in zip(self.taps, of_matrix.view(outputs, f, inputs, c), strict=True):
@@ -97,24 +101,24 @@ class Kernel:
 
 
 class Product(Function):
-    """Convolutions on one input as one matrix product, their outputs' channels joined.
+    """Convolutions on one input as one matrix product, their outputs' channels concatenated.
 
-    A row of the matrix meets each position's channels, or each image's whole map where it is one between
-    all positions.
+    The rows that the matrix multiplies are the channels of each position, or with `taps` each image's complete map.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, grid: Pair, kernels: Sequence[Kernel], bias: Tensor | None, *weights: Tensor
+        ctx: Any, x: Tensor, grid: Pair, kernels: Sequence[ProductKernel], bias: Tensor | None, *weights: Tensor
     ) -> Tensor:
-        """Return the joined map on `grid`; `bias` is that of the joined channels."""
+        """Return the concatenated map on `grid`; `bias` is that of all its channels."""
+        # The kernels' matrices below each other compute all their channels in one product.
         matrices = [kernel.matrix(weight, x.dtype) for kernel, weight in zip(kernels, weights, strict=True)]
         matrix = torch.cat(matrices) if len(matrices) > 1 else matrices[0].contiguous()
         flat = rows(x).reshape(-1, matrix.shape[1])
         ctx.save_for_backward(flat, matrix, *weights)
         ctx.shape, ctx.kernels, ctx.splits = x.shape, kernels, [len(part) for part in matrices]
-        added = None if bias is None else bias.to(x.dtype).repeat(kernels[0].outputs)
-        y = matmul(flat, matrix, added)
+        repeated = None if bias is None else bias.to(x.dtype).repeat(kernels[0].outputs)
+        y = matmul(flat, matrix, repeated)
         return as_map(y.view(x.shape[0] * grid[0] * grid[1], -1), x.shape[0], grid)
 
     @staticmethod
@@ -123,27 +127,32 @@ class Product(Function):
         """Return the gradients of the map, the bias and the weights."""
         flat, matrix, *weights = ctx.saved_tensors
         n, c, h, w = ctx.shape
+        # y = x @ M.T, so dx = dy @ M and dM = dy.T @ x; `matmul` transposes its second argument.
         by_channel = rows(grads[0])
         grad = by_channel.reshape(-1, len(matrix))
         of_x = as_map(matmul(grad, matrix.t()).view(-1, c), n, (h, w)) if ctx.needs_input_grad[0] else None
         of_bias = by_channel.sum(0, dtype=weights[0].dtype) if ctx.needs_input_grad[3] else None
         parts = matmul(grad.t(), flat.t()).split(ctx.splits)
-        of_weights = [k.gradient(part, weight) for k, part, weight in zip(ctx.kernels, parts, weights, strict=True)]
+        of_weights = [
+            kernel.gradient(part, weight) for kernel, part, weight in zip(ctx.kernels, parts, weights, strict=True)
+        ]
         return of_x, None, None, of_bias, *of_weights
 
 
 def join(into: Tensor | None, places: Sequence[Tensor | None], parts: Sequence[Tensor]) -> Tensor:
-    """Return the parts with their channels concatenated; nothing is copied where each was written in its place."""
-    if into is not None and all(_lies_in(part, place) for part, place in zip(parts, places, strict=True)):
+    """Return the parts with their channels concatenated; copies nothing where each was written in its place of `into`."""
+    if into is not None and all(_is_in_place(part, place) for part, place in zip(parts, places, strict=True)):
         return cast(Tensor, _Join.apply(into, *parts))
     return torch.cat(list(parts), 1)
 
 
-def _lies_in(part: Tensor, place: Tensor | None) -> bool:
+def _is_in_place(part: Tensor, place: Tensor | None) -> bool:
     return place is not None and part.dtype == place.dtype and part.data_ptr() == place.data_ptr()
 
 
 class _Join(Function):
+    """Concatenation of maps that are parts of one memory already: forward is a view, backward splits the gradient."""
+
     @staticmethod
     def forward(ctx: Any, into: Tensor, *parts: Tensor) -> Tensor:
         ctx.widths = [part.shape[1] for part in parts]
@@ -152,5 +161,5 @@ class _Join(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        whole = grads[0].contiguous(memory_format=torch.channels_last)
-        return None, *whole.split(ctx.widths, 1)
+        grad = grads[0].contiguous(memory_format=torch.channels_last)
+        return None, *grad.split(ctx.widths, 1)

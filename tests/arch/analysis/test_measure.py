@@ -61,6 +61,10 @@ def predicted_taps(spec: arch.Spec) -> Taps:
     return result
 
 
+def taps_of(part: Placed) -> tuple[DeadTaps, ...]:
+    return dead_taps(part)[0]
+
+
 def silent_taps(gradients: dict[str, Tensor]) -> Taps:
     """The taps whose gradient is exactly zero for every pair of channels."""
     zero = {key: (grad == 0).all(0).all(0) for key, grad in gradients.items()}
@@ -104,18 +108,18 @@ def test_dead_taps_of_random_specs_against_measured_gradients(spec: arch.Spec) -
 
 
 def test_dead_taps_by_hand() -> None:
-    assert dead_taps(placed(conv(2, 3), 5, 1, 1)) == (DeadTaps("", (3, 3), (1, 1), (0, 2), (0, 2), 5 * 2 * 8),)
-    assert dead_taps(placed(conv(2, 3), 5, 2, 2)) == ()
-    one_row = dead_taps(placed(conv(2, 5), 1, 1, 4))[0]  # a 1x4 map: only the middle row of taps lives
+    assert taps_of(placed(conv(2, 3), 5, 1, 1)) == (DeadTaps("", (3, 3), (1, 1), (0, 2), (0, 2), 5 * 2 * 8),)
+    assert taps_of(placed(conv(2, 3), 5, 2, 2)) == ()
+    one_row = taps_of(placed(conv(2, 5), 1, 1, 4))[0]  # a 1x4 map: only the middle row of taps lives
     assert (one_row.rows, one_row.columns, one_row.weights) == ((0, 1, 3, 4), (), 2 * 20)
     # stride 4 on 3 pixels, padding 2: one window at -2, whose taps 0 and 1 lie on padding
-    assert dead_taps(placed(conv(1, 5, 4), 1, 3, 3))[0].rows == (0, 1)
-    grouped = dead_taps(placed(depthwise(2, 3), 5, 1, 1))[0]
+    assert taps_of(placed(conv(1, 5, 4), 1, 3, 3))[0].rows == (0, 1)
+    grouped = taps_of(placed(depthwise(2, 3), 5, 1, 1))[0]
     assert grouped.weights == 5 * 2 * 8
     # zeros of a Pad count as padding, also behind a rectifier; the map without them is 1x1
-    padded = dead_taps(placed(pad(1) >> relu() >> conv(1, 3, padding="valid"), 1, 1, 1))
+    padded = taps_of(placed(pad(1) >> relu() >> conv(1, 3, padding="valid"), 1, 1, 1))
     assert padded == (DeadTaps("conv3x3", (3, 3), (1, 1), (0, 2), (0, 2), 8),)
-    branch = dead_taps(placed(pad(1) >> concat(a=relu(), b=conv(1, 1)) >> conv(1, 3, padding="valid"), 1, 1, 1))
+    branch = taps_of(placed(pad(1) >> concat(a=relu(), b=conv(1, 1)) >> conv(1, 3, padding="valid"), 1, 1, 1))
     assert branch == ()  # branch b has a bias, or a norm that shifts: no zeros any more
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import arch
-from arch.analysis.memory_limit import check_room
+from arch.analysis.memory_limit import check_memory
 from tests.support import MICRO, study
 
 LIMIT = 8 * 2**30  # of address space; torch's own libraries take some of it
@@ -140,9 +140,9 @@ def test_the_room_that_is_counted_by_hand(micro: arch.Spec) -> None:
     """Weights in float32, three of each in training; two bytes for each activation."""
     costs = arch.cost(micro)
     weights, maps = 4 * (costs.params + costs.aux_params), 2 * costs.activations
-    check_room(micro, most=weights)
-    check_room(micro, 10, training=True, most=3 * weights + 10 * maps)
+    check_memory(micro, limit=weights)
+    check_memory(micro, 10, training=True, limit=3 * weights + 10 * maps)
     with pytest.raises(arch.SpecError, match="needs at least"):
-        check_room(micro, most=weights - 1)
+        check_memory(micro, limit=weights - 1)
     with pytest.raises(arch.SpecError, match="with 10 images at a time"):
-        check_room(micro, 10, training=True, most=3 * weights + 10 * maps - 1)
+        check_memory(micro, 10, training=True, limit=3 * weights + 10 * maps - 1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import arch
 from arch.errors import InputError
 from arch.exchange.convert import from_library, read_weights, to_library, write_weights
-from arch.exchange.library_names import NAMINGS, names
+from arch.exchange.library_names import NAMINGS, library_keys
 
 LIBRARIES: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "googlenet_torchvision": ("torchvision", lambda: torchvision.models.googlenet(init_weights=False)),
@@ -128,7 +128,7 @@ def test_old_files_and_networks_without_heads() -> None:
 def test_every_naming_is_one_to_one() -> None:
     for library, networks in NAMINGS.items():
         for network in networks:
-            keys = names(arch.load(network), library)
+            keys = library_keys(arch.load(network), library)
             assert len(set(keys.values())) == len(keys)
 
 
@@ -163,10 +163,10 @@ def test_what_is_refused(tmp_path: Path) -> None:
     weights["heads.final.linear.bias"] = torch.zeros(10)
     with pytest.raises(InputError, match=r"for 1000 classes: .*is 10 and must be 1000"):
         to_library(spec, "torchvision", weights)
-    with pytest.raises(InputError, match="has no network that is 'googlenet'"):
-        names(arch.load("googlenet"), "torchvision")
+    with pytest.raises(InputError, match="has no network 'googlenet'"):
+        library_keys(arch.load("googlenet"), "torchvision")
     with pytest.raises(InputError, match=r"no naming of 'tim'\. Did you mean timm"):
-        names(spec, "tim")
+        library_keys(spec, "tim")
     quantised = weights | {"heads.final.linear.bias": torch.zeros(1000).to(torch.int8)}
     with pytest.raises(InputError, match=r"floating-point numbers: heads\.final\.linear\.bias is torch\.int8"):
         to_library(spec, "torchvision", quantised)
@@ -174,11 +174,11 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"NaN or infinite: heads\.final\.linear\.bias"):
         to_library(spec, "torchvision", diverged)
     (tmp_path / "w.pth").write_bytes(b"no weights")
-    with pytest.raises(InputError, match="no torch file"):
+    with pytest.raises(InputError, match="not a torch file"):
         read_weights(tmp_path / "w.pth")
     for name in ("empty.pth", "empty.safetensors"):
         (tmp_path / name).write_bytes(b"")
-        with pytest.raises(InputError, match="is empty, damaged or no file of weights"):
+        with pytest.raises(InputError, match="is empty, damaged or not a file of weights"):
             read_weights(tmp_path / name)
     torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pth")
     with pytest.raises(InputError, match="would run code from the file"):

@@ -146,7 +146,7 @@ def test_reading_what_is_printed(text: str, unit: str, value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "many", "28x28x256", "1.2.3", "K"])
 def test_what_is_no_number_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="no printed number"):
+    with pytest.raises(InputError, match="not a printed number"):
         read(text)
 
 
@@ -425,7 +425,7 @@ def test_latex_goes_on_over_pages() -> None:
     ("args", "fragment"),
     [
         (["ledger", "gogglenet"], "Did you mean googlenet"),
-        (["ledger", "googlenet_bn"], "is a shipped network of which no printed figure is in the ledger"),
+        (["ledger", "googlenet_bn"], "is a shipped network without printed figures in the ledger"),
         (["ledger", "inception_v4", "--layout", "paper"], "Table 1"),
         (["ledger", "--layout", "paper", "--doubtful"], "not with --doubtful"),
     ],
@@ -560,8 +560,8 @@ tables:
         ("ops: 128049152", "opps: 128049152", "the same figures"),
         ("exact: {ops: 128049152}", "exact: {ops: 128049152}, reasons: {params: low}", "not among the printed"),
         ("ops: 128M}", "ops: 128}", "string"),
-        ("ops: 128M", "ops: many", "row 3a, ops: 'many' is no printed number"),
-        ("128049152", "1.28e8x", "row 3a, ops: '1.28e8x' is no exact value"),
+        ("ops: 128M", "ops: many", "row 3a, ops: 'many' is not a printed number"),
+        ("128049152", "1.28e8x", "row 3a, ops: '1.28e8x' is not an exact value"),
         ("row: 3a", "row: 3z", "row 3z, ops: 'googlenet/3z/macs'"),
         ("network: googlenet", "network: goglenet", "there is no network 'goglenet'"),
     ],

@@ -105,7 +105,7 @@ def test_errors_name_file_row_and_a_near_name(case: str) -> None:
         ("a: 1\na: 2\n", "line 2: not readable as YAML: the key 'a' stands twice"),
         ("a: &x [1]\nb: *x\n", "line 2"),
         ("a: [1\n", "line 2"),
-        ("? [a, b]\n: 1\n", "a key is no plain text"),
+        ("? [a, b]\n: 1\n", "a key is not plain text"),
         ("[" * 200_000, "nested more than"),
         ("rows: 1" + ":1" * 200_000, "line 1: not readable as YAML: a number of more than 100 characters"),
         ("rows: 1" + ":1" * 200_000 + ".5", "line 1: not readable as YAML: a number of more than 100 characters"),
@@ -147,7 +147,7 @@ def test_a_derived_file_is_its_base_with_the_edits() -> None:
 
 BROKEN_EDITS = {
     "unknown base": ({"base": "goglenet"}, ["'goglenet'", "Did you mean googlenet"]),
-    "unknown key": ({"base": "googlenet", "rows": []}, ["'rows' beside 'base'"]),
+    "unknown key": ({"base": "googlenet", "rows": []}, ["'rows' next to 'base'"]),
     "unknown edit": ({"base": "googlenet", "edits": {"row": {}}}, ["'row'", "Did you mean rows"]),
     "unknown row": ({"base": "googlenet", "edits": {"rows": {"4f": "remove"}}}, ["row 4f", "Did you mean 4"]),
     "no mapping": ({"base": "googlenet", "edits": {"rows": {"4a": 3}}}, ["row 4a", "is 3", "'remove'"]),

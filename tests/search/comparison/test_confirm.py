@@ -313,7 +313,7 @@ def test_stopped_or_killed_it_goes_on_to_exactly_its_total(run: Path, number: si
     text = process.communicate(timeout=60)[1]
     if number == signal.SIGINT:
         assert process.returncode == 130, text
-        assert "To go on: inceptory confirm" in text
+        assert "To resume: inceptory confirm" in text
         assert list(run.glob("confirm/*/*/checkpoint.pt"))
     before = stamps(run)
     assert len(before) < 4

@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from arch.errors import InputError
-from inceptory.report import LOOPBACK, dashboard
+from inceptory.studies import LOOPBACK, dashboard
 from search.record.files import write_lines, write_yaml
 from search.storage.urls import open_storage
 from search.study.dashboard import Dashboard, storage_of, study_name

@@ -241,7 +241,7 @@ def test_a_signal_ends_cleanly_with_a_checkpoint_and_the_command(
     process.send_signal(number)
     text = process.communicate(timeout=60)[0]
     assert process.returncode == code, text
-    assert "To go on: inceptory search" in text
+    assert "To resume: inceptory search" in text
     assert (under_way / "checkpoint.pt").exists()
     assert not (under_way / "result.json").exists()
 

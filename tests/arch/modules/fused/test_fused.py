@@ -398,7 +398,7 @@ def test_siblings_become_one_product() -> None:
     assert forms["rows.3a.b3x3.conv3x3"] is None  # 4x4: a convolution
     assert forms["rows.4a.b3x3.conv3x3"].taps is not None  # 2x2: between all positions
     assert forms["rows.5a.b5x5.conv5x5"].tap == (2, 2)  # 1x1: only the centre tap sees data
-    assert network.rows["4a"].siblings == ["b1x1", "b3x3", "b5x5"]
+    assert network.rows["4a"].mergeable == ["b1x1", "b3x3", "b5x5"]
 
 
 def test_memory_does_not_grow(micro: arch.Spec, passes: str) -> None:

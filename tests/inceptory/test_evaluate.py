@@ -1,4 +1,4 @@
-"""The commands about one trained network, as they are typed."""
+"""The commands about one trained network (evaluate, predict, bench, export), as they are typed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = invoke("train", MICRO, *SHORT, *init, "--test", "--run", folder / "run")
     assert done.exit_code == 0, (done.output, done.exception)
     for row in (*arch.load(MICRO).aux_rows, "final"):
-        assert f"head {row} is not taken (100 classes there, 10 here); it starts anew" in done.stderr
+        assert f"head {row} is not used (100 classes there, 10 here); it starts from random weights" in done.stderr
     return folder / "run"
 
 
