@@ -40,7 +40,7 @@ def train(
         Path | None,
         typer.Option(help="weights to begin with: .safetensors, .pt or .pth; heads for other classes start anew"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
     execution: Annotated[
         str, typer.Option(help="auto, plain, fused (for CPUs) or compiled (for GPUs); how, never what, is computed")
     ] = "auto",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MATRIX = 20  # classes up to which the whole confusion matrix is printed
 
 WeightsArgument = Annotated[Path, typer.Argument(help="weights (.safetensors), or the folder of a training")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps")]
 ExecutionOption = Annotated[str, typer.Option(help="auto, plain or fused (for CPUs)")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import psutil
 
 from arch.analysis.cost import cost
 from arch.analysis.measure import measure
@@ -43,13 +43,11 @@ def check_room(spec: Spec, images: int = 0, training: bool = False, most: int | 
 
 def memory() -> int:
     """Return the bytes of memory that this process may have: the machine's, or its limit on address space if less."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        import resource
-    except ImportError:  # no Unix
+    machine = int(psutil.virtual_memory().total)
+    if not hasattr(psutil.Process, "rlimit"):  # neither Linux nor FreeBSD
         return machine
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return machine if limit == resource.RLIM_INFINITY else min(machine, limit)
+    limit = psutil.Process().rlimit(psutil.RLIMIT_AS)[0]
+    return machine if limit == psutil.RLIM_INFINITY else min(machine, limit)
 
 
 def _gib(amount: int) -> str:

@@ -29,7 +29,7 @@ def whole_file(path: Path, ending: str = "") -> Iterator[Path]:
         try:
             yield part
             os.chmod(part, 0o644)
-            with open(part, "rb") as written:
+            with open(part, "rb+") as written:  # Windows flushes only what may be written
                 os.fsync(written.fileno())
             os.replace(part, path)
         except BaseException:

@@ -95,9 +95,7 @@ def _about(plan: Plan) -> dict[str, Any]:
     )
 
 
-def _opened(
-    config: StudyConfig, run: Path, give_up: Callable[[], bool]
-) -> tuple[optuna.Study, BaseStorage, list[str]]:
+def _opened(config: StudyConfig, run: Path, give_up: Callable[[], bool]) -> tuple[optuna.Study, BaseStorage, list[str]]:
     """Open the Optuna study of a run; after a change of its choices it is a copy of another name."""
     name = next((c["optuna_study"] for c in reversed(allowed_changes(run))), config.name)
     return open_whole(storage_of(config, run), run, name, Objectives(config.objective), config.max_macs, give_up)

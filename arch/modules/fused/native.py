@@ -8,7 +8,6 @@ whose channels lie side by side; a map's rows are its positions, image after ima
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import os
 import platform
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from arch.nodes import Pair
@@ -63,8 +63,7 @@ def _built(compiler: str) -> Path:
     path = folder / f"passes-{key}.so"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder / "lock"):
             if not path.exists():
                 fresh = path.with_suffix(f".{os.getpid()}.part")
                 command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh)]
