@@ -63,7 +63,7 @@ def _built(compiler: str) -> Path:
     path = folder / f"passes-{key}.so"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):
+        with FileLock(folder / "lock", timeout=_PATIENCE):
             if not path.exists():
                 fresh = path.with_suffix(f".{os.getpid()}.part")
                 command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh)]
