@@ -134,7 +134,7 @@ class LocalPool:
             if worker.key is not None and not worker.killed and now > min(worker.until, self._stop_until):
                 in_vain = f"it did not stop within {STOP_WITHIN:g} s"
                 worker.killed = in_vain if now > self._stop_until else f"it took more than {self.time_limit:g} s"
-                _kill(worker.process)
+                kill(worker.process)
 
     def _lost(self, worker: _Worker) -> Event:
         self._workers.remove(worker)
@@ -170,7 +170,7 @@ class LocalPool:
             try:
                 worker.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _kill(worker.process)
+                kill(worker.process)
                 worker.process.wait()
             worker.release()
         self._workers.clear()
@@ -185,13 +185,13 @@ def _connected(process: subprocess.Popen[bytes]) -> Connection:
         process.stdin.write(key)
         return Client((HOST, int(process.stdout.readline())), authkey=key)
     except (OSError, EOFError, ValueError, AuthenticationError):  # the second and third: it died before it could answer
-        _kill(process)
+        kill(process)
         ours, theirs = Pipe()
         theirs.close()
         return ours
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a worker and those that it started."""
     try:
         children = psutil.Process(process.pid).children(recursive=True)
