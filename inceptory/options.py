@@ -81,7 +81,7 @@ SeedsOption = Annotated[
     str | None, typer.Option("--seeds", help="Train with so many seeds, or with these, such as 11,12,13.")
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="Run on this device: auto, cpu or cuda.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Run on this device: auto, cpu, cuda or mps.")]
 InferenceOption = Annotated[
     str, typer.Option("--execution", help="Compute the maps this way: auto, plain or fused (for CPUs).")
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import psutil
 
 from arch.analysis.cost import cost
 from arch.analysis.measure import FLOAT32, measure
@@ -41,14 +41,12 @@ def check_memory(spec: Spec, images: int = 0, training: bool = False, limit: int
 
 
 def available_memory() -> int:
-    """Return the bytes of memory that this process may use: the machine's, or its address space limit if less."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        import resource
-    except ImportError:  # not on Unix
+    """Return the bytes of memory that this process may use: the machine's, or its limit on address space if less."""
+    machine = int(psutil.virtual_memory().total)
+    if not hasattr(psutil.Process, "rlimit"):  # neither Linux nor FreeBSD
         return machine
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return machine if limit == resource.RLIM_INFINITY else min(machine, limit)
+    limit = psutil.Process().rlimit(psutil.RLIMIT_AS)[0]
+    return machine if limit == psutil.RLIM_INFINITY else min(machine, limit)
 
 
 def _gib(amount: int) -> str:

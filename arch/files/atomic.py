@@ -30,7 +30,7 @@ def atomic_file(path: Path, ending: str = "") -> Iterator[Path]:
             yield part
             os.chmod(part, 0o644)
             # On disk before it is renamed: after a power cut the name must not lead to an empty file.
-            with open(part, "rb") as written:
+            with open(part, "rb+") as written:  # Windows flushes only what may be written
                 os.fsync(written.fileno())
             os.replace(part, path)
         except BaseException:

@@ -156,12 +156,13 @@ class Data:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images, labels) for each batch: float32 (N, C, H, W), augmented and normalised on `device`."""
         mean, std = self.mean.to(device), self.std.to(device)
+        at_once = device.type == "cuda"  # elsewhere such a copy may read what was freed (PyTorch's issue 189690)
         for batch, pixels in zip(batches, part.stream(batches, recipe, size), strict=True):
-            pixels = pixels.to(device, non_blocking=True)
+            pixels = pixels.to(device, non_blocking=at_once)
             if batch.seed is not None:
                 pixels = augment(pixels, recipe, Draw(Generator().manual_seed(batch.seed), batch.flip))
             labels = part.labels[batch.index.to(part.labels.device)]
-            yield prepare(pixels, recipe, mean, std), labels.to(device, non_blocking=True)
+            yield prepare(pixels, recipe, mean, std), labels.to(device, non_blocking=at_once)
 
 
 def data_root() -> Path:

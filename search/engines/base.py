@@ -62,7 +62,7 @@ class EngineConfig(BaseModel):
             return self.model_copy(update={"threads": self.threads or max(1, int(self.cpus))})
         workers = self.workers
         if not workers:
-            alone = self.name == "inprocess" or pick_device(self.device).type == "cuda"
+            alone = self.name == "inprocess" or pick_device(self.device).type != "cpu"
             workers = 1 if alone else len(cores())
         if self.name == "inprocess" and (workers > 1 or self.time_limit):
             asked = f"workers is {workers}" if workers > 1 else f"time_limit is {self.time_limit:g}"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Pipe, wait
+
+import psutil
 
 from search.engines.base import STOP_WITHIN, Event
 from search.engines.memory import free_memory, peak, resident
 from search.engines.task import Task
 from search.engines.user_modules import user_modules
+from search.engines.worker_process import HOST, KEY
 from search.training.hardware import cores
 
 _UNSEEN = 1 << 30  # bytes that a training is taken to need before one was seen
@@ -29,6 +33,12 @@ class _Worker:
     key: str | None = None
     until: float = float("inf")  # when it is taken for hanging
     killed: str = ""  # why it was killed, where it was
+
+    def release(self) -> None:
+        """Close what led to a process that has ended."""
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream:
+                stream.close()
 
 
 @dataclass
@@ -63,7 +73,7 @@ class LocalPool:
         """Return whether memory suffices for one more; one at a time always runs."""
         busy = [worker for worker in self._workers if worker.key is not None]
         free = free_memory()
-        if not busy or free is None:
+        if not busy:
             return True
         self._need = max(self._need, *(peak(worker.process.pid) for worker in self._workers))
         need = max(self._need, 0 if self._seen else _UNSEEN)
@@ -72,38 +82,27 @@ class LocalPool:
         return free - to_come >= need - idle
 
     def _send(self, key: str, task: Task) -> None:
-        for worker in [w for w in self._workers if w.key is None] + [None]:
-            worker = worker or self._hire()
-            try:
-                worker.pipe.send((key, task))
-            except OSError:
-                self._lost(worker)  # it died while it was idle
-                continue
-            worker.key = key
-            worker.until = time.monotonic() + self.time_limit if self.time_limit else float("inf")
-            return
+        for dead in [w for w in self._workers if w.key is None and w.process.poll() is not None]:
+            self._lost(dead)  # while it was idle
+        worker = next((w for w in self._workers if w.key is None), None) or self._hire()
+        worker.key = key
+        with suppress(OSError):  # it has just died; its end shows as an event
+            worker.pipe.send((key, task))
+        worker.until = time.monotonic() + self.time_limit if self.time_limit else float("inf")
 
     def _hire(self) -> _Worker:
         taken = {worker.cpu for worker in self._workers}
         slot = next(slot for slot in range(self.slots) if slot not in taken)
         usable = cores()
         pinned = [usable[(slot * self.threads + i) % len(usable)] for i in range(self.threads)]
-        ours, theirs = socket.socketpair()
         env = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "OMP_NUM_THREADS": str(self.threads),
         }
-        command = [
-            sys.executable,
-            "-m",
-            "search.engines.worker",
-            str(theirs.fileno()),
-            ",".join(map(str, pinned)),
-            *user_modules(),
-        ]
-        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=env, start_new_session=True)
-        theirs.close()
-        worker = _Worker(process, Connection(ours.detach()), slot)
+        command = [sys.executable, "-m", "search.engines.worker_process", ",".join(map(str, pinned)), *user_modules()]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=env, bufsize=0, start_new_session=True)
+        worker = _Worker(process, _connected(process), slot)
         self._workers.append(worker)
         return worker
 
@@ -135,12 +134,13 @@ class LocalPool:
             if worker.key is not None and not worker.killed and now > min(worker.until, self._stop_until):
                 in_vain = f"it did not stop within {STOP_WITHIN:g} s"
                 worker.killed = in_vain if now > self._stop_until else f"it took more than {self.time_limit:g} s"
-                _kill(worker)
+                kill(worker.process)
 
     def _lost(self, worker: _Worker) -> Event:
         self._workers.remove(worker)
         worker.pipe.close()
         code = worker.process.wait()
+        worker.release()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return Event(worker.key or "", "lost", worker.killed or f"its process ended with {how}")
 
@@ -154,11 +154,12 @@ class LocalPool:
                     pass  # it died meanwhile; its end shows as an event
 
     def stop(self) -> None:
-        """Send each worker SIGTERM, which makes it write a checkpoint and stop; one that does not is killed."""
+        """Ask each worker to write a checkpoint and stop; one that does not is killed."""
         self._stop_until = time.monotonic() + STOP_WITHIN
         for worker in self._workers:
-            if worker.process.poll() is None:
-                worker.process.terminate()
+            assert worker.process.stdin
+            with suppress(OSError):  # it is gone already
+                worker.process.stdin.write(b"s")
 
     def close(self) -> None:
         """End the workers, by force where they do not leave by themselves within 10 s."""
@@ -169,14 +170,34 @@ class LocalPool:
             try:
                 worker.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _kill(worker)
+                kill(worker.process)
                 worker.process.wait()
+            worker.release()
         self._workers.clear()
 
 
-def _kill(worker: _Worker) -> None:
-    """Kill a worker and those that it started; each worker leads a session of its own."""
+def _connected(process: subprocess.Popen[bytes]) -> Connection:
+    """Return the connection to a worker that was just started; where that fails, one whose other end is closed."""
+    assert process.stdin
+    assert process.stdout
+    key = os.urandom(KEY)
     try:
-        os.killpg(worker.process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+        process.stdin.write(key)
+        return Client((HOST, int(process.stdout.readline())), authkey=key)
+    except (OSError, EOFError, ValueError, AuthenticationError):  # the second and third: it died before it could answer
+        kill(process)
+        ours, theirs = Pipe()
+        theirs.close()
+        return ours
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker and those that it started."""
+    try:
+        children = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    process.kill()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

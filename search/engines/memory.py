@@ -1,11 +1,13 @@
-"""How much memory is free here, and how much a process holds. Bytes; Linux only, elsewhere nothing is known."""
+"""How much memory is free here, and how much a process holds, in bytes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
+
 # Control groups by their entry in /proc/self/cgroup, version 2 and 1: where they lie, and their files for the
-# limit, the use, and pages of files that can be given up.
+# limit, the use, and pages of files that can be given up. They are Linux's; elsewhere there are none.
 _FILES = {
     "": (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
     "memory": (
@@ -17,22 +19,30 @@ _FILES = {
 }
 
 
-def free_memory() -> int | None:
+def free_memory() -> int:
     """Return what new processes can have without pushing out others: the machine's, or the container's if less."""
-    machine = _fields(Path("/proc/meminfo")).get("MemAvailable")
-    if machine is None:
-        return None
-    return min([1024 * machine, *_left_in_groups()])
+    return min([int(psutil.virtual_memory().available), *_left_in_groups()])
 
 
 def resident(pid: int) -> int:
     """Return the memory that a process holds now; 0 where it is gone."""
-    return 1024 * _fields(Path(f"/proc/{pid}/status")).get("VmRSS", 0)
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def peak(pid: int) -> int:
-    """Return the most memory that a process has held; 0 where it is gone."""
-    return 1024 * _fields(Path(f"/proc/{pid}/status")).get("VmHWM", 0)
+    """Return the most memory that a process has held; 0 where it is gone.
+
+    Linux and Windows keep it. Elsewhere it is what the process holds now, so that who asks often learns it.
+    """
+    try:
+        now = psutil.Process(pid).memory_info()
+    except psutil.NoSuchProcess:
+        return 0
+    kept = 1024 * _fields(Path(f"/proc/{pid}/status")).get("VmHWM", 0)
+    return int(max(now.rss, kept, getattr(now, "peak_wset", 0)))
 
 
 def _left_in_groups() -> list[int]:

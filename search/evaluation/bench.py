@@ -23,7 +23,7 @@ from search.recipes.optimizers import make_optimizer
 from search.recipes.recipe import Recipe
 from search.record.environment import environment
 from search.training.fit import training_loss
-from search.training.hardware import keep_freed_memory, pick_device, pick_execution, pick_precision
+from search.training.hardware import keep_freed_memory, memory_format, pick_device, pick_execution, pick_precision
 
 Mode = Literal["forward", "training"]
 BACKWARD = 3  # multiply-adds of a training step over those of its forward pass
@@ -107,7 +107,7 @@ def bench(
         with torch.random.fork_rng():
             torch.manual_seed(0)
             network = build(spec, "fused" if how == "fused" else "plain").to(where)
-            network = network.to(memory_format=torch.channels_last)
+            network = network.to(memory_format=memory_format(where))
             if how == "compiled":
                 network.compile()
             for size in batches:
@@ -130,19 +130,19 @@ def bench(
 
 def seconds(step: Callable[[], object], device: torch.device) -> float:
     """Return how long a step takes on a device, all that it started there included."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
     start = time.perf_counter()
     step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
     return time.perf_counter() - start
 
 
 def random_images(network: Network, size: int) -> torch.Tensor:
     """Return images (size, C, H, W) as the network reads them, on its device."""
     device = next(network.parameters()).device
-    return torch.rand(size, *network.spec.input, device=device).contiguous(memory_format=torch.channels_last)
+    return torch.rand(size, *network.spec.input, device=device).contiguous(memory_format=memory_format(device))
 
 
 def _forward(network: Network, size: int, bf16: bool) -> Callable[[], None]:

@@ -20,7 +20,7 @@ from arch.errors import InputError
 from arch.modules.plain import Execution
 from search.data.decode import read_image, resized
 from search.data.normalise import prepare
-from search.training.hardware import pick_device, pick_execution, pick_precision
+from search.training.hardware import memory_format, pick_device, pick_execution, pick_precision
 from search.training.weights import Weights, read_classes, read_weights
 
 _BATCH = 64
@@ -113,7 +113,7 @@ def transformed(pixels: Tensor, weights: Weights) -> Tensor:
     """Return uint8 images (N, C, H, W) of the weights' size as the network reads them, as in the training."""
     about = weights.about
     mean, std = (torch.tensor(values, device=pixels.device) for values in (about.mean, about.std))
-    return prepare(pixels, about.recipe, mean, std).contiguous(memory_format=torch.channels_last)
+    return prepare(pixels, about.recipe, mean, std).contiguous(memory_format=memory_format(pixels.device))
 
 
 def _read(images: Sequence[str | Path], urls: Sequence[str], weights: Weights) -> Iterator[tuple[str, Tensor | str]]:

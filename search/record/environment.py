@@ -33,13 +33,20 @@ def environment(**more: Any) -> dict[str, Any]:
 
 
 def _processor() -> str:
+    """Return the processor's name with its family and model: "AMD EPYC" alone hides four generations."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        return platform.processor()
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return f"{name}, AMX bf16" if "amx_bf16" in flags else name
+        return platform.processor() or platform.machine()  # Windows' names family and model
+    lines = [line.partition(":") for line in text.partition("\n\n")[0].splitlines()]  # of the first core
+    found = {name.strip(): value.strip() for name, _, value in lines}
+    about = [found.get("model name") or platform.machine()]
+    numbers = [("family", "cpu family"), ("model", "model"), ("implementer", "CPU implementer"), ("part", "CPU part")]
+    if known := [f"{word} {found[name]}" for word, name in numbers if name in found]:
+        about.append(" ".join(known))
+    if "amx_bf16" in found.get("flags", ""):
+        about.append("AMX bf16")
+    return ", ".join(about)
 
 
 def _commit() -> str | None:

@@ -170,8 +170,18 @@ def append_line(path: Path, line: str) -> None:
 
 
 def no_link(path: str, flags: int) -> int:
-    """Open a file to be written in place; a link, which would lead the write out of its folder, is refused (ELOOP)."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+    """Open a file to be written in place; a link, which would lead the write out of its folder, is refused (ELOOP).
+
+    Where the system cannot refuse by itself, as Windows, a link made in that very moment is followed.
+    """
+    refuse_link(Path(path))
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+
+
+def refuse_link(path: Path) -> None:
+    """Raise OSError (ELOOP) where a path is a link."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
 
 def cut_torn(path: Path) -> None:

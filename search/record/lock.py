@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from arch.errors import InputError
-from search.record.files import WriteError, no_link, unwritable
+from search.record.files import WriteError, refuse_link, unwritable
+
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Held:
     def check(self) -> None:
         """Raise WriteError where the folder was removed, or replaced, since it was taken; writes would make it anew."""
         try:
-            same = os.stat(self.folder / ".lock").st_ino == self.inode
+            same = os.stat(self.folder / LOCK).st_ino == self.inode
         except OSError:
             same = False
         if not same:
@@ -34,24 +37,32 @@ class Held:
 
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[Held]:
+def locked(folder: Path, what: str, wait: float = 0.2) -> Iterator[Held]:
     """Hold a folder for this process; the system lets go of it when the process ends, however.
+
+    Parameters
+    ----------
+    what : what another process that holds it is at work on, for the message.
+    wait : seconds that another one is given to let go of it.
 
     Raises
     ------
     InputError
-        Another process holds it; `what` says what that one is at work on.
+        Another process holds it.
     WriteError
         The folder cannot be written to.
     """
+    path = folder / LOCK
+    lock = FileLock(path, thread_local=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "a", opener=no_link)  # noqa: SIM115 - closed below
+        refuse_link(path)
+        lock.acquire(timeout=wait)
+    except Timeout:
+        raise InputError(f"{folder}: another process is at work on {what}; wait for it or stop it.") from None
     except OSError as error:
-        raise unwritable(folder / ".lock", error) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder}: another process is at work on {what}; wait for it or stop it.") from None
-        yield Held(folder, os.fstat(file.fileno()).st_ino)
+        raise unwritable(path, error) from error
+    try:
+        yield Held(folder, os.stat(path).st_ino)
+    finally:
+        lock.release()

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from arch.errors import InputError
@@ -30,7 +30,7 @@ _SQLITE_BUSY = 60.0  # seconds that SQLite waits for another writer
 
 def open_whole(
     url: str, run: Path, name: str, objectives: Objectives, max_macs: int, give_up: Callable[[], bool]
-) -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
+) -> tuple[optuna.Study, BaseStorage, list[str]]:
     """Open an Optuna study, making it where it is not there yet, and see that it agrees with the run directory.
 
     A SQLite or journal file in the run directory that is damaged, or knows less than the records do, is set aside
@@ -85,7 +85,7 @@ def _leave_checkpoints(run: Path) -> None:
             set_aside(path, "the storage was lost, and with it what this training was drawn from")
 
 
-def _made(storage: RDBStorage | JournalStorage, name: str, objectives: Objectives) -> optuna.Study:
+def _made(storage: BaseStorage, name: str, objectives: Objectives) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=name, directions=objectives.directions, load_if_exists=True)
 
 

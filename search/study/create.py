@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.pruners import NopPruner
-from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages import BaseStorage
 
 from arch.errors import InputError
 from arch.specs.write import to_yaml
@@ -95,16 +95,14 @@ def _about(plan: Plan) -> dict[str, Any]:
     )
 
 
-def _opened(
-    config: StudyConfig, run: Path, give_up: Callable[[], bool]
-) -> tuple[optuna.Study, RDBStorage | JournalStorage, list[str]]:
+def _opened(config: StudyConfig, run: Path, give_up: Callable[[], bool]) -> tuple[optuna.Study, BaseStorage, list[str]]:
     """Open the Optuna study of a run; after a change of its choices it is a copy of another name."""
     name = next((c["optuna_study"] for c in reversed(allowed_changes(run))), config.name)
     return open_whole(storage_of(config, run), run, name, Objectives(config.objective), config.max_macs, give_up)
 
 
 def _changed(
-    study: optuna.Study, storage: RDBStorage | JournalStorage, plan: Plan, run: Path, contract: fingerprint.Contract
+    study: optuna.Study, storage: BaseStorage, plan: Plan, run: Path, contract: fingerprint.Contract
 ) -> optuna.Study:
     """Record what changed since the last start, and return the study to go on with: a copy where choices changed."""
     if contract.allowed:

@@ -30,9 +30,11 @@ from search.training.checks import check_fit
 from search.training.hardware import (
     give_back_freed_memory,
     keep_freed_memory,
+    memory_format,
     pick_device,
     pick_execution,
     pick_precision,
+    sum_type,
 )
 from search.training.initial_weights import checksum, initial_weights
 from search.training.judge import Judged, judge
@@ -244,7 +246,7 @@ def _planned(spec: Spec, data: Data, recipe: Recipe, seed: int, on: str, device:
 
 def _begun(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
     """Return the state before the first step."""
-    network = _first_network(plan, execution, init).to(plan.device).to(memory_format=torch.channels_last)
+    network = _first_network(plan, execution, init).to(plan.device).to(memory_format=memory_format(plan.device))
     if execution == "compiled":
         network.compile()
     # The optimizer and the average hold on to the network's tensors: both come after its last move.
@@ -252,7 +254,7 @@ def _begun(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
     average = None
     if plan.recipe.ema:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(plan.recipe.ema), use_buffers=True)
-    return _State(network, optimizer, average, torch.zeros(3, dtype=torch.float64, device=plan.device))
+    return _State(network, optimizer, average, torch.zeros(3, dtype=sum_type(plan.device), device=plan.device))
 
 
 def _first_network(plan: _Plan, execution: _Execution, init: Path | None) -> Network:
@@ -358,7 +360,7 @@ class _Trainer:
         state = self.state
         for group in state.optimizer.param_groups:
             group["lr"] = lr * group.get("scale", 1.0)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=memory_format(images.device))
         state.optimizer.zero_grad(set_to_none=True)
         loss, logits = training_loss(state.network, images, labels, weights, self.loss, self.plan.bf16)
         loss.backward()
@@ -368,7 +370,8 @@ class _Trainer:
         # Summed on the device: to read a value at every step would make a GPU wait for it.
         correct = (logits.detach().argmax(1) == labels).sum()
         n = torch.full_like(state.sums[2], len(labels))
-        state.sums += torch.stack([loss.detach().double() * len(labels), correct.double(), n])
+        kind = state.sums.dtype
+        state.sums += torch.stack([loss.detach().to(kind) * len(labels), correct.to(kind), n])
 
     def _rates(self, epoch: int, step: int) -> tuple[float, dict[str, float]]:
         """Return the learning rate and the heads' loss weights of a step."""

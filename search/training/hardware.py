@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal, cast
 
+import psutil
 import torch
 
 from arch.errors import InputError, near
@@ -19,19 +21,23 @@ EXECUTIONS = ("auto", "plain", "fused", "compiled")
 def pick_device(device: str = "auto") -> torch.device:
     """Return the device of that name; `auto` takes an NVIDIA GPU where there is one, else the CPU.
 
+    `mps`, Apple's GPU, is taken only by its name: nothing was measured there.
+
     Raises
     ------
     InputError
         The device does not exist here.
     """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if there["cuda"] else "cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise InputError(f"there is no device '{device}'; use auto, cpu or cuda.") from None
-    if chosen.type not in ("cpu", "cuda") or (chosen.type == "cuda" and not torch.cuda.is_available()):
-        raise InputError(f"device '{device}' is not at hand here; use auto or cpu.")
+        raise InputError(f"there is no device '{device}'; use auto, {', '.join(there)}.") from None
+    if not there.get(chosen.type):
+        here = [name for name, found in there.items() if found]
+        raise InputError(f"device '{device}' is not at hand here; use auto, {', '.join(here)}.")
     return chosen
 
 
@@ -45,6 +51,8 @@ def pick_precision(precision: str, device: torch.device) -> str:
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "mps":
+        return "fp32"
     return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
@@ -64,12 +72,30 @@ def pick_execution(execution: str, device: torch.device) -> Literal["plain", "fu
         return "fused" if device.type == "cpu" else "plain"
     if execution == "compiled" and device.type == "cpu":
         raise InputError("execution 'compiled' is for GPUs: on a CPU it takes minutes and gains nothing; use fused.")
+    if execution != "plain" and device.type == "mps":
+        raise InputError(f"execution '{execution}' is not for device mps, where it was never run; use plain.")
     return cast(Literal["plain", "fused", "compiled"], execution)
 
 
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Return how maps (N, C, H, W) lie in memory: channels side by side, but on Apple's GPU image by image.
+
+    There torch's convolutions and norms crash or err on channels_last (PyTorch's issues 180984 and 188371).
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def sum_type(device: torch.device) -> torch.dtype:
+    """Return the type that losses are summed up in: float64, which Apple's GPU has not."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def cores() -> list[int]:
-    """Return the processors that this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    """Return the processors that this process may use, as far as the system says."""
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):
+        return sorted(process.cpu_affinity())
+    return list(range(os.cpu_count() or 1))
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +109,7 @@ def keep_freed_memory() -> None:
     set_already = any(name.startswith("MALLOC_") for name in os.environ) or "malloc" in os.environ.get(
         "GLIBC_TUNABLES", ""
     )
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _of_glibc("mallopt")
     if mallopt and not set_already:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_MMAP_THRESHOLD, 2**30)
@@ -91,6 +117,11 @@ def keep_freed_memory() -> None:
 
 def give_back_freed_memory() -> None:
     """Give the system what was freed: a network of other sizes would leave holes in it that no one fills."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    trim = _of_glibc("malloc_trim")
     if trim:
         trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """Return a function of glibc's allocator; None where another one is at work."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

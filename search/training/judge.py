@@ -15,6 +15,7 @@ from search.data.batches import Batch, plain_batches
 from search.data.dataset import Data, Part
 from search.recipes.recipe import Recipe
 from search.record.predictions import Predictions
+from search.training.hardware import memory_format, sum_type
 
 _EVAL_BATCH = 250
 
@@ -43,7 +44,7 @@ def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool =
     was_training = network.training
     network.eval()
     device = next(network.parameters()).device
-    loss = torch.zeros((), dtype=torch.float64, device=device)
+    loss = torch.zeros((), dtype=sum_type(device), device=device)
     aux = {row: torch.zeros((), dtype=torch.int64, device=device) for row in network.spec.aux_rows}
     correct = torch.zeros((), dtype=torch.int64, device=device)
     predictions: list[Tensor] = []
@@ -51,7 +52,7 @@ def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool =
     aux_predictions: dict[str, list[Tensor]] = {row: [] for row in aux}
     batches = plain_batches(len(part), _EVAL_BATCH)
     for images, labels in data.stream(part, batches, recipe, network.spec.input[1:], device):
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=memory_format(device))
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             out = network(images, aux=True)
         loss += F.cross_entropy(out.logits.float(), labels, reduction="sum")

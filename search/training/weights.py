@@ -26,6 +26,7 @@ from arch.specs.write import to_yaml
 from search.data.dataset import Data, DataConfig
 from search.recipes.recipe import Recipe
 from search.record.files import replace_file, write_json
+from search.training.hardware import memory_format
 
 _Side = Annotated[int, Field(ge=1, le=16_384)]  # pixels
 WEIGHTS, CLASSES = "weights.safetensors", "class_indices.json"  # in the folder of a training
@@ -86,7 +87,8 @@ class Weights:
 
     def network(self, device: torch.device | str = "cpu", execution: Execution = "plain") -> Network:
         """Return the network with these weights, ready to judge images."""
-        network = build(self.spec, execution).to(device).to(memory_format=torch.channels_last)
+        where = torch.device(device)
+        network = build(self.spec, execution).to(where).to(memory_format=memory_format(where))
         network.load_state_dict(dict(self.tensors))
         return network.eval()
 

@@ -8,7 +8,6 @@ contiguous; a map's rows are its positions, image after image.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
 import os
 import platform
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from arch.nodes import Pair
@@ -64,8 +64,7 @@ def _built(compiler: str) -> Path:
     path = folder / f"passes-{key}.so"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder / "lock", timeout=_COMPILE_TIMEOUT):
             if not path.exists():  # another process may have built it while this one waited for the lock
                 fresh = path.with_suffix(f".{os.getpid()}.part")
                 command = [compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh)]

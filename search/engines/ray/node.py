@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import torch
 from search.data.dataset import data_root
 from search.engines.task import Task
 from search.engines.worker import train
+from search.record.lock import locked
 from search.training.fit import Control
 
 _SAY_EVERY = 1.0  # seconds between two notes about the step under way
@@ -109,7 +108,7 @@ def train_here(mailbox: Any, key: str, task: Task, checkpoint: list[Any], place:
     reins = _Reins(mailbox, key, attempt)
     if place.shared():
         folder = Path(task.folder)
-        with _alone(folder):
+        with locked(folder, "this training", _FOLDER_FREE):  # one that was only thought dead may still be leaving it
             if (folder / "result.json").exists():  # the node was lost between writing and saying so
                 return Ended("done")
             return Ended(*train(task, reins, reins.goes_on))
@@ -125,20 +124,3 @@ def default_place(marker: Path, token: str, threads: int, attempts: int) -> Plac
     """Return what a node must know of this driver."""
     version = importlib.metadata.version("inceptory")
     return Place(str(marker), token, version, str(data_root()), threads, attempts)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a training's folder: an attempt that was only thought dead may still be leaving it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, deadline = folder / ".lock", time.monotonic() + _FOLDER_FREE
-    with open(path, "w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{folder}: another attempt holds it since {_FOLDER_FREE:g} s") from None
-                time.sleep(0.2)
-        yield

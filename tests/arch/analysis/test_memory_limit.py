@@ -8,11 +8,12 @@ import sys
 from copy import deepcopy
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
 import arch
-from arch.analysis.memory_limit import check_memory
+from arch.analysis.memory_limit import available_memory, check_memory
 from tests.support import MICRO, study
 
 LIMIT = 8 * 2**30  # of address space; torch's own libraries take some of it
@@ -54,6 +55,12 @@ def bomb() -> str:
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
     return "\n".join(lines)
+
+
+def test_without_limits_on_a_process_all_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Linux and FreeBSD say what a process may have."""
+    monkeypatch.delattr(psutil.Process, "rlimit")
+    assert available_memory() == psutil.virtual_memory().total
 
 
 FILES = {

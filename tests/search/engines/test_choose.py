@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import arch
 import search
 from search.engines import memory
 from search.engines.base import EngineConfig, Event
-from search.engines.local_pool import LocalPool
+from search.engines.local_pool import LocalPool, kill
 from search.engines.task import Task
 from search.record.files import read_json
 from search.study.run import run_study
@@ -97,6 +100,41 @@ def test_a_training_without_memory_fails_with_its_reason(
         left.process.wait()
     pool.start("next", task(tmp_path / "next", micro, epochs=1))
     until(pool, lambda event: event.key == "next" and event.kind == "done")
+
+
+def test_a_worker_ends_with_its_driver_and_not_before(tmp_path: Path, micro: arch.Spec, pools: list[LocalPool]) -> None:
+    """Its standard input ends when the driver does, however that ends; what the worker started is killed with it."""
+    pools.append(pool := LocalPool(1))
+    pool.start("a", task(tmp_path, micro, epochs=100_000))
+    until(pool, lambda event: event.kind == "epoch")
+    process = pool._workers[0].process
+    assert process.stdin is not None
+    assert process.poll() is None
+    process.stdin.close()
+    assert process.wait(30) == 1
+
+
+def test_a_worker_that_cannot_begin_is_lost(
+    tmp_path: Path, micro: arch.Spec, pools: list[LocalPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    pools.append(pool := LocalPool(1))
+    pool.start("a", task(tmp_path, micro))
+    assert until(pool, lambda event: True) == Event("a", "lost", "its process ended with exit code 1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell's")
+def test_what_a_worker_started_is_killed_with_it() -> None:
+    parent = subprocess.Popen(["sh", "-c", "sleep 300 & echo $!; wait"], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    kill(parent)
+    assert parent.wait(10) == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    kill(parent)  # it is gone
 
 
 @pytest.mark.fault("a training hangs")
