@@ -75,15 +75,13 @@ def train(
     from search.progress import display
     from search.recipes.load import load_recipe
     from search.training.checks import check_fit
-    from search.training.hardware import pick_device, pick_execution
+    from search.training.hardware import pick_device, pick_execution, torch_threads
 
     spec = network_of(network, input, classes)
     changes = overrides(set, ("recipe", "data"))
     chosen = load_recipe(recipe, changes["recipe"])
     config = data_config({"name": data} | changes["data"])
     pick_execution(execution, pick_device(device))  # refuses a wrong one before any work
-    if threads:
-        torch.set_num_threads(threads)
     check_fit(spec, load_data(config, download=download), chosen)
     if init:
         _say_skipped_heads(spec, init)
@@ -100,7 +98,8 @@ def train(
         execution=execution,
         init=str(init or ""),
     )
-    result, signal = train_task(task, display(err, progress.value))
+    with torch_threads(threads or torch.get_num_threads()):
+        result, signal = train_task(task, display(err, progress.value))
     if signal:
         exit_stopped(signal)
     _say_result(folder, result)

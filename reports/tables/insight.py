@@ -83,8 +83,10 @@ def _study_of(run: Run, varying: list[str]) -> Any:
     from optuna.distributions import json_to_distribution
     from optuna.trial import create_trial
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction=run.objectives.first.direction)
+    from search.record.quiet import quiet
+
+    with quiet():
+        study = optuna.create_study(direction=run.objectives.first.direction)
     distributions = {name: json_to_distribution(run.distributions[name]) for name in varying}
     for _, row in run.ranked.sort_values("trial").iterrows():
         params = {name: row[f"searched.{name}"] for name in varying}

@@ -31,12 +31,13 @@ class InProcess:
     attempts = 1
 
     def __init__(self, threads: int, note: Callable[[Event], None]) -> None:
-        torch.set_num_threads(threads)
+        self.threads, self._before = threads, torch.get_num_threads()
         self._running: tuple[str, Iterator[Epoch]] | None = None
         self._control = _Noted(note)
 
     def start(self, key: str, task: Task) -> None:
         """Take a task; it advances while events are asked for."""
+        torch.set_num_threads(self.threads)
         self._control.key = key
         self._running = (key, run(task, self._control))
 
@@ -69,4 +70,5 @@ class InProcess:
         self._control.stop = True
 
     def close(self) -> None:
-        """Nothing remains to be ended."""
+        """Give the caller's process its own number of threads back."""
+        torch.set_num_threads(self._before)

@@ -23,7 +23,14 @@ from search.recipes.optimizers import make_optimizer
 from search.recipes.recipe import Recipe
 from search.record.environment import environment
 from search.training.fit import training_loss
-from search.training.hardware import keep_freed_memory, memory_format, pick_device, pick_execution, pick_precision
+from search.training.hardware import (
+    keep_freed_memory,
+    memory_format,
+    pick_device,
+    pick_execution,
+    pick_precision,
+    torch_threads,
+)
 
 Mode = Literal["forward", "training"]
 BACKWARD = 3  # multiply-adds of a training step over those of its forward pass
@@ -97,28 +104,22 @@ def bench(
     check_memory(spec, max(batches), training=train)
     chosen, where = recipe or load_recipe("default"), pick_device(device)
     how, bf16 = pick_execution(execution, where), pick_precision(precision, where) == "bf16"
-    costs, before = cost(spec), torch.get_num_threads()
+    costs = cost(spec)
     macs: dict[Mode, int] = {"forward": costs.macs, "training": BACKWARD * (costs.macs + costs.aux_macs)}
-    torch.set_num_threads(threads)
     if where.type == "cpu":
         keep_freed_memory()
     timings = []
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            network = build(spec, "fused" if how == "fused" else "plain").to(where)
-            network = network.to(memory_format=memory_format(where))
-            if how == "compiled":
-                network.compile()
-            for size in batches:
-                for mode in ("forward", *(["training"] if train else [])):
-                    step = (
-                        _training(network, size, chosen, bf16) if mode == "training" else _forward(network, size, bf16)
-                    )
-                    times = [seconds(step, where) for _ in range(warm_up + repeats)][warm_up:]
-                    timings.append(_timing(mode, size, times, macs[mode]))  # type: ignore[arg-type, index]
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(threads), torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build(spec, "fused" if how == "fused" else "plain").to(where)
+        network = network.to(memory_format=memory_format(where))
+        if how == "compiled":
+            network.compile()
+        for size in batches:
+            for mode in ("forward", *(["training"] if train else [])):
+                step = _training(network, size, chosen, bf16) if mode == "training" else _forward(network, size, bf16)
+                times = [seconds(step, where) for _ in range(warm_up + repeats)][warm_up:]
+                timings.append(_timing(mode, size, times, macs[mode]))  # type: ignore[arg-type, index]
     about = environment(
         threads=threads if where.type == "cpu" else 0,
         device=_device_name(where),

@@ -65,7 +65,6 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
     config = plan.config
     about = _about(plan)
     new = fingerprint.fingerprint(config, plan.base, plan.recipe, plan.data)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = cache(lambda: _opened(config, run, give_up))
     # What is damaged is set aside first: nothing can be compared with it. The storage knows the fingerprint, too.
     mended = [told for folder in (run / BASE, *(run / "trials").glob("[0-9]*")) for told in mend(folder)]

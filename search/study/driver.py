@@ -16,6 +16,7 @@ from search.engines.task import Task
 from search.progress import Silent
 from search.record.layout import check_kind
 from search.record.lock import locked
+from search.record.quiet import quiet
 from search.space.candidates import enumerate_space
 from search.storage.urls import unwritten
 from search.study.config import Plan
@@ -44,7 +45,11 @@ class Outcome:
 def drive(plan: Plan, run: Path, allow: Collection[str], show: Silent) -> Outcome:
     """Run a study until it has its total, nothing is left to try, or a signal comes."""
     check_kind(run, "study.yaml")
-    with locked(run, "this study") as held, supervised(plan.config.engine, run, show, held.check) as supervisor:
+    with (
+        quiet(),
+        locked(run, "this study") as held,
+        supervised(plan.config.engine, run, show, held.check) as supervisor,
+    ):
         try:
             driver = Driver(plan, run, allow, show, supervisor)
             supervisor.train(driver)

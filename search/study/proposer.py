@@ -17,6 +17,7 @@ from arch.errors import InputError
 from arch.specs.spec import Spec
 from search.data.batches import mix
 from search.recipes.recipe import Recipe
+from search.record.quiet import quiet
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Endless, Enumerated, Sampled
 from search.space.encode import middle
@@ -32,16 +33,14 @@ def parameters(space: Space, base: Spec, recipe: Recipe) -> tuple[dict[str, Base
     """Return every parameter of a space with its distribution, and the names of those that only some candidates have."""
     found: dict[str, BaseDistribution] = {}
     drawn = []
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study()
+    with quiet():
+        study = optuna.create_study()
     for number in range(_DRAWS):
         study.sampler = RandomSampler(seed=number)
         trial = study.ask()
         decode(space, base, recipe, Sampled(trial))
         found |= trial.distributions
         drawn.append(set(trial.distributions))
-    optuna.logging.set_verbosity(verbosity)
     return found, [name for name in found if any(name not in names for names in drawn)]
 
 

@@ -9,6 +9,8 @@ import signal
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -226,14 +228,32 @@ def _connect(address: str) -> tuple[Any, bool]:
     """Return the ray module, connected, and whether that was done here."""
     if not importlib.util.find_spec("ray"):
         raise InputError("engine ray needs Ray: pip install 'inceptory[ray]'.")
+    with _environment(address):
+        import ray
+
+        if ray.is_initialized():
+            return ray, False
+        _start(ray, address)
+        return ray, True
+
+
+@contextmanager
+def _environment(address: str) -> Iterator[None]:
+    """Set what Ray and the processes that it starts read, where the caller has not, and take out what was added, by Ray too."""
+    before = set(os.environ)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import, which reads it
     if address.startswith(("local", "127.0.0.1")):
         # By default Ray puts this machine's outer address in the place of a loopback one, and listens to the network.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    import ray
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - before:
+            del os.environ[name]
 
-    if ray.is_initialized():
-        return ray, False
+
+def _start(ray: Any, address: str) -> None:
+    """Connect to a cluster, or start one here, and leave the caller's SIGTERM handler as it is."""
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if address == "local":
         options |= {"num_cpus": len(cores()), "object_store_memory": _OBJECTS, "include_dashboard": False}
@@ -250,4 +270,3 @@ def _connect(address: str) -> tuple[Any, bool]:
     finally:
         if main:
             signal.signal(signal.SIGTERM, handler)  # Ray has put its own there, which ends this process
-    return ray, True
