@@ -19,6 +19,7 @@ with warnings.catch_warnings():
     # fvcore scripts a loss when it is imported, which torch deprecates; a user can do nothing about it.
     warnings.filterwarnings("ignore", ".torch.jit.script", FutureWarning)
     from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
+    from fvcore.nn.jit_analysis import JitModelAnalysis
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ def check(spec: Spec) -> Check:
     network = build(spec).eval()
     image = torch.zeros(1, *spec.input)
     # fvcore counts what a forward pass runs, so the auxiliary heads are the difference of two passes.
-    flops, outputs = _count_by_operator(_Traced(network, aux=False), image)
-    flops_with_aux, _ = _count_by_operator(_Traced(network, aux=True), image)
+    flops = _count_by_operator(FlopCountAnalysis, _Traced(network, aux=False), image)
+    flops_with_aux = _count_by_operator(FlopCountAnalysis, _Traced(network, aux=True), image)
+    outputs = _count_by_operator(ActivationCountAnalysis, _Traced(network, aux=False), image)
     macs = _conv_and_linear(flops)
     aux = sum(p.numel() for name, head in network.heads.items() if name in spec.aux_rows for p in head.parameters())
     total = sum(p.numel() for p in network.parameters())
@@ -86,11 +88,11 @@ def check(spec: Spec) -> Check:
     return Check(counts, round(sum(flops.values())) - macs)
 
 
-def _count_by_operator(module: nn.Module, image: Tensor) -> tuple[Counter[str], Counter[str]]:
-    """Return fvcore's operations and outputs of a module, by operator."""
-    flops = FlopCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    outputs = ActivationCountAnalysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    return flops.by_operator(), outputs.by_operator()
+def _count_by_operator(analysis: type[JitModelAnalysis], module: nn.Module, image: Tensor) -> Counter[str]:
+    """Return what an analysis of fvcore counts in a module, by operator."""
+    found = analysis(module, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    counts: Counter[str] = found.by_operator()
+    return counts
 
 
 def _conv_and_linear(counts: Counter[str]) -> int:
