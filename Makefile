@@ -22,11 +22,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A file's tests run in one process, which makes what they share once.
 test: lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-slow: $(READY)
-	$(BIN)/pytest -n auto -m slow
+	$(BIN)/pytest -n auto --dist loadfile -m slow
 
 # At most 45 minutes each on two cores; the records go to docs/results/reliability/. Quick ones:
 # KILLS=20 FAULTS='fault and not slow' make kills, TRIALS=50 make soak, FUZZ_COUNT=2000 make fuzz

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import typer.main
 
 import arch
 import search
-from arch.registry import shipped
 from search.data.dataset import Data
-from search.engines.user_modules import REGISTRIES
 from search.record.environment import environment
 from search.record.files import write_json
-from tests.support import MICRO
+from tests.support import MICRO, QUICK
+from tests.support.fake import instant
+from tests.support.isolation import nothing_left
+from tests.support.specs import nested_block
+from tests.support.sqlite import unsafe_but_quick
+
+__all__ = ["instant", "nested_block", "unsafe_but_quick"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,10 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Write the record of the faults: a test that breaks something is one injection, and one that fails a loss."""
+    """Say how to run in this order again, and write the record of the faults that were injected."""
+    if seed := config.getoption("randomly_seed", None):
+        terminalreporter.write_line(f"in random order: --randomly-seed={seed}")
     if not config.getoption("--faults"):
         return
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, int]] = {}  # a test that breaks something is one injection, and one that fails a loss
     for outcome, lost in (("passed", 0), ("failed", 1), ("error", 1)):
         for report in terminalreporter.stats.get(outcome, []):
             for name in [value for key, value in report.user_properties if key == "fault"]:
@@ -52,19 +60,35 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 @pytest.fixture(scope="session", autouse=True)
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data root of the tests' own, for this process and those it starts."""
     root = tmp_path_factory.mktemp("data")
-    os.environ["INCEPTORY_DATA"] = str(root)
-    return root
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INCEPTORY_DATA", str(root))
+        yield root
 
 
-@pytest.fixture
-def only_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What we ship alone, whatever other tests have registered in this process."""
-    for registry in REGISTRIES:
-        ours = {name: entry for name in registry.names() if shipped(entry := registry.get(name))}
-        monkeypatch.setattr(registry, "_entries", ours)
+@pytest.fixture(scope="session", autouse=True)
+def one_command_line() -> Iterator[None]:
+    """Build the tree of commands once for all that are given in this process: it takes longer than most of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", cache(typer.main.get_command))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def module_leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail where the fixtures of a module leave something behind."""
+    with nothing_left(f"{request.node.name} (its fixtures)"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves something behind; let torch draw the same numbers in each, whatever ran before."""
+    torch.manual_seed(0)
+    with nothing_left(request.node.name):
+        yield
 
 
 @pytest.fixture
@@ -82,4 +106,4 @@ def digits() -> Data:
 @pytest.fixture
 def quick() -> search.Recipe:
     """Two epochs in batches of 64."""
-    return search.load_recipe("default", {"epochs": 2, "batch": 64, "precision": "fp32"})
+    return search.load_recipe(QUICK)

@@ -14,7 +14,7 @@ import pytest
 from search.record.files import read_json
 from search.record.layout import results
 from tests.support import DATA, ROOT, study
-from tests.test_structure import modules
+from tests.support.sources import modules
 
 # These two import a library that chooses by the system's name, not by what is there: what is hidden here is missed.
 BY_NAME = {"arch.modules.fvcore_check": "fvcore's portalocker", "search.engines.ray.node": "ray"}

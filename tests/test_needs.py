@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests import conftest
+from tests import support
 
 
 def test_a_missing_part_skips_and_a_required_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conftest, "PARTS", {"ray": lambda: None, "postgres": lambda: True})
+    monkeypatch.setattr(support, "PARTS", {"ray": lambda: None, "postgres": lambda: True})
     monkeypatch.setenv("INCEPTORY_REQUIRE", "postgres")
-    conftest.needs("postgres")
+    support.needs("postgres")
     with pytest.raises(pytest.skip.Exception, match="ray is missing here"):
-        conftest.needs("ray")
+        support.needs("ray")
     monkeypatch.setenv("INCEPTORY_REQUIRE", "postgres,ray")
     with pytest.raises(pytest.fail.Exception, match="INCEPTORY_REQUIRE names it"):
-        conftest.needs("ray")
+        support.needs("ray")

@@ -1,4 +1,7 @@
-"""The layout: rooms and their sub-packages in order, no circles, torch only where it belongs, folders of a readable size."""
+"""The layout: rooms and their sub-packages in order, no circles, torch only where it belongs, folders of a readable size.
+
+The tests have one too: the same folders, one file a module, and what several of them share in `tests/support`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.sources import modules
 
 # A line imports only lines above it. What stands in no sub-package comes first in its room.
 ORDER = {
@@ -33,18 +37,15 @@ ORDER = {
 MAY = {"arch": ["arch"], "search": ["arch", "search"], "reports": ["arch", "reports", "search.record"]}
 TORCH = ["arch.modules", "arch.exchange"]
 MOST_FILES = 16
+# Tests of a room that are of no single module of it.
+OF_NO_MODULE = {
+    "arch/test_networks.py": "the network files",
+    "inceptory/test_help.py": "the help of every command",
+    "reports/page/test_browser.py": "the pages in a real browser",
+    "search/storage/test_optuna.py": "Optuna's own tests of storages",
+}
 
 Imports = dict[str, set[str]]
-
-
-def modules(root: Path) -> dict[str, Path]:
-    """Return every module of the rooms and the command line by its dotted name."""
-    found = {}
-    for room in (*ORDER, "inceptory"):
-        for path in (root / room).rglob("*.py"):
-            parts = path.relative_to(root).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
 
 
 def imports(root: Path) -> Imports:
@@ -184,3 +185,31 @@ def test_torch_only_where_networks_are_built() -> None:
 def test_importing_without_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def imports_of_tests(folder: Path) -> list[str]:
+    """Return where something under `folder` imports a test or a conftest: what is shared stands in tests/support."""
+    found = []
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            parts = ".".join([getattr(node, "module", None) or "", *names]).strip(".").split(".")
+            if parts[0] == "tests" and any(part.startswith("test_") or part == "conftest" for part in parts):
+                found.append(f"{path.relative_to(folder)}:{node.lineno}")
+    return found
+
+
+def test_no_test_imports_from_another(tmp_path: Path) -> None:
+    assert imports_of_tests(ROOT / "tests") == []
+    lines = ("from tests.arch.test_networks import x", "from tests import conftest", "import tests.test_wheel")
+    (tmp_path / "planted.py").write_text("\n".join(lines))
+    assert imports_of_tests(tmp_path) == ["planted.py:1", "planted.py:2", "planted.py:3"]
+
+
+def test_tests_stand_where_what_they_test_stands() -> None:
+    tests = ROOT / "tests"
+    for room in (*ORDER, "inceptory", "benchmarks"):
+        found = {str(path.relative_to(tests)) for path in (tests / room).rglob("test_*.py")}
+        assert {name for name in OF_NO_MODULE if name.startswith(f"{room}/")} <= found
+        for name in found - set(OF_NO_MODULE):
+            assert (ROOT / name.replace("/test_", "/")).is_file(), f"tests/{name} tests no module of that name"

@@ -22,6 +22,7 @@ from arch.nodes import Conv, Node, Pool, Relu, Residual, dims
 from arch.specs.edit import searchable
 from arch.specs.read import NETWORKS
 from tests.support import DATA, DOCS
+from tests.support.networks import every_network
 
 # params and MACs without heads, params with heads: fvcore's and torch's counts of independent translations of each
 # paper, released code and tutorial
@@ -107,7 +108,7 @@ def test_sisters_have_two_heads_and_the_tutorial_networks_budget(name: str) -> N
     assert {row.block for row in searchable(spec)} == {SISTERS[name]}
 
 
-@pytest.mark.parametrize("name", arch.list_networks())
+@pytest.mark.parametrize("name", every_network())
 def test_fvcore_agrees(name: str) -> None:
     checked = check(arch.load(name))
     assert [count for count in checked.counts if not count.agrees] == []

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import pytest
 
 import arch
 import reports
@@ -94,6 +95,7 @@ def test_specs_and_costs_are_shown_without_pandas_or_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_and_its_outputs_are_its_own(tmp_path: Path) -> None:
     """Executed from above; what a cell shows is committed, and what does not hang on a machine's rounding is the same."""
     page = ROOT / "docs" / "tutorial.ipynb"

@@ -26,8 +26,8 @@ from search.record.layout import results
 from search.record.status import status
 from search.study.run import run_study
 from search.training.fit import Control
-from tests.search.study.test_fingerprint import Notes
 from tests.support import study
+from tests.support.notes import Notes
 
 RECIPE = {"base": "default", "epochs": 2, "batch": 256, "precision": "fp32"}
 MACS = 150_000
@@ -104,9 +104,18 @@ RECORDS = [
 ]
 
 
+def _each_once() -> list[object]:
+    """Every record with every damage; slow where the record or the damage had its turn."""
+    found = []
+    for number, name in enumerate(RECORDS):
+        for turn, damage in enumerate(DAMAGES):
+            marks = [] if name.endswith("/result.json") or turn == number % len(DAMAGES) else [pytest.mark.slow]
+            found.append(pytest.param(name, damage, marks=marks))
+    return found
+
+
 @pytest.mark.fault("a record, its weights or the storage: truncated, emptied, a bit flipped, another's")
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", RECORDS)
+@pytest.mark.parametrize(("name", "damage"), _each_once())
 def test_a_damaged_record_is_set_aside_and_made_anew(name: str, damage: str, finished: Path, tmp_path: Path) -> None:
     run_ = tmp_path / "run"
     shutil.copytree(finished, run_)

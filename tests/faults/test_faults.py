@@ -30,12 +30,9 @@ from search.record.layout import results
 from search.record.lock import locked
 from search.study.run import run_study
 from search.training.checkpoint import save_checkpoint
-from tests.search.study.test_fingerprint import Notes
 from tests.support import MICRO, study
 from tests.support.driving import start, wait_for
-from tests.support.fake import instant
-
-__all__ = ["instant"]
+from tests.support.notes import Notes
 
 LONG = {"base": "default", "epochs": 400, "batch": 256, "precision": "fp32"}
 
@@ -272,7 +269,8 @@ def test_a_worker_that_segfaults_fails_its_trial_and_the_study_goes_on(tmp_path:
 
 
 @pytest.mark.fault("SIGTERM or Ctrl-C")
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.slow  # the fast one: tests/inceptory/test_app.py
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_that_is_told_to_stop_leaves_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -40,6 +40,7 @@ def jumping(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.fault("the clock jumps by a day, forth and back")
+@pytest.mark.usefixtures("instant")
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
 def test_a_clock_that_jumps_changes_nothing(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle and begun again, in another year."""
@@ -61,7 +62,8 @@ def test_a_clock_that_jumps_changes_nothing(storage: str, tmp_path: Path, monkey
 
 
 @pytest.mark.fault("/dev/shm is full")
-@pytest.mark.parametrize("room", ["4k", pytest.param("60k", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("room", ["4k", "60k"])
 def test_full_shared_memory_costs_only_time(room: str, tmp_path: Path) -> None:
     """A /dev/shm of a page, or of room for semaphores but for no batch, and images that worker processes decode."""
     noise = np.random.default_rng(0)

@@ -157,7 +157,7 @@ def _studies() -> list[bytes]:
         data={"name": "digits", "val_fraction": 0.2},
     )
     shipped = [path.read_bytes() for path in sorted((HERE / "studies").glob("*.yaml"))]
-    demo = (HERE / "search" / "demo.yaml").read_bytes()
+    demo = (HERE / "search" / "study" / "demo.yaml").read_bytes()
     return [*shipped, demo, yaml.safe_dump(full).encode(), yaml.safe_dump(study()).encode()]
 
 

@@ -14,8 +14,8 @@ from search.engines.single import train
 from search.engines.task import run
 from search.progress import Pace, Silent, display, left
 from search.record.files import read_lines
-from tests.search.engines.test_task import task
 from tests.support import DOCS
+from tests.support.trainings import task
 
 METRICS = {"epoch": 1, "epochs": 2, "train_loss": 1.5, "val_accuracy": 0.25, "images_per_second": 99.6}
 

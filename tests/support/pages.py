@@ -1,6 +1,6 @@
 """The commands in `docs/*.md` and the tutorial notebook: found, run, and their output written anew.
 
-    python -m tests.pages docs/quickstart.md docs/tutorial.ipynb
+    python -m tests.support.pages docs/quickstart.md docs/tutorial.ipynb
 
 In a page, a block of ```sh holds commands, one of ```python code, and a block of ```text right behind it what they print.
 Words behind the language say what is done with it:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 import arch
 from arch.nodes import Node, avg_pool, chain, concat, conv, depthwise, linear_1x1, max_pool, pad, relu, residual
 from arch.registry import BLOCKS, Width
+from tests.support.isolation import registered
 
 FAMILIES = ("inception_v1", "inception_v2", "inception_v3", "inception_residual")
 
 
-@BLOCKS.register
 def nested_for_tests(width: Width) -> Node:
     """A concat inside a branch, a grouped and a depthwise convolution, a residual sum, padding."""
     inner = concat(left=conv(width, (1, 3)), right=conv(2 * width, (3, 1), groups=width))
@@ -27,6 +29,13 @@ def nested_for_tests(width: Width) -> Node:
         ),
         residual(conv(width, 3) >> linear_1x1(5 * width), scale=0.3, project=True),
     )
+
+
+@pytest.fixture(scope="module")
+def nested_block() -> Iterator[None]:
+    """Let `nested_for_tests` be a block; random specs may have it."""
+    with registered(BLOCKS, nested_for_tests):
+        yield
 
 
 _width = st.integers(1, 12)

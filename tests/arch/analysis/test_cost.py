@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
@@ -9,6 +10,7 @@ from arch.analysis.shapes import place_network
 from arch.modules.fvcore_check import check
 from tests.support.specs import specs
 
+pytestmark = pytest.mark.usefixtures("nested_block")
 slow_enough = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 

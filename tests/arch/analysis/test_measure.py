@@ -40,6 +40,7 @@ from arch.specs.spec import FINAL
 from arch.specs.style import Style
 from tests.support.specs import specs
 
+pytestmark = pytest.mark.usefixtures("nested_block")
 slow_enough = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 Taps = dict[str, set[tuple[int, int]]]
 

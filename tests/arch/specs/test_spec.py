@@ -12,6 +12,8 @@ from arch.files.safe_yaml import parse_yaml
 from tests.support import MICRO
 from tests.support.specs import specs
 
+pytestmark = pytest.mark.usefixtures("nested_block")
+
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(specs())

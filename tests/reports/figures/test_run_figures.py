@@ -26,9 +26,9 @@ from reports.runs.load import export
 from reports.runs.run import Run
 from reports.tables.run_tables import tables_of
 from search.record.predictions import Predictions, calibration_error
-from tests.reports.tables.test_ablation import run_of
-from tests.reports.tables.test_confirmation import BASE, confirmation, run_with, shifted
 from tests.support import RESULTS
+from tests.support.ablations import run_of
+from tests.support.confirmations import BASE, confirmation, run_with, shifted
 
 LONG = "inception_residual with a scale of 0.1 at equal multiply-adds"
 

@@ -16,9 +16,9 @@ from reports.page.index import index
 from reports.page.report import report
 from reports.page.watch import write
 from reports.runs.load import export
-from tests.reports.tables.test_confirmation import BASE, confirmation, run_with, shifted
 from tests.support import RESULTS
 from tests.support.browser import EVIL, Chromium, started
+from tests.support.confirmations import BASE, confirmation, run_with, shifted
 
 FOLDER = "<img src=x onerror=alert(1)> é"
 
@@ -79,12 +79,12 @@ def study(chromium: Chromium, runs: Path) -> Iterator[Any]:
 
 @contextmanager
 def as_it_was(tab: Any) -> Iterator[Any]:
-    """Give a tab, and put its size, its colours and what is explored back afterwards."""
+    """Give a tab, and put its size and its colours back afterwards; what is sorted or explored goes with a reload."""
     yield tab
     tab.page.set_viewport_size({"width": 1280, "height": 800})
     tab.page.emulate_media(color_scheme="light")
-    for pressed in tab.page.locator(".explore[aria-pressed=true]").all():
-        pressed.click()
+    tab.page.reload()
+    tab.loads = 1
 
 
 def test_a_page_opens_without_a_complaint_or_a_request(study: Any) -> None:

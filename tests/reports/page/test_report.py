@@ -35,6 +35,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def reported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study's report."""
+    folder = tmp_path_factory.mktemp("reported")
+    report(finished, folder)
+    return folder
+
+
 def test_frames_are_tidy(finished: Path) -> None:
     run = reports.load(finished)
     assert len(run.ranked) == 5
@@ -69,9 +77,8 @@ def test_tables_hold_what_the_records_hold(finished: Path) -> None:
     assert any("torch" in note and "cores" in note for note in table.notes)
 
 
-def test_the_report_is_one_offline_page_with_files_beside_it(finished: Path, tmp_path: Path) -> None:
-    page = report(finished, tmp_path)
-    text = page.read_text()
+def test_the_report_is_one_offline_page_with_files_beside_it(reported: Path) -> None:
+    text = (reported / "index.html").read_text()
     assert "src=" not in text.replace("img-src", "")
     assert "<link" not in text
     assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
@@ -87,20 +94,19 @@ def test_the_report_is_one_offline_page_with_files_beside_it(finished: Path, tmp
     assert Tags.found["table"] == 7 - 1  # the summary is no table there
     for name in ("summary", "trials", "best", "front", "distribution", "aux_effect", "importance"):
         for ending in ("csv", "md", "tex"):
-            assert (tmp_path / "tables" / f"{name}.{ending}").stat().st_size > 50
+            assert (reported / "tables" / f"{name}.{ending}").stat().st_size > 50
     pictures = ("learning_curves", "accuracy_against_macs", "search_progress", "hypervolume", "distribution")
     more = ("aux_effect", "importance", "accuracy_against_params", "composition", "cost_by_row")
     for name in (*pictures, *more):
-        assert (tmp_path / "figures" / f"{name}.svg").read_text().startswith("<?xml")
-        assert (tmp_path / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+        assert (reported / "figures" / f"{name}.svg").read_text().startswith("<?xml")
+        assert (reported / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_same_tables_come_out_of_what_a_report_exports(finished: Path, tmp_path: Path) -> None:
-    report(finished, tmp_path)
-    again, whole = reports.load(tmp_path), reports.load(finished)
+def test_the_same_tables_come_out_of_what_a_report_exports(finished: Path, reported: Path) -> None:
+    again, whole = reports.load(reported), reports.load(finished)
     for table in tables_of(again):
-        assert table.csv() == (tmp_path / "tables" / f"{table.name}.csv").read_text()
-        assert table.markdown() == (tmp_path / "tables" / f"{table.name}.md").read_text()
+        assert table.csv() == (reported / "tables" / f"{table.name}.csv").read_text()
+        assert table.markdown() == (reported / "tables" / f"{table.name}.md").read_text()
     assert [name for name, _, _ in figures_of(again, tables_of(again))] == [
         name for name, _, _ in figures_of(whole, tables_of(whole))
     ]

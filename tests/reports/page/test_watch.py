@@ -16,8 +16,8 @@ from reports.page import watch as watching
 from reports.page.index import index, outcome
 from reports.page.watch import watch, write
 from reports.runs.progress import progress
-from tests.reports.tables.test_confirmation import BASE, confirmation, run_with, shifted
 from tests.support import RESULTS
+from tests.support.confirmations import BASE, confirmation, run_with, shifted
 
 
 @pytest.fixture

@@ -1,47 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
-
-import pandas as pd
 import pytest
 
-import arch
-from arch.specs.write import to_mapping
 from reports.figures.run_figures import figures_of
 from reports.page.summary import summarised
-from reports.runs.run import Comparison, Run
 from reports.tables.run_tables import tables_of
 from reports.tables.trace import trace
-from tests.support import MICRO
+from tests.support.ablations import run_of
 
 SEEDS = [1, 2, 3, 4, 5, 6]
-NOISE = [0.0, 0.01, -0.01, 0.005, -0.005, 0.002]
-
-
-def run_of(levels: dict[str, dict[str, str]], factors: dict[str, Any], **shifts: float | None) -> Run:
-    """An ablation whose changes shift the base's accuracies by so much, with a little noise; None: never finished."""
-    rows, spec = [], to_mapping(arch.load(MICRO))
-    for index, (name, shift) in enumerate({"base": 0.0, **shifts}.items()):
-        for seed, noise in zip(SEEDS, NOISE, strict=True):
-            row: dict[str, Any] = {"change": name, "seed": seed, "state": "missing"}
-            if shift is not None:
-                row |= {"state": "complete", "test_accuracy": 0.5 + noise + shift + 1e-4 * ((seed * (index + 3)) % 5)}
-            rows.append(row)
-    networks = {name: {"key": name, "about": "", "spec": spec} for name in ("base", *shifts)}
-    for name, given in levels.items():
-        networks[name]["levels"] = given
-    plan = {
-        "seeds": SEEDS,
-        "networks": networks,
-        "recipe": {"name": "default", "epochs": 1, "batch": 128},
-        "data": {"name": "digits"},
-        "train_images": 1000,
-        "test": True,
-        "grown": [],
-    }
-    found = Comparison(plan, {}, [], pd.DataFrame(rows), "change")
-    config = {"name": "made-up", "question": "Does it help?", "factors": factors}
-    return Run(MICRO.parent, "ablation", "made-up", config, {}, [], {}, found.runs, pd.DataFrame(), {}, ablation=found)
 
 
 def test_the_answer_opens_with_the_question_and_gives_verdicts() -> None:
@@ -90,11 +57,9 @@ def test_the_effect_of_a_factor_is_the_mean_over_the_others(own: dict[str, dict[
     assert set(table.sources[0]) == {f"{name}/{seed}" for name in ("base", "on", "high", "on+high") for seed in SEEDS}
 
 
-def test_the_column_and_the_note_name_the_test_that_assumes_no_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_column_and_the_note_name_the_test_that_assumes_no_distribution() -> None:
     few = tables_of(run_of({}, {}, up=0.02))[1]
-    monkeypatch.setattr(f"{__name__}.SEEDS", list(range(1, 19)))
-    monkeypatch.setattr(f"{__name__}.NOISE", NOISE * 3)
-    many = tables_of(run_of({}, {}, up=0.02))[1]
+    many = tables_of(run_of({}, {}, repeats=3, up=0.02))[1]
     for table, named, other in ((few, "sign flip", "Wilcoxon"), (many, "Wilcoxon", "sign flip")):
         assert f"p, {named}" in table.printed().columns
         assert f"p, {other}" not in table.printed().columns

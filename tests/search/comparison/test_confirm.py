@@ -20,7 +20,7 @@ import reports
 import search
 from search.comparison.confirm import fresh_seeds
 from search.data.dataset import Data
-from search.engines.base import EngineConfig, Event
+from search.engines.base import EngineConfig
 from search.engines.supervisor import run_tasks
 from search.engines.task import Task
 from search.progress import Silent
@@ -28,6 +28,7 @@ from search.record.files import read_json, read_lines
 from search.record.status import status
 from tests.support import ROOT, study
 from tests.support.commands import here
+from tests.support.engines import Dying
 
 ONE = {"base": "default", "epochs": 1, "batch": 256, "precision": "fp32"}
 
@@ -246,33 +247,10 @@ def test_a_batch_answers_from_the_record_and_refuses_anothers(tmp_path: Path) ->
         run_tasks("batch", tasks(tmp_path, 2, lr=0.2), EngineConfig(workers=1, threads=1))
 
 
-class _Dying:
-    """An engine whose trainings' processes die."""
-
-    slots = 2
-    attempts = 3
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.waiting: list[Event] = []
-
-    def start(self, key: str, task: Task) -> None:
-        self.begun.append(key)
-        self.waiting.append(Event(key, "lost", "its process ended with signal SIGKILL"))
-
-    def events(self, timeout: float) -> list[Event]:
-        events, self.waiting = self.waiting, []
-        return events
-
-    def answer(self, key: str, go_on: bool) -> None: ...
-    def stop(self) -> None: ...
-    def close(self) -> None: ...
-
-
 def test_three_attempts_then_failed_by_name_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = _Dying()
+    engine = Dying()
     monkeypatch.setattr("search.engines.supervisor.make_engine", lambda *_: engine)
     outcome = run_tasks("batch", tasks(tmp_path, 2), EngineConfig(workers=2, threads=1), Silent())
     assert sorted(engine.begun) == ["run 0"] * 3 + ["run 1"] * 3
@@ -284,9 +262,8 @@ def test_three_attempts_then_failed_by_name_and_the_rest_goes_on(
 
 
 @pytest.mark.fault("a confirmation is stopped or killed")
-@pytest.mark.parametrize(
-    ("number", "workers"), [pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow), (signal.SIGKILL, 2)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)])
 def test_stopped_or_killed_it_goes_on_to_exactly_its_total(run: Path, number: signal.Signals, workers: int) -> None:
     command = [
         sys.executable,
@@ -301,7 +278,7 @@ def test_stopped_or_killed_it_goes_on_to_exactly_its_total(run: Path, number: si
         "--workers",
         str(workers),
     ]
-    command += ["--set", "recipe.epochs=4", "--set", "recipe.batch=32"]
+    command += ["--set", "recipe.epochs=3", "--set", "recipe.batch=64"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     deadline = time.monotonic() + 120
@@ -324,7 +301,7 @@ def test_stopped_or_killed_it_goes_on_to_exactly_its_total(run: Path, number: si
     assert {path: after[path] for path in before} == before
     for path in after:
         result = read_json(Path(path))
-        assert (result["state"], result["epochs"]) == ("complete", 4)
+        assert (result["state"], result["epochs"]) == ("complete", 3)
         assert len(read_lines(Path(path).parent / "test_openings.jsonl")) == 1
     assert "no verdict: 2 of 6 seeds" in done.stdout
     assert "2 seed(s) give no verdict: at least 6 are needed." in done.stdout

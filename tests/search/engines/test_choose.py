@@ -59,9 +59,9 @@ def test_a_worker_that_is_killed_is_lost_and_its_training_goes_on(
     tmp_path: Path, micro: arch.Spec, pools: list[LocalPool]
 ) -> None:
     pools.append(pool := LocalPool(1))
-    asked = task(tmp_path, micro, epochs=12)
+    asked = task(tmp_path, micro, epochs=5)
     pool.start("a", asked)
-    until(pool, lambda event: event.kind == "epoch" and event.payload["epoch"] == 3)
+    until(pool, lambda event: event.kind == "epoch" and event.payload["epoch"] == 2)
     os.kill(pool._workers[0].process.pid, signal.SIGKILL)
     assert until(pool, lambda event: event.kind == "lost") == Event(
         "a", "lost", "its process ended with signal SIGKILL"
@@ -70,10 +70,11 @@ def test_a_worker_that_is_killed_is_lost_and_its_training_goes_on(
     pool.start("a", asked)
     until(pool, lambda event: event.kind == "done")
     assert read_json(tmp_path / "result.json")["state"] == "complete"
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 12
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 5
 
 
 @pytest.mark.fault("a training runs out of memory (RLIMIT_AS)")
+@pytest.mark.slow
 def test_a_training_without_memory_fails_with_its_reason(
     tmp_path: Path, micro: arch.Spec, pools: list[LocalPool]
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_time_limit_that_nothing_meets_fails_the_trial_not_the_study(tmp_path:
     assert (result["state"], result["reason"]) == ("failed", "it took more than 0.01 s, 3 times")
 
 
+@pytest.mark.slow
 def test_no_training_is_started_that_does_not_fit_into_memory(
     tmp_path: Path, micro: arch.Spec, pools: list[LocalPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,18 +12,11 @@ from arch.modules.fused.fused import runs_as
 from search.data.cache import Pixels, cached
 from search.data.dataset import Memory
 from search.engines.single import train
-from search.engines.task import Task, run
+from search.engines.task import run
 from search.progress import Silent
 from search.record.files import read_json, read_lines, write_lines
 from search.training.fit import Control
-
-RECIPE = {"epochs": 2, "batch": 128, "precision": "fp32"}
-
-
-def task(folder: Path, spec: arch.Spec, **changes: object) -> Task:
-    return Task(
-        **{"folder": str(folder), "spec": arch.to_mapping(spec), "recipe": RECIPE, "data": {"name": "digits"}} | changes
-    )
+from tests.support.trainings import task
 
 
 def test_leaving_the_loop_keeps_the_checkpoint_unless_it_is_pruned(micro: arch.Spec, tmp_path: Path) -> None:

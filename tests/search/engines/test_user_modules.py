@@ -14,8 +14,6 @@ from search.engines.base import EngineConfig
 from search.engines.choose import make_engine
 from search.engines.user_modules import REGISTRIES, import_user_module, user_modules
 
-pytestmark = pytest.mark.usefixtures("only_shipped")
-
 
 def mine(out: Width) -> Node:
     """A block of a test's own."""

@@ -63,7 +63,7 @@ def test_flips_alternate() -> None:
 def test_training_with_the_recipe_learns_and_resumes(tmp_path) -> None:
     data = search.load_data("digits")
     recipe = search.load_recipe("muon", {"epochs": 2, "batch": 32})
-    spec = arch.load("googlenet_cifar_tiny")
+    spec = arch.load(MICRO)
     whole = [epoch.train_loss for epoch in search.fit(spec, data, recipe, seed=0)]
     first = search.fit(spec, data, recipe, seed=0, checkpoint=tmp_path / "c.pt")
     next(first)
@@ -71,4 +71,4 @@ def test_training_with_the_recipe_learns_and_resumes(tmp_path) -> None:
     again = list(search.fit(spec, data, recipe, seed=0, checkpoint=tmp_path / "c.pt"))
     assert [epoch.train_loss for epoch in again] == whole
     assert again[-1].val_accuracy is not None
-    assert again[-1].val_accuracy > 0.9
+    assert again[-1].val_accuracy > 0.6  # a tenth by chance

@@ -21,9 +21,7 @@ from search.record.status import status
 from search.study.config import load_study
 from search.study.run import run_study
 from tests.support import study
-from tests.support.fake import instant
 
-__all__ = ["instant"]
 SPACE = {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"low": 0.0, "high": 0.6}}
 TWO = {"objective": ["val_accuracy", "macs"], "space": SPACE, "trials": 12}
 

@@ -9,7 +9,7 @@ from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
 from search.storage.urls import open_storage
-from tests.search.storage.conftest import Server
+from tests.support.postgres import Server
 
 
 def emptied(storage: BaseStorage) -> BaseStorage:

@@ -19,12 +19,11 @@ from search.record.layout import results, trial_folder
 from search.storage.urls import open_storage
 from search.study.run import run_study
 from search.training.fit import Control, Epoch
-from tests.search.comparison.test_confirm import _Dying as Dying
-from tests.search.study.test_fingerprint import Notes, unsafe_but_quick
 from tests.support import study
-from tests.support.fake import Killed, instant, train
+from tests.support.engines import Dying
+from tests.support.fake import Killed, train
+from tests.support.notes import Notes
 
-__all__ = ["instant", "unsafe_but_quick"]
 pytestmark = pytest.mark.usefixtures("instant", "unsafe_but_quick")
 
 PRUNERS: dict[str, dict[str, Any]] = {

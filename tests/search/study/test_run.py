@@ -57,6 +57,7 @@ def test_a_study_is_an_optuna_study_with_a_folder_a_trial(tmp_path: Path) -> Non
     assert status(run)["finished"] == 3
 
 
+@pytest.mark.usefixtures("instant")
 def test_trials_is_a_total(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert run_study(study(trials=2), run).finished == 2
@@ -69,12 +70,14 @@ def test_trials_is_a_total(tmp_path: Path) -> None:
     assert [a.get("finished", a.get("ended")) for a in attempts] == [0, "complete", 2, "complete", 2, "complete"]
 
 
+@pytest.mark.usefixtures("instant")
 def test_only_the_best_keep_their_weights(tmp_path: Path) -> None:
     run_study(study(trials=4, keep_weights=1), tmp_path)
     kept = [path.parent.name for path in tmp_path.glob("trials/*/weights.safetensors")]
     assert kept == [f"{optuna_study(tmp_path).best_trial.number:05d}"]
 
 
+@pytest.mark.usefixtures("instant")
 def test_over_the_limit_is_never_trained(tmp_path: Path) -> None:
     base = arch.cost(arch.load(str(study()["network"]))).macs
     run_study(study(max_macs=base, trials=3), tmp_path)
@@ -91,6 +94,7 @@ def test_over_the_limit_is_never_trained(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("instant")
 def test_nothing_feasible_ends_with_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.study.ends._MOST_INFEASIBLE", 5)
     space = {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"low": 0.0, "high": 1.0}}
@@ -98,6 +102,7 @@ def test_nothing_feasible_ends_with_a_word(tmp_path: Path, monkeypatch: pytest.M
     assert run_study(study(max_macs=1000), tmp_path / "counted").ended == "nothing feasible"
 
 
+@pytest.mark.usefixtures("instant")
 def test_a_small_space_ends_early_and_duplicates_are_answered(tmp_path: Path) -> None:
     space = {"recipe": {"lr": {"choices": [0.05, 0.1]}, "label_smoothing": {"choices": [0.0, 0.1]}}}
     outcome = run_study(study(space=space, trials=40), tmp_path)
@@ -114,6 +119,7 @@ def test_a_small_space_ends_early_and_duplicates_are_answered(tmp_path: Path) ->
     assert len(optuna_study(tmp_path).trials) == outcome.finished
 
 
+@pytest.mark.usefixtures("instant")
 def test_duplicates_count_towards_the_total(tmp_path: Path) -> None:
     space = {"recipe": {"lr": {"choices": [0.05, 0.1]}}, "aux_weight": {"choices": [0.1, 0.2, 0.3, 0.4, 0.5]}}
     outcome = run_study(study(space=space, trials=9), tmp_path)
@@ -122,6 +128,7 @@ def test_duplicates_count_towards_the_total(tmp_path: Path) -> None:
     assert any("duplicate_of" in r for r in found)
 
 
+@pytest.mark.usefixtures("instant")
 def test_a_changed_study_is_refused_with_the_difference(tmp_path: Path) -> None:
     run_study(study(trials=1), tmp_path)
     with pytest.raises(arch.InputError, match=r"space\.splits\.round was 4 and is 2"):
@@ -162,6 +169,7 @@ def test_a_diverging_trial_is_failed_with_its_reason(tmp_path: Path) -> None:
     assert [t.state.name for t in optuna_study(tmp_path / "run").trials] == ["FAIL", "FAIL"]
 
 
+@pytest.mark.usefixtures("instant")
 def test_a_pruner_ends_trials_early(tmp_path: Path) -> None:
     pruner = {"name": "threshold", "lower": 1.1}  # nothing is that accurate
     run_study(study(pruner=pruner, trials=2), tmp_path)
@@ -171,6 +179,7 @@ def test_a_pruner_ends_trials_early(tmp_path: Path) -> None:
     assert read_json(tmp_path / "base" / "result.json")["state"] == "complete"
 
 
+@pytest.mark.usefixtures("instant")
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "qmc", "gp", "cmaes"])
 def test_samplers_by_name(sampler: str, tmp_path: Path) -> None:
     recipe = {"base": "default", "epochs": 1, "batch": 512, "precision": "fp32"}
@@ -200,7 +209,8 @@ def test_wrong_studies_are_refused(changes: dict, fragments: list[str], tmp_path
 LONG = {"base": "default", "epochs": 6, "batch": 32, "precision": "fp32"}
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])  # one: tests/test_kills.py, too
+@pytest.mark.slow  # the fast one: tests/benchmarks/test_kills.py
+@pytest.mark.parametrize("workers", [1, 2])
 def test_killed_and_resumed_to_exactly_its_total(tmp_path: Path, workers: int) -> None:
     """The driver dies by SIGKILL in its second trial; the next start completes the study."""
     config = study(recipe=LONG | {"epochs": 4, "batch": 64}, trials=3, engine={"workers": workers, "threads": 1})
@@ -226,8 +236,8 @@ def test_killed_and_resumed_to_exactly_its_total(tmp_path: Path, workers: int) -
     ("number", "code", "workers"),
     [
         (signal.SIGINT, 130, 1),
-        (signal.SIGTERM, 143, 2),
-        pytest.param(signal.SIGINT, 130, 2, marks=pytest.mark.slow),  # both were seen already, each with the other
+        pytest.param(signal.SIGTERM, 143, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, 2, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_cleanly_with_a_checkpoint_and_the_command(
@@ -259,6 +269,7 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("a worker is killed")
+@pytest.mark.slow  # the fast one: tests/search/engines/test_choose.py
 def test_a_worker_that_dies_costs_one_attempt(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(
         yaml.safe_dump(study(recipe=LONG, trials=2, engine={"workers": 2, "threads": 1}))
@@ -297,6 +308,7 @@ def test_a_search_left_by_an_error_keeps_what_is_recorded(tmp_path: Path, monkey
     assert read_json(folder / "result.json")["state"] == "complete"
 
 
+@pytest.mark.usefixtures("instant")
 def test_a_storage_that_was_lost_or_is_anothers_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     run_study(study(trials=1, storage=url), tmp_path / "one")

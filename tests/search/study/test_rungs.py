@@ -20,9 +20,8 @@ from search.record.status import status
 from search.study.run import run_study
 from search.study.rungs import Rungs
 from tests.support import study
-from tests.support.fake import Killed, instant
+from tests.support.fake import Killed
 
-__all__ = ["instant"]
 SPACE = {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"low": 0.0, "high": 0.6}}
 RECIPE = {"base": "default", "epochs": 8, "batch": 128, "precision": "fp32"}
 PRUNED: dict[str, Any] = {

@@ -17,9 +17,7 @@ from search.study.proposer import parameters, points
 from search.study.run import run_study
 from search.study.samplers import SAMPLERS, options_of
 from tests.support import MICRO, study
-from tests.support.fake import instant
 
-__all__ = ["instant"]
 pytestmark = pytest.mark.usefixtures("instant")
 FAMILY = {"family": {"per": "row", "choices": ["inception_v1", "inception_v2"]}}
 WEIGHT = {"aux_weight": {"low": 0.0, "high": 0.6}}

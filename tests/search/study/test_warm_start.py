@@ -15,9 +15,7 @@ from search.record.layout import results
 from search.space.candidates import Candidate
 from search.study.run import run_study
 from tests.support import MICRO, study
-from tests.support.fake import instant
 
-__all__ = ["instant"]
 pytestmark = pytest.mark.usefixtures("instant")
 SPACE = {
     "splits": {"round": 4, "minimum": 4},

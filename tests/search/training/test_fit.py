@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,11 +21,8 @@ from search.recipes.optimizers import make_optimizer
 from search.training.checks import check_fit
 from search.training.fit import Control, Diverged, Stopped
 from search.training.judge import judge
-from tests.support import MICRO
-
-
-def digest(network: torch.nn.Module) -> str:
-    return hashlib.sha256(b"".join(t.numpy().tobytes() for t in network.state_dict().values())).hexdigest()
+from tests.support import MICRO, QUICK, ROOT
+from tests.support.trainings import digest, lines
 
 
 def figures(epochs: list[search.Epoch]) -> list[tuple]:
@@ -66,15 +63,37 @@ def test_a_seed_decides_everything(micro: arch.Spec, digits: Data, quick: search
     assert figures(list(search.fit(micro, digits, quick, seed=4))) != figures(one)
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"ema": 0.9}, {"optimizer": "adam", "lr": 1e-3}, {"schedule": "plateau", "aux_decay": "linear"}]
-)
+CHANGES: dict[str, dict[str, object]] = {
+    "sgd": {},
+    "averaged": {"ema": 0.9},
+    "adam": {"optimizer": "adam", "lr": 1e-3},
+    "plateau": {"schedule": "plateau", "aux_decay": "linear"},
+}
+
+
+@pytest.fixture(scope="module")
+def never_stopped(digits: Data) -> Callable[[str], list[search.Epoch]]:
+    """What a training with one of the changes gives that is not stopped; each is run once."""
+
+    @cache
+    def trained(name: str) -> list[search.Epoch]:
+        return list(search.fit(arch.load(MICRO), digits, search.load_recipe(QUICK, CHANGES[name]), seed=5))
+
+    return trained
+
+
+@pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("stop_after", [1, 20, 21, 33])  # the first step, an epoch's end, its beginning, its middle
 def test_stopped_anywhere_and_resumed_gives_the_same_bits(
-    micro: arch.Spec, digits: Data, quick: search.Recipe, tmp_path: Path, stop_after: int, changes: dict
+    micro: arch.Spec,
+    digits: Data,
+    tmp_path: Path,
+    never_stopped: Callable[[str], list[search.Epoch]],
+    stop_after: int,
+    name: str,
 ) -> None:
-    recipe = search.load_recipe(quick, changes)
-    whole = list(search.fit(micro, digits, recipe, seed=5))
+    recipe = search.load_recipe(QUICK, CHANGES[name])
+    whole = never_stopped(name)
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(Stopped):
         list(search.fit(micro, digits, recipe, seed=5, checkpoint=path, control=StopAt(stop_after)))
@@ -84,31 +103,12 @@ def test_stopped_anywhere_and_resumed_gives_the_same_bits(
     assert [e.restored for e in resumed] == [stop_after > 20, False]
 
 
-_CHILD = """
-import sys, torch
-from collections.abc import Iterator
-from pathlib import Path
-from tests.search.training.test_fit import lines
-torch.set_num_threads(1)
-for line in lines(Path(sys.argv[1])):
-    print(line, flush=True)
-"""
-
-
-def lines(checkpoint: Path) -> Iterator[str]:
-    """Each epoch's figures, and what the weights are at the end."""
-    recipe = search.load_recipe("default", {"epochs": 4, "batch": 32, "precision": "fp32"})
-    for epoch in search.fit(arch.load(MICRO), search.load_data("digits"), recipe, seed=9, checkpoint=checkpoint):
-        yield f"{epoch.epoch} {epoch.train_loss} {epoch.val_loss} {epoch.val_accuracy}"
-    yield digest(epoch.network)
-
-
+@pytest.mark.slow  # the fast one: tests/benchmarks/test_kills.py
 def test_sigkill_loses_at_most_the_epoch_under_way(tmp_path: Path) -> None:
     whole = list(lines(tmp_path / "whole.pt"))
     assert len(whole) == 5
-    command = [sys.executable, "-c", _CHILD, str(tmp_path / "killed.pt")]
-    env = os.environ | {"PYTHONPATH": os.getcwd()}
-    killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    command = [sys.executable, "-m", "tests.support.trainings", str(tmp_path / "killed.pt")]
+    killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert killed.stdout is not None
     killed.stdout.readline()
     time.sleep(0.05)

@@ -48,6 +48,7 @@ def _faults(what: str, **more: str) -> int:
     return int(subprocess.run(command, env=clean | more, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_freed_memory_is_kept_unless_the_user_has_set_the_allocator() -> None:
     given_back = _faults("as it is", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")

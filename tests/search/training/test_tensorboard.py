@@ -14,8 +14,8 @@ from search.study.config import load_study
 from search.study.fingerprint import fingerprint
 from search.training.fit import Control, Stopped
 from search.training.tensorboard import scalars
-from tests.search.engines.test_task import RECIPE, task
 from tests.support import needs, study
+from tests.support.trainings import RECIPE, task
 
 FLAG = RECIPE | {"epochs": 3, "tensorboard": True}
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from search.study.run import run_study
 from tests.support import needs, study
 from tests.support.driving import finish, start, wait_for
 
-pytestmark = pytest.mark.usefixtures("only_shipped")
 LONG = {"base": "default", "epochs": 12, "batch": 64, "precision": "fp32"}
 SMALL = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
 QUIET = {
@@ -34,27 +34,57 @@ QUIET = {
 }
 
 
-@pytest.fixture
-def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head and one more node, one core each; nothing of them listens to the network."""
+@contextmanager
+def own_handler() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM: a node that is started here puts its own there."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def two_nodes(**head: Any) -> Iterator[Any]:
+    """Start a head and one more node, one core each; nothing of them listens to the network."""
     needs("ray")
     short = tempfile.mkdtemp(prefix="ray")  # paths of sockets must be short
     installed = {"PYTHONPATH": str(Path(search.__file__).parent.parent)}  # nodes import what is tested
-    for name, value in (QUIET | installed | {"RAY_TMPDIR": short}).items():
-        monkeypatch.setenv(name, value)
-    import ray
-    from ray.cluster_utils import Cluster
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (QUIET | installed | {"RAY_TMPDIR": short}).items():
+            patch.setenv(name, value)
+        import ray
+        from ray.cluster_utils import Cluster
 
-    nodes = Cluster(
-        initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, **getattr(request, "param", {})}
-    )
-    try:
-        nodes.add_node(**SMALL)
-        yield nodes
-    finally:
-        ray.shutdown()
-        nodes.shutdown()
-        shutil.rmtree(short, ignore_errors=True)
+        with own_handler():
+            nodes = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, **head})
+        try:
+            with own_handler():
+                nodes.add_node(**SMALL)
+            yield nodes
+        finally:
+            ray.shutdown()
+            nodes.shutdown()
+            shutil.rmtree(short, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """Two nodes for all tests: they take longer to start than most trainings."""
+    with two_nodes() as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(nodes: Any) -> Iterator[Any]:
+    """The two nodes, with nobody connected to them; one that was killed is replaced."""
+    yield nodes
+    import ray
+
+    ray.shutdown()
+    if not nodes.worker_nodes:
+        with own_handler():
+            nodes.add_node(**SMALL)
 
 
 def config(tmp_path: Path, address: str, **changes: object) -> dict[str, Any]:
@@ -82,6 +112,7 @@ def trainings(cluster: Any) -> list[str]:
 
 
 @pytest.mark.fault("a Ray node is killed")
+@pytest.mark.slow
 def test_a_node_that_dies_costs_an_attempt_and_nothing_else(cluster: Any, tmp_path: Path) -> None:
     asked = config(tmp_path, cluster.address, trials=2)
     run = tmp_path / "run"
@@ -101,6 +132,7 @@ def test_a_node_that_dies_costs_an_attempt_and_nothing_else(cluster: Any, tmp_pa
 
 
 @pytest.mark.fault("a Ray driver is killed")
+@pytest.mark.slow
 def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: Any, tmp_path: Path) -> None:
     config(tmp_path, cluster.address)
     run = tmp_path / "run"
@@ -120,6 +152,7 @@ def test_a_driver_that_is_killed_leaves_nothing_running_and_is_resumed(cluster: 
 
 
 @pytest.mark.fault("SIGTERM or Ctrl-C")
+@pytest.mark.slow
 def test_a_signal_makes_trainings_stop_at_a_checkpoint(cluster: Any, tmp_path: Path) -> None:
     config(tmp_path, cluster.address, recipe=LONG | {"epochs": 2000}, engine={
         "name": "ray", "address": cluster.address, "threads": 1, "workers": 3,  # one more than there is room for
@@ -173,14 +206,14 @@ def test_a_worker_that_always_dies_fails_its_trial_with_the_reason(cluster: Any,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cluster", [{"ray_client_server_port": 23456}], indirect=True)
-def test_a_driver_that_is_no_node_connects_through_rays_client(cluster: Any, tmp_path: Path) -> None:
-    config(tmp_path, f"ray://127.0.0.1:{cluster.head_node._ray_params.ray_client_server_port}", trials=2)
-    process = start(tmp_path)
-    text = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, text
-    assert states(tmp_path / "run") == ["COMPLETE"] * 2
-    assert trainings(cluster) == []
+def test_a_driver_that_is_no_node_connects_through_rays_client(tmp_path: Path) -> None:
+    with two_nodes(ray_client_server_port=23456) as cluster:
+        config(tmp_path, "ray://127.0.0.1:23456", trials=2)
+        process = start(tmp_path)
+        text = process.communicate(timeout=300)[0]
+        assert process.returncode == 0, text
+        assert states(tmp_path / "run") == ["COMPLETE"] * 2
+        assert trainings(cluster) == []
 
 
 def test_a_cluster_without_inceptory_is_refused_with_a_word(
