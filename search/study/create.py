@@ -84,7 +84,7 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
 
 
 def _about(plan: Plan) -> dict[str, Any]:
-    """Return what a start depends on beside the study's file."""
+    """Return what a start depends on besides the study's file."""
     return environment(
         **plan.config.engine.described(),
         data=plan.data.fingerprint,

@@ -74,7 +74,7 @@ class Trials:
         """Begin with the base network, and take up what an earlier start had asked for."""
         for result in results(self.run):
             self.answers.remember(result)
-            if result["trial"] >= self.since and "duplicate_of" not in result:
+            if self.pruning.rungs and "duplicate_of" not in result:  # Optuna's pruners have it in the storage
                 self._recall(result["trial"], result.get("macs", 0))
         self.answers.known.setdefault(self.base.key, BASE)
         self.pruning.recall(BASE, self.run / BASE, self.base.macs)
