@@ -38,7 +38,7 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         """Return how far it came, for a notebook."""
-        lines = [f"{self.finished} of {self.total} trials finished", f"reports.runs.load({str(self.run)!r}) reads it"]
+        lines = [f"{self.finished} of {self.total} trials finished", f"reports.load({str(self.run)!r}) reads it"]
         return table(f"{self.run.name}: {self.ended}", [], lines)
 
 
@@ -47,9 +47,10 @@ def drive(plan: Plan, run: Path, allow: Collection[str], show: Silent) -> Outcom
     check_kind(run, "study.yaml")
     with (
         quiet(),
+        supervised(plan.config.engine, run, show) as supervisor,  # an engine that is not there makes no run directory
         locked(run, "this study") as held,
-        supervised(plan.config.engine, run, show, held.check) as supervisor,
     ):
+        supervisor.check = held.check
         try:
             driver = Driver(plan, run, allow, show, supervisor)
             supervisor.train(driver)
