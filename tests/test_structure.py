@@ -1,4 +1,4 @@
-"""The layout: rooms and their sub-packages in order, no circles, torch only where it belongs, folders of a readable size.
+"""The layout: packages and their sub-packages in order, no circles, torch only where it belongs, folders of a readable size.
 
 The tests have one too: the same folders, one file a module, and what several of them share in `tests/support`.
 """
@@ -9,34 +9,14 @@ import ast
 import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import ROOT
 from tests.support.sources import modules
+from tests.support.structure import MOST_FILES, ORDER, TORCH, circles, imported, imports, sizes, upward
 
-# A line imports only lines above it. What stands in no sub-package comes first in its room.
-ORDER = {
-    "arch": ["files", "blocks", "specs", "analysis", "modules", "exchange", "ledger"],
-    "search": [
-        "record",
-        "recipes",
-        "data",
-        "training",
-        "evaluation",
-        "space",
-        "engines",
-        "storage",
-        "study",
-        "comparison",
-    ],
-    "reports": ["runs", "tables", "figures", "drawings", "page"],
-}
-MAY = {"arch": ["arch"], "search": ["arch", "search"], "reports": ["arch", "reports", "search.record"]}
-TORCH = ["arch.modules", "arch.exchange"]
-MOST_FILES = 16
 # Tests of a room that are of no single module of it.
 OF_NO_MODULE = {
     "arch/test_networks.py": "the network files",
@@ -44,80 +24,6 @@ OF_NO_MODULE = {
     "reports/page/test_browser.py": "the pages in a real browser",
     "search/storage/test_optuna.py": "Optuna's own tests of storages",
 }
-
-Imports = dict[str, set[str]]
-
-
-def imports(root: Path) -> Imports:
-    """Return what each module imports of ours: at its top, in functions, and for types alone."""
-    known = modules(root)
-    found: Imports = {}
-    for name, path in known.items():
-        found[name] = {other for other in _imported(ast.parse(path.read_text()), known) if other != name}
-    return found
-
-
-def _imported(tree: ast.Module, known: dict[str, Path]) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                if full in known or node.module in known:
-                    yield full if full in known else node.module
-
-
-def circles(found: Imports) -> list[str]:
-    """Return the pairs of neighbours, at any level, that import each other, directly or through others."""
-    edges: dict[str, dict[str, set[str]]] = {}
-    for name, others in found.items():
-        if (ROOT / name.replace(".", "/")).is_dir() and name.count(".") == 0:
-            continue  # a room's own names are its public face, which reaches into all of it
-        for other in others:
-            here, there = _apart(name, other)
-            if here and there:
-                edges.setdefault(name[: len(name) - len(here[1])], {}).setdefault(here[0], set()).add(there[0])
-    return [f"{level}{a}" for level, graph in edges.items() for a in graph if a in _reached(graph, a)]
-
-
-def _apart(a: str, b: str) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
-    """Return where two names part: the first differing part of each, and all from there on."""
-    one, two = a.split("."), b.split(".")
-    same = next((i for i, (x, y) in enumerate(zip(one, two, strict=False)) if x != y), min(len(one), len(two)))
-    rest = (".".join(one[same:]), ".".join(two[same:]))
-    return ((one[same], rest[0]) if one[same:] else None), ((two[same], rest[1]) if two[same:] else None)
-
-
-def _reached(graph: dict[str, set[str]], start: str) -> set[str]:
-    found: set[str] = set()
-    todo = list(graph.get(start, ()))
-    while todo:
-        if (name := todo.pop()) not in found:
-            found.add(name)
-            todo += graph.get(name, ())
-    return found
-
-
-def upward(found: Imports) -> list[str]:
-    """Return the imports that go against the order of rooms or of sub-packages."""
-    wrong = []
-    for name, others in found.items():
-        room, _, rest = name.partition(".")
-        if room not in ORDER or not rest:
-            continue
-        for other in others:
-            if not any(f"{other}.".startswith(f"{may}.") for may in MAY[room]):
-                wrong.append(f"{name} imports {other}")
-            elif other.partition(".")[0] == room and _place(other) > _place(name):
-                wrong.append(f"{name} imports {other}, which stands below it")
-    return wrong
-
-
-def _place(name: str) -> int:
-    room, _, rest = name.partition(".")
-    package = rest.partition(".")[0]
-    return ORDER[room].index(package) if package in ORDER[room] else -1
 
 
 def test_imports_go_one_way() -> None:
@@ -142,7 +48,7 @@ def test_there_are_no_circles() -> None:
 )
 def test_what_is_planted_is_found(name: str, line: str, wrong: object) -> None:
     found = imports(ROOT)
-    planted = found | {name: found[name] | set(_imported(ast.parse(line), modules(ROOT)))}
+    planted = found | {name: found[name] | set(imported(ast.parse(line), modules(ROOT)))}
     assert planted != found
     assert wrong(planted)  # type: ignore[operator]
 
@@ -154,9 +60,7 @@ def test_every_sub_package_has_its_place() -> None:
 
 
 def test_folders_are_of_a_readable_size() -> None:
-    for folder in {path.parent for path in modules(ROOT).values()}:
-        amount = len([path for path in folder.glob("*.py") if path.name != "__init__.py"])
-        assert amount <= MOST_FILES, f"{folder.relative_to(ROOT)} holds {amount} modules"
+    assert {folder: amount for folder, amount in sizes(ROOT).items() if amount > MOST_FILES} == {}
 
 
 def test_every_module_says_what_it_is() -> None:
