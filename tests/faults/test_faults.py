@@ -215,7 +215,7 @@ def test_a_loss_that_is_no_number_fails_the_training_with_its_reason(
     value: float, micro: arch.Spec, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loss = torch.nn.functional.cross_entropy
-    monkeypatch.setattr("search.training.fit.F.cross_entropy", lambda *a, **k: loss(*a, **k) * value)
+    monkeypatch.setattr("search.recipes.losses.F.cross_entropy", lambda *a, **k: loss(*a, **k) * value)
     recipe = {"epochs": 2, "batch": 512, "precision": "fp32"}
     assert not list(run(Task(str(tmp_path), arch.to_mapping(micro), recipe, {"name": "digits"})))
     result = read_json(tmp_path / "result.json")
