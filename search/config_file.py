@@ -12,7 +12,7 @@ from arch.errors import InputError, from_validation
 from arch.files.safe_yaml import load_yaml
 
 
-class Asked(BaseModel):
+class ConfigFile(BaseModel):
     """The content of such a file; `kind` is what it is called, `needs` says what it has at least."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,25 +46,25 @@ class Asked(BaseModel):
         if isinstance(values.get("data"), str):
             values["data"] = {"name": values["data"]}
         if not isinstance(given, Mapping):
-            values = cls._beside(values, Path(given).parent)
+            values = cls._with_network_paths(values, Path(given).parent)
         try:
-            asked = cls.model_validate(values)
+            config = cls.model_validate(values)
         except ValidationError as error:
-            raise from_validation(error, where, cls._known(error)) from None
-        asked._file = file
-        return asked
+            raise from_validation(error, where, cls._keys_allowed(error)) from None
+        config._file = file
+        return config
 
     @classmethod
-    def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def _with_network_paths(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
         """Return the values with files of networks found from the folder of the file."""
         return values
 
     @classmethod
-    def _known(cls, error: ValidationError) -> Iterable[str]:
+    def _keys_allowed(cls, error: ValidationError) -> Iterable[str]:
         """Return the keys that an unknown one may have been meant for."""
         return cls.model_fields
 
 
-def beside(folder: Path, name: Any) -> Any:
+def network_path(folder: Path, name: Any) -> Any:
     """Return a network's file as found from a folder; anything else, a network's name too, as it is."""
     return str((folder / name).resolve()) if isinstance(name, str) and name.endswith((".yaml", ".yml")) else name

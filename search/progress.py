@@ -1,4 +1,4 @@
-"""Live progress: bars on a terminal, plain lines, JSON lines for batch jobs, or nothing."""
+"""Bars progress: bars on a terminal, plain lines, JSON lines for batch jobs, or nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-Kind = Literal["auto", "bars", "lines", "json", "quiet"]
+DisplayName = Literal["auto", "bars", "lines", "json", "quiet"]
 _FIGURES = ("val_accuracy", "test_accuracy", "seconds", "reason")  # of a result, in a line of JSON
 
 
@@ -97,7 +97,7 @@ class _Paced(Silent):
         return self.paces[key].remaining if key in self.paces else None
 
 
-class Plain(_Paced):
+class TextLines(_Paced):
     """One line an event, for log files."""
 
     def __init__(self, console: Console) -> None:
@@ -107,68 +107,68 @@ class Plain(_Paced):
     def begin(self, title: str, total: int, done: int) -> None:
         """Say what begins."""
         self.total = total
-        self._say(f"{title}: {done} of {total} done")
+        self._print(f"{title}: {done} of {total} done")
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
         """Say how the epoch went."""
-        self._say(f"{key} {describe(metrics, self.remaining(key))}")
+        self._print(f"{key} {describe(metrics, self.remaining(key))}")
 
     def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
         """Say how the training ended."""
-        self._say(f"{key} {text} ({done} of {self.total})")
+        self._print(f"{key} {text} ({done} of {self.total})")
 
     def note(self, text: str) -> None:
         """Say it."""
-        self._say(text)
+        self._print(text)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(
             f"[{time.monotonic() - self.start:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
         )
 
 
-class Lines(_Paced):
+class JsonLines(_Paced):
     """One JSON object an event, a line each; the keys of each event are those of `docs/batch_jobs.md`."""
 
     def begin(self, title: str, total: int, done: int) -> None:
         """Say what begins."""
         self.total = total
-        self._say("begin", run=title, done=done, total=total)
+        self._print("begin", run=title, done=done, total=total)
 
     def started(self, key: str, recipe: Mapping[str, Any]) -> None:
         """Say that a training begins or goes on."""
         super().started(key, recipe)
-        self._say("started", training=key, epochs=recipe["epochs"], batch=recipe["batch"])
+        self._print("started", training=key, epochs=recipe["epochs"], batch=recipe["batch"])
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
         """Say how the epoch went."""
         left = self.remaining(key)
         told = {"restored": False, **metrics, "remaining_seconds": None if left is None else round(left, 1)}
-        self._say("epoch", training=key, **told)
+        self._print("epoch", training=key, **told)
 
     def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
         """Say how the training ended."""
         figures = {name: result.get(name) for name in _FIGURES}
-        self._say("finished", training=key, state=result["state"], **figures, done=done, total=self.total)
+        self._print("finished", training=key, state=result["state"], **figures, done=done, total=self.total)
 
     def rejected(self, key: str, reason: str) -> None:
         """Say which candidate is not trained, and why."""
-        self._say("rejected", training=key, reason=reason)
+        self._print("rejected", training=key, reason=reason)
 
     def note(self, text: str) -> None:
         """Say it."""
-        self._say("note", text=text)
+        self._print("note", text=text)
 
     def close(self) -> None:
         """Say that nothing more comes."""
-        self._say("end")
+        self._print("end")
 
-    def _say(self, event: str, **what: Any) -> None:
+    def _print(self, event: str, **what: Any) -> None:
         line = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **what}
         print(json.dumps(line), file=self.console.file, flush=True)
 
 
-class Live(_Paced):
+class Bars(_Paced):
     """Bars that move, on a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -186,7 +186,7 @@ class Live(_Paced):
         self.pace = Pace()
         self.over = 0
         self.tasks: dict[str, TaskID] = {}
-        self.said: dict[str, str] = {}
+        self.figures: dict[str, str] = {}
 
     def begin(self, title: str, total: int, done: int) -> None:
         """Open the study's bar."""
@@ -205,12 +205,12 @@ class Live(_Paced):
         super().step(key, done, steps)
         pace = self.paces[key]
         speed = f"{pace.speed:.0f} img/s" if pace.speed else ""
-        text = ", ".join(filter(None, (self.said.get(key), speed)))
+        text = ", ".join(filter(None, (self.figures.get(key), speed)))
         self.bars.update(self.tasks[key], total=steps, completed=done, left=left(pace.remaining), text=text)
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
         """Write loss and accuracy beside a training's bar."""
-        self.said[key] = _judged(metrics)
+        self.figures[key] = _figures(metrics)
         self.bars.update(self.tasks[key], text=describe(metrics))
 
     def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
@@ -248,12 +248,12 @@ def left(seconds: float | None) -> str:
 
 def describe(metrics: Mapping[str, Any], remaining: float | None = None) -> str:
     """Return an epoch in a few words."""
-    parts = [_judged(metrics), f"{metrics['images_per_second']:.0f} img/s"]
+    parts = [_figures(metrics), f"{metrics['images_per_second']:.0f} img/s"]
     parts += ["restored" if metrics.get("restored") else left(remaining)]
     return ", ".join(filter(None, parts))
 
 
-def _judged(metrics: Mapping[str, Any]) -> str:
+def _figures(metrics: Mapping[str, Any]) -> str:
     judged = metrics.get("val_accuracy")
     accuracy = (
         f"held-out accuracy {judged:.2%}"
@@ -263,9 +263,9 @@ def _judged(metrics: Mapping[str, Any]) -> str:
     return f"epoch {metrics['epoch']}/{metrics['epochs']}: loss {metrics['train_loss']:.4f}, {accuracy}"
 
 
-def display(console: Console, kind: Kind = "auto") -> Silent:
+def display(console: Console, kind: DisplayName = "auto") -> Silent:
     """Return what shows progress on a console; `auto` is bars on a terminal, plain lines elsewhere."""
     if kind == "auto":
         kind = "bars" if console.is_terminal else "lines"
-    kinds: dict[str, Any] = {"bars": Live, "lines": Plain, "json": Lines}
+    kinds: dict[str, Any] = {"bars": Bars, "lines": TextLines, "json": JsonLines}
     return kinds[kind](console) if kind in kinds else Silent()

@@ -22,10 +22,10 @@ from arch.specs.spec import Spec
 from arch.specs.write import to_mapping
 from search.comparison.confirm import fresh_seeds
 from search.comparison.plan import carry_out, grown, make_plan
-from search.config_file import Asked, beside
+from search.config_file import ConfigFile, network_path
 from search.data.dataset import DataConfig, load_data
 from search.engines.base import EngineConfig
-from search.engines.supervisor import Outcome
+from search.engines.supervisor import TaskResults
 from search.progress import Silent
 from search.recipes.load import load_recipe
 from search.recipes.recipe import Recipe
@@ -72,7 +72,7 @@ class Change(BaseModel):
     recipe: dict[str, Any] = {}
 
 
-class Ablation(Asked):
+class Ablation(ConfigFile):
     """An ablation, as its YAML file holds it.
 
     Attributes
@@ -119,12 +119,12 @@ class Ablation(Asked):
         return self
 
     @classmethod
-    def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def _with_network_paths(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = _with_paths(values, folder)
         return found
 
     @classmethod
-    def _known(cls, error: ValidationError) -> Iterable[str]:
+    def _keys_allowed(cls, error: ValidationError) -> Iterable[str]:
         return Change.model_fields if len(error.errors()[0]["loc"]) > 1 else cls.model_fields
 
 
@@ -134,7 +134,7 @@ def _with_paths(values: Any, folder: Path) -> Any:
         return values
     found = {key: _with_paths(value, folder) for key, value in values.items() if key != "edits"}
     if "network" in found:
-        found["network"] = beside(folder, found["network"])
+        found["network"] = network_path(folder, found["network"])
     return {key: found.get(key, value) for key, value in values.items()}
 
 
@@ -156,10 +156,10 @@ def run_ablation(
     run: str | Path | None = None,
     *,
     show: Silent | None = None,
-) -> Outcome:
+) -> TaskResults:
     """Train the base and every change with each seed, or go on where it was left; nothing is trained twice.
 
-    Asked for more seeds or changes, the plan grows, which it records.
+    ConfigFile for more seeds or changes, the plan grows, which it records.
 
     Parameters
     ----------

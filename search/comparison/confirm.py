@@ -16,7 +16,7 @@ from arch.specs.read import load
 from search.comparison.plan import carry_out, grown, make_plan
 from search.data.batches import mix
 from search.data.dataset import load_data
-from search.engines.supervisor import Outcome
+from search.engines.supervisor import TaskResults
 from search.progress import Silent
 from search.recipes.load import load_recipe
 from search.recipes.recipe import APART, Recipe
@@ -116,7 +116,7 @@ def confirm_study(
     changes: Mapping[str, Any] | None = None,
     workers: int = 0,
     show: Silent | None = None,
-) -> Outcome:
+) -> TaskResults:
     """Train a study's best networks and its base from scratch on all training images, and open the test set for each.
 
     Every network is trained once with each seed, the same seeds for all, so that they can be compared in pairs.

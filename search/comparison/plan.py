@@ -23,7 +23,7 @@ from arch.errors import InputError
 from arch.specs.write import to_mapping
 from search.data.dataset import Data, DataConfig, data_config
 from search.engines.base import EngineConfig
-from search.engines.supervisor import Outcome, run_tasks
+from search.engines.supervisor import TaskResults, run_tasks
 from search.engines.task import Task
 from search.evaluation.test_set import check_test
 from search.progress import Silent
@@ -121,7 +121,7 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
 
 def carry_out(
     held: Held, title: str, column: str, plan: Mapping[str, Any], engine: EngineConfig, show: Silent
-) -> Outcome:
+) -> TaskResults:
     """Run every training of a plan that has not ended yet, in a folder that is held; `column` names networks in records.
 
     Raises

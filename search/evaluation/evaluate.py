@@ -28,7 +28,7 @@ from search.training.hardware import pick_device, pick_execution, pick_precision
 from search.training.judge import Judged, predictions_of
 from search.training.weights import Weights, read_weights
 
-Split = Literal["val", "test"]
+JudgedPart = Literal["val", "test"]
 TOP = 5
 EVALUATION = "evaluation.json"
 
@@ -67,7 +67,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """Weights and the data to judge them on; `own` says that they were trained on that data set."""
 
     weights: Weights
@@ -79,7 +79,7 @@ class _Asked:
 def evaluate(
     run_or_weights: str | Path,
     data: str | None = None,
-    split: Split = "val",
+    split: JudgedPart = "val",
     *,
     device: str = "auto",
     execution: str = "auto",
@@ -102,31 +102,31 @@ def evaluate(
     """
     if split not in ("val", "test"):
         raise InputError(f"split is '{split}', but images to judge by are those of val or of test.")
-    asked = _asked(read_weights(run_or_weights), data)
+    request = _request(read_weights(run_or_weights), data)
     if split == "val":
-        _check_held_out(asked)
+        _check_held_out(request)
     where = pick_device(device)
     how: Execution = "fused" if pick_execution(execution, where) == "fused" else "plain"
-    network, recipe = asked.weights.network(where, how), asked.weights.about.recipe
-    folder = asked.weights.path.parent
+    network, recipe = request.weights.network(where, how), request.weights.about.recipe
+    folder = request.weights.path.parent
     if split == "test":
-        judged, found = judge_test(folder, network, asked.data, recipe, where, "by evaluate", keep=asked.own)
+        judged, found = judge_test(folder, network, request.data, recipe, where, "by evaluate", keep=request.own)
     else:
         bf16 = pick_precision(recipe.precision, where) == "bf16"
-        judged, found = predictions_of(network, asked.data, asked.data.val.on(where), recipe, bf16)
+        judged, found = predictions_of(network, request.data, request.data.val.on(where), recipe, bf16)
     about = environment(
         threads=torch.get_num_threads(),
         device=str(where),
         execution=runs_as(how, where.type),
         precision=pick_precision(recipe.precision, where),
     )
-    result = _figures(asked, split, judged, found, about)
-    if asked.own and Path(run_or_weights).is_dir():
+    result = _figures(request, split, judged, found, about)
+    if request.own and Path(run_or_weights).is_dir():
         write_json(folder / EVALUATION, result.record())
     return result
 
 
-def _asked(weights: Weights, name: str | None) -> _Asked:
+def _request(weights: Weights, name: str | None) -> _Request:
     """Return the data set to judge weights on, as their training divided and normalised it."""
     about, trained_on = weights.about, _trained_on(weights)
     if name is None and trained_on is None:
@@ -146,7 +146,7 @@ def _asked(weights: Weights, name: str | None) -> _Asked:
         )
     data = replace(data, mean=torch.tensor(about.mean), std=torch.tensor(about.std))  # as in the training
     check_images(weights.spec, data, about.recipe)
-    return _Asked(weights, data, own, trained_on is not None)
+    return _Request(weights, data, own, trained_on is not None)
 
 
 def _trained_on(weights: Weights) -> DataConfig | None:
@@ -161,31 +161,31 @@ def _trained_on(weights: Weights) -> DataConfig | None:
     return data_config({"name": known["data"]} | {key: known[key] for key in keys if key in known})
 
 
-def _check_held_out(asked: _Asked) -> None:
+def _check_held_out(request: _Request) -> None:
     """Raise InputError where the held-out images are known to be among those trained on."""
-    about, path = asked.weights.about, asked.weights.path
+    about, path = request.weights.about, request.weights.path
     everything = about.everything
     if everything is None and (path.parent / "result.json").is_file():
         everything = read_json(path.parent / "result.json").get("everything")
-    if asked.own and everything:
+    if request.own and everything:
         raise InputError(
             f"{path}: was trained on everything, the held-out images too, so they cannot judge it; "
             "use --split test, which is recorded, or other images with --data."
         )
-    if asked.own and about.split and asked.data.split != about.split:
+    if request.own and about.split and request.data.split != about.split:
         raise InputError(
-            f"data {asked.data.name}: its held-out part ({asked.data.split}) is not that of the training "
+            f"data {request.data.name}: its held-out part ({request.data.split}) is not that of the training "
             f"({about.split}); restore it, or use --split test."
         )
 
 
-def _figures(asked: _Asked, split: str, judged: Judged, found: Predictions, about: dict[str, Any]) -> Evaluation:
+def _figures(request: _Request, split: str, judged: Judged, found: Predictions, about: dict[str, Any]) -> Evaluation:
     bins = reliability(found)
     return Evaluation(
-        weights=str(asked.weights.path),
-        network=asked.weights.spec.name,
-        recipe=asked.weights.about.recipe.name,
-        data=asked.data.name,
+        weights=str(request.weights.path),
+        network=request.weights.spec.name,
+        recipe=request.weights.about.recipe.name,
+        data=request.data.name,
         split=split,
         images=len(found.labels),
         accuracy=judged.accuracy,
@@ -197,7 +197,7 @@ def _figures(asked: _Asked, split: str, judged: Judged, found: Predictions, abou
         confusion=confusion(found).tolist(),
         bins=bins,
         environment=about,
-        train_images_known=asked.known,
+        train_images_known=request.known,
     )
 
 

@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from search.record.files import cut_torn, unwritable
 
 
-class _Journal(JournalFileBackend):
+class _CutJournal(JournalFileBackend):
     """A journal file that is cut after its last whole line as it is opened.
 
     Whoever appends holds Optuna's own lock, a file `<name>.lock`, until its lines are whole. So under that lock a line
@@ -45,4 +45,4 @@ def open_journal(path: Path) -> JournalStorage:
         It cannot be opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(_Journal(path))
+    return JournalStorage(_CutJournal(path))

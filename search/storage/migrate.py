@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from arch.errors import InputError
 
 
-def outgrown(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+def changed_choices(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
     """Return the new distributions of parameters whose choices differ from those that the trials were drawn from.
 
     Ranges may change within one Optuna study, choices may not.
@@ -44,7 +44,7 @@ def _kind(distribution: BaseDistribution) -> str:
     return "choice" if isinstance(distribution, CategoricalDistribution) else "range"
 
 
-def migrated(study: optuna.Study, storage: Any, name: str, grown: Mapping[str, BaseDistribution]) -> optuna.Study:
+def migrate(study: optuna.Study, storage: Any, name: str, grown: Mapping[str, BaseDistribution]) -> optuna.Study:
     """Return a new study, `name.2` or the next that is free, with the same trials under the same numbers.
 
     The old one stays as it is. What a sampler keeps with the study rather than with trials is not copied, as it

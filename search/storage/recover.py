@@ -28,7 +28,7 @@ from search.storage.urls import file_of, open_storage, shown
 _SQLITE_BUSY = 60.0  # seconds that SQLite waits for another writer
 
 
-def open_whole(
+def open_consistent(
     url: str, run: Path, name: str, objectives: Objectives, max_macs: int, give_up: Callable[[], bool]
 ) -> tuple[optuna.Study, BaseStorage, list[str]]:
     """Open an Optuna study, making it where it is not there yet, and see that it agrees with the run directory.
@@ -43,10 +43,10 @@ def open_whole(
         takes to build it again. Names what is wrong; nothing was set aside.
     """
     path = file_of(url)
-    broken = _why_broken(url, path, begun(run)) if path else ""
+    broken = _why_broken(url, path, trials_begun(run)) if path else ""
     if not broken:
         storage = open_storage(url, give_up=give_up)
-        study = _made(storage, name, objectives)
+        study = _create_or_load(storage, name, objectives)
         broken = _disagreement(study, run, objectives)
         if not broken:
             return study, storage, []
@@ -57,17 +57,17 @@ def open_whole(
             f"{run}: storage {shown(url)}: {broken}; bring the storage back, or name a new folder with --run."
         )
     trials = recorded_trials(run, objectives, max_macs)  # may refuse, so before anything is moved
-    aside = _out_of_the_way(path, broken)
-    _leave_checkpoints(run)  # before the trials are there: from then on they are drawn again
+    aside = _set_storage_aside(path, broken)
+    _set_checkpoints_aside(run)  # before the trials are there: from then on they are drawn again
     storage = open_storage(url, give_up=give_up)
-    study = _made(storage, name, objectives)
+    study = _create_or_load(storage, name, objectives)
     for trial in trials:
         study.add_trial(trial)
     ended = sum(trial.state.is_finished() for trial in trials)
     return study, storage, [f"{path}: {aside}; built again from the records of {ended} trials"]
 
 
-def _out_of_the_way(path: Path, broken: str) -> str:
+def _set_storage_aside(path: Path, broken: str) -> str:
     """Set a damaged storage aside, and what SQLite would play back into a new one; return what is said of it."""
     if not path.exists():
         return "lost"
@@ -78,19 +78,19 @@ def _out_of_the_way(path: Path, broken: str) -> str:
     return f"damaged ({broken}), set aside as {name}"
 
 
-def _leave_checkpoints(run: Path) -> None:
+def _set_checkpoints_aside(run: Path) -> None:
     """Set aside the checkpoints of trainings under way: what these were drawn from was in the storage alone."""
     for path in (run / "trials").glob("[0-9]*/checkpoint.pt"):
         if not path.with_name("result.json").exists():
             set_aside(path, "the storage was lost, and with it what this training was drawn from")
 
 
-def _made(storage: BaseStorage, name: str, objectives: Objectives) -> optuna.Study:
+def _create_or_load(storage: BaseStorage, name: str, objectives: Objectives) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=name, directions=objectives.directions, load_if_exists=True)
 
 
-def begun(run: Path) -> int:
-    """Return how many trials of a run directory were begun."""
+def trials_begun(run: Path) -> int:
+    """Return how many trials of a run directory were trials_begun."""
     return sum(1 for _ in (run / "trials").glob("[0-9]*"))
 
 
@@ -141,12 +141,12 @@ def _disagreement(study: optuna.Study, run: Path, objectives: Objectives) -> str
     except Exception as error:  # a cell that was changed shows in as many ways as there are columns
         return f"its trials cannot be read ({type(error).__name__})"
     recorded = list(results(run))
-    there = max(begun(run), *(result["trial"] + 1 for result in recorded), 0)
+    there = max(trials_begun(run), *(result["trial"] + 1 for result in recorded), 0)
     if there > len(trials):
         return f"the run directory holds {there} trials, but the storage knows {len(trials)}"
     for result in recorded:
         trial = trials[result["trial"]]
-        if "searched" in result and _as_read(trial.params) != result["searched"]:
+        if "searched" in result and _through_json(trial.params) != result["searched"]:
             return f"trial {trial.number} has other parameters than its record"
         (state, values), (known_state, known_values) = outcome(result, objectives), known(trial)
         ended = trial.state.is_finished() and not result.get(REMADE, False)
@@ -156,7 +156,7 @@ def _disagreement(study: optuna.Study, run: Path, objectives: Objectives) -> str
     return ""
 
 
-def _as_read(params: dict[str, Any]) -> Any:
+def _through_json(params: dict[str, Any]) -> Any:
     return json.loads(json.dumps(params))
 
 

@@ -19,7 +19,7 @@ from arch.modules.fused.fused import runs_as
 from arch.modules.plain import Network, initialise
 from arch.specs.spec import Spec
 from search.data.batches import Batch, mix, steps_an_epoch, training_batches
-from search.data.dataset import Data, Part
+from search.data.dataset import Data, ImagePart
 from search.recipes.load import load_recipe
 from search.recipes.losses import make_loss
 from search.recipes.optimizers import make_optimizer
@@ -40,7 +40,7 @@ from search.training.initial_weights import checksum, initial_weights
 from search.training.judge import Judged, judge
 
 _Execution = Literal["plain", "fused", "compiled"]
-_WATCH_EVERY = 50  # steps between looks at whether the loss is still finite
+_CHECK_EVERY = 50  # steps between looks at whether the loss is still finite
 
 
 class Diverged(RuntimeError):
@@ -91,7 +91,7 @@ class Epoch:
         names = [f.name for f in dataclasses.fields(self) if f.name not in ("restored", "network")]
         return {name: getattr(self, name) for name in names}
 
-    def told(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """Return the record as those hear of it who wait for news: with `restored` where it is none."""
         return self.metrics() | ({"restored": True} if self.restored else {})
 
@@ -147,7 +147,7 @@ def fit(
         give_back_freed_memory()
         keep_freed_memory()
     plan = _planned(spec, data, recipe, seed, on, where)
-    state = _begun(plan, how, init)
+    state = _first_state(plan, how, init)
     fingerprint = _fingerprint(plan, on, how, init)
     if checkpoint and (saved := load_checkpoint(checkpoint, fingerprint)):
         state.restore(saved)
@@ -162,8 +162,8 @@ class _Plan:
     data: Data
     recipe: Recipe
     seed: int
-    part: Part
-    judged_on: Part | None
+    part: ImagePart
+    judged_on: ImagePart | None
     device: torch.device
     bf16: bool
     steps: int
@@ -244,7 +244,7 @@ def _planned(spec: Spec, data: Data, recipe: Recipe, seed: int, on: str, device:
     return _Plan(spec, data, recipe, seed, part, judged_on, device, bf16, steps)
 
 
-def _begun(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
+def _first_state(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
     """Return the state before the first step."""
     network = _first_network(plan, execution, init).to(plan.device).to(memory_format=memory_format(plan.device))
     if execution == "compiled":
@@ -349,8 +349,8 @@ class _Trainer:
                 self._step(images, labels, lr, weights)
                 state.step += 1
                 # A look at the loss waits for the GPU, so that there it is taken once an epoch.
-                if state.step == len(batches) or (plan.device.type == "cpu" and state.step % _WATCH_EVERY == 0):
-                    self._watch(epoch)
+                if state.step == len(batches) or (plan.device.type == "cpu" and state.step % _CHECK_EVERY == 0):
+                    self._check_finite(epoch)
                 if not self.control.tick(epoch * plan.steps_an_epoch + state.step, plan.steps):
                     state.seconds = time.perf_counter() - start
                     self._save()
@@ -381,7 +381,7 @@ class _Trainer:
         weights = plan.recipe.aux_weights(plan.spec.aux_rows, done / plan.steps)
         return self.rate(Moment(done, plan.steps, epoch, losses)), weights
 
-    def _watch(self, epoch: int) -> None:
+    def _check_finite(self, epoch: int) -> None:
         total = float(self.state.sums[0])
         if not math.isfinite(total):
             raise Diverged(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from arch.modules.plain import Network
 from search.data.batches import Batch, plain_batches
-from search.data.dataset import Data, Part
+from search.data.dataset import Data, ImagePart
 from search.recipes.recipe import Recipe
 from search.record.predictions import Predictions
 from search.training.hardware import memory_format, sum_type
@@ -36,7 +36,9 @@ class Judged:
 
 
 @torch.no_grad()
-def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False, keep: bool = False) -> Judged:
+def judge(
+    network: Network, data: Data, part: ImagePart, recipe: Recipe, bf16: bool = False, keep: bool = False
+) -> Judged:
     """Return loss and accuracy of a network on a part of the data, its auxiliary heads' accuracies too.
 
     With `keep` also the probabilities of the classes and what each auxiliary head predicts.
@@ -80,7 +82,9 @@ def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool =
 SHOWN, WRONG = 40, 20  # images kept to look at, and at most how many of them wrong
 
 
-def predictions_of(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool) -> tuple[Judged, Predictions]:
+def predictions_of(
+    network: Network, data: Data, part: ImagePart, recipe: Recipe, bf16: bool
+) -> tuple[Judged, Predictions]:
     """Return a network's figures on a part of the data, and what it answered."""
     judged = judge(network, data, part, recipe, bf16, keep=True)
     assert judged.probabilities is not None

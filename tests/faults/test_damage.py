@@ -193,7 +193,7 @@ def test_a_trials_folder_that_is_gone_is_made_anew(finished: Path, tmp_path: Pat
     said: list[str] = []
     assert run_study(config(run_), run_, show=Notes(said)).finished == 3  # type: ignore[arg-type]
     assert outcomes(run_) == outcomes(finished)
-    again = [f"trial {number}: its record is lost; the trial is made again" for number in outcomes(run_)]
+    again = [f"trial {number}: its record is missing; the trial runs again" for number in outcomes(run_)]
     assert [text for text in said if "trial" in text] == again  # and none has become another one
 
 

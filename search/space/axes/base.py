@@ -20,7 +20,7 @@ from search.space.choosers import Chooser
 from search.space.iso_macs import Solved
 
 STRICT = ConfigDict(frozen=True, extra="forbid")
-Kind = TypeVar("Kind", bound="type[Axis]")
+AxisClass = TypeVar("AxisClass", bound="type[Axis]")
 
 
 class Draft(NamedTuple):
@@ -116,7 +116,7 @@ class Axis:
 AXES: Registry[type[Axis]] = Registry("axis")
 
 
-def axis(kind: Kind) -> Kind:
+def axis(kind: AxisClass) -> AxisClass:
     """Register a class of axes under its key."""
     AXES.add(kind.key, kind)
     return kind
