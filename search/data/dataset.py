@@ -1,4 +1,4 @@
-"""Data sets: training and held-out images in memory, and a test set that stays sealed until it is opened."""
+"""Data sets: training and held-out images in memory, and a test set that is opened only with a record."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DataConfig(BaseModel):
 
     `val_fraction` is the held-out part of each class, drawn with `split_seed`; a folder's own
     `val/` takes its place. `train_fraction` is the part of each class's other images that trials are
-    trained on, for studies that must be short; `everything` stays everything.
+    trained on, for studies that must be short; `everything` stays complete.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +45,7 @@ class DataConfig(BaseModel):
 
 
 class ImagePart(Protocol):
-    """Some labelled images that come in batches."""
+    """A part of a data set: labelled images that come in batches."""
 
     labels: Tensor
 
@@ -186,7 +186,7 @@ def load_data(
     Raises
     ------
     InputError
-        The data set is unknown or not at hand; says where it was looked for and what to do.
+        The data set is unknown or not at hand; names the places searched and what to do.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def load_data(
         return pixels
 
     def read(part: Literal["train", "test"]) -> Pixels:
-        if not shipped(source):  # what a user's own returns changes with its code, and a cache would not notice
+        if not shipped(source):  # a user's data set changes with its code, which the cache would not notice
             return decode(part)
         return cached(place / "cache" / f"{config.name}-{part}.safetensors", lambda: decode(part))
 

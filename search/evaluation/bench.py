@@ -1,4 +1,4 @@
-"""How long a network takes for a batch, forward and in training, and how much of the machine that is."""
+"""Time a network's forward passes and training steps, in ms a batch and MACs a second."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Bench:
-    """A network's timings, and what they were taken on."""
+    """A network's timings, and the machine that they were taken on."""
 
     network: str
     input: tuple[int, ...]

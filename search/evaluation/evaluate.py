@@ -1,4 +1,4 @@
-"""What trained weights say about a data set: accuracy, by class, confusion, calibration, each auxiliary head."""
+"""Evaluate trained weights on a data set: accuracy, by class, confusion, calibration, each auxiliary head."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Evaluation:
     `top5_accuracy` is None with 5 classes or fewer, where it says nothing; guessing reaches 5 / classes.
     `confusion` counts the images of each class (rows) by the class they were given (columns). `heads` are the
     auxiliary heads' accuracies by row. `calibration_error` is the expected calibration error over the `bins` of
-    confidence (Guo et al. 2017, arXiv 1706.04599). `train_images_known` says whether the weights tell what they
+    confidence (Guo et al. 2017, arXiv 1706.04599). `train_images_known` says whether the weights record what they
     were trained on.
     """
 
@@ -93,7 +93,7 @@ def evaluate(
     ----------
     data : another data set's name or folder; by default the one that was trained on.
     split : `val`, the held-out part, the same images as in the training; `test` opens the test set, which leaves a
-        record in `test_openings.jsonl` and the answers in `predictions.npz`, beside the weights.
+        record in `test_openings.jsonl` and the predictions in `predictions.npz`, next to the weights.
 
     Raises
     ------
@@ -150,11 +150,11 @@ def _request(weights: Weights, name: str | None) -> _Request:
 
 
 def _trained_on(weights: Weights) -> DataConfig | None:
-    """Return the data that weights say they were trained on, or the record of the training beside them."""
-    beside = weights.path.parent / "result.json"
-    if weights.about.data or not beside.is_file():
+    """Return the data that weights say they were trained on, or that the training's result next to them says."""
+    record = weights.path.parent / "result.json"
+    if weights.about.data or not record.is_file():
         return weights.about.data
-    known = read_json(beside)
+    known = read_json(record)
     if known.get("spec_id") != weights.spec.id or "data" not in known:
         return None
     keys = ("val_fraction", "split_seed", "train_fraction")

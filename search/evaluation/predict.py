@@ -1,4 +1,4 @@
-"""What trained weights say about single images: files, folders, addresses."""
+"""Predict the classes of single images, from files, folders or URLs, with trained weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TIMEOUT = 15.0  # seconds that fetching it may take in all
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one image: (class, probability) by falling probability, or why it was not read."""
+    """A network's prediction for one image: (class, probability) by falling probability, or why it was not read."""
 
     image: str
     top: tuple[tuple[str, float], ...] = ()
@@ -53,10 +53,10 @@ def predict(
     device: str = "auto",
     execution: str = "auto",
 ) -> list[Prediction]:
-    """Return what the weights in a file, or in a training's folder, say of images, in the order given.
+    """Return what the weights in a file, or in a training's folder, predict for images, in the order given.
 
     Images are read, resized and normalised as in the training. An image that cannot be read is among the results
-    with its error, and the others go on.
+    with its error, and the others are predicted.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def transformed(pixels: Tensor, weights: Weights) -> Tensor:
 
 
 def _read(images: Sequence[str | Path], urls: Sequence[str], weights: Weights) -> Iterator[tuple[str, Tensor | str]]:
-    """Yield each image's name with its pixels at the weights' size, or with what was wrong."""
+    """Yield each image's name with its pixels at the weights' size, or with the error."""
     channels = weights.spec.input[0]
     for given in images:
         files = _files(Path(given))
@@ -148,7 +148,7 @@ def fetch(url: str, most: int = MOST_BYTES, timeout: float = TIMEOUT) -> bytes:
     Raises
     ------
     InputError
-        The address is of another kind (also one that it leads on to), does not answer in time, or is too large.
+        The address is of another kind (also one that it redirects to), does not answer in time, or is too large.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise InputError(f"{url}: is no http or https address; files are named without --url.")

@@ -1,4 +1,4 @@
-"""Learning-rate schedules by name. Each is a function of the recipe and the moment of a training."""
+"""Learning-rate schedules by name. Each is a function of the recipe and of where a training is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on: versions, processor, commit."""
+"""The environment of a run, which its numbers depend on: versions, processor, commit."""
 
 from __future__ import annotations
 

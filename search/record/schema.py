@@ -1,6 +1,6 @@
-"""What the files of a run hold at least: whoever reads one learns here, by file and key, that another hand was at it.
+"""The schema of each file of a run: a reader gets an error with file and key where a file was changed by hand.
 
-Further keys are let through, so that newer runs stay readable.
+Further keys are allowed, so that newer runs stay readable.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class PlanFile(_Extendable):
 
 
 class StudyFile(_Extendable):
-    """`study.yaml` of a run, as far as reports read it; beside a training's exported tables it has its recipe alone."""
+    """`study.yaml` of a run, as far as reports read it; next to a training's exported tables it has its recipe alone."""
 
     name: str = ""
     objective: str | Annotated[list[str], Field(min_length=1)] = ""

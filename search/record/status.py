@@ -1,4 +1,4 @@
-"""How far a run is, from its folder alone."""
+"""The status of a run, from its folder alone."""
 
 from __future__ import annotations
 

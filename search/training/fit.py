@@ -48,18 +48,18 @@ class Diverged(RuntimeError):
 
 
 class Stopped(RuntimeError):
-    """The training was asked to stop, and has written a checkpoint if it was given a place for one."""
+    """The training stopped on request, and has written a checkpoint if it was given a path for one."""
 
 
 class Control:
-    """The reins of a running fit: it reports every step here, and stops where `stop` is true."""
+    """Controls a running `fit`, which reports every step here and stops where `stop` is true."""
 
     def __init__(self) -> None:
         self.stop = False
-        self.prune = False  # a training left early is over, not interrupted
+        self.prune = False  # whether a training that is left early is pruned, not interrupted
 
     def tick(self, done: int, steps: int) -> bool:
-        """Take note of how many of all its steps a training has done; return False to stop it there."""
+        """Receive how many of all its steps a training has done; return False to stop it there."""
         return not self.stop
 
 
@@ -68,7 +68,7 @@ class Epoch:
     """One epoch of training. Accuracies are fractions; `images_per_second` is of training alone.
 
     `val_*` are None where nothing is held out. `network` is the one that is judged (averaged, if the
-    recipe averages), as it is now: it goes on changing with the next epoch. `restored` marks an epoch
+    recipe averages), as it is now: the next epoch changes it. `restored` marks an epoch
     that was read back from a checkpoint, whose own weights are no longer at hand.
     """
 
@@ -92,7 +92,7 @@ class Epoch:
         return {name: getattr(self, name) for name in names}
 
     def payload(self) -> dict[str, Any]:
-        """Return the record as those hear of it who wait for news: with `restored` where it is none."""
+        """Return the record as an event carries it: with `restored` where a checkpoint held the epoch."""
         return self.metrics() | ({"restored": True} if self.restored else {})
 
 
@@ -120,7 +120,7 @@ def fit(
     on : `train` judges each epoch on the held-out part; `everything` trains on that part too.
     execution : `plain`, `fused` (the same in fewer steps, for CPUs), `compiled` (torch.compile, for GPUs);
         `auto` takes fused on a CPU, else plain. Weights and results mean the same whichever runs.
-    init : a file of weights to begin with (.safetensors, .pt, .pth); heads for other classes start anew.
+    init : a file of weights to begin with (.safetensors, .pt, .pth); heads for other classes keep random weights.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def fit(
     Diverged
         The loss is no longer finite.
     Stopped
-        `control` asked to stop.
+        `control` stopped it.
 
     Examples
     --------
@@ -223,7 +223,7 @@ class _State:
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `to_save` returned."""
+        """Load what `to_save` returned."""
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average:
@@ -306,7 +306,7 @@ class _Trainer:
             yield record
         while (epoch := len(state.history)) < self.plan.epochs:
             record = self._epoch(epoch)
-            # Saved before it is yielded: whoever leaves the loop now loses nothing.
+            # Saved before it is yielded: a caller that leaves the loop now loses nothing.
             state.finish_epoch(record)
             self._save()
             yield record
@@ -337,7 +337,7 @@ class _Trainer:
         )
 
     def _train(self, epoch: int, batches: Sequence[Batch], start: float) -> None:
-        """Take the steps of an epoch that are not done yet; stop at a checkpoint where `control` asks for it."""
+        """Take the steps of an epoch that are not done yet; stop at a checkpoint where `control` says so."""
         plan, state = self.plan, self.state
         state.network.train()
         to_do = plan.data.stream(plan.part, batches[state.step :], plan.recipe, plan.spec.input[1:], plan.device)

@@ -1,4 +1,4 @@
-"""How a network does on a part of a data set."""
+"""Evaluate a network on a part of a data set: loss, accuracy, predictions."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _EVAL_BATCH = 250
 
 @dataclass(frozen=True)
 class Judged:
-    """How a network does on some images; `aux` by the row of each head, `predictions` (N,).
+    """A network's figures on some images; `aux` by the row of each head, `predictions` (N,).
 
-    `probabilities` (N, C) and `aux_predictions` (N,) are there where they were asked for.
+    `probabilities` (N, C) and `aux_predictions` (N,) are kept only on request.
     """
 
     loss: float
@@ -85,7 +85,7 @@ SHOWN, WRONG = 40, 20  # images kept to look at, and at most how many of them wr
 def predictions_of(
     network: Network, data: Data, part: ImagePart, recipe: Recipe, bf16: bool
 ) -> tuple[Judged, Predictions]:
-    """Return a network's figures on a part of the data, and what it answered."""
+    """Return a network's figures on a part of the data, and its predictions."""
     judged = judge(network, data, part, recipe, bf16, keep=True)
     assert judged.probabilities is not None
     labels = part.labels.cpu().numpy()

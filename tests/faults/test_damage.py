@@ -149,7 +149,7 @@ def test_a_damaged_journal_is_built_anew(damage: str, journalled: Path, tmp_path
     said: list[str] = []
     assert run_study(config(run_, journal=True), run_, show=Notes(said)).ended == "complete"  # type: ignore[arg-type]
     assert outcomes(run_) == before
-    assert any("study.log" in text and "built again" in text for text in said), said
+    assert any("study.log" in text and "rebuilt" in text for text in said), said
     assert len(list(run_.glob("study.log.damaged-*"))) == 1
 
 

@@ -1,4 +1,4 @@
-"""What a study may vary: the keys of `space` in a study's file, an axis a file. A new file needs no other edit."""
+"""The axes of a search space: the keys of `space` in a study's file, one axis a file. A new file needs no other edit."""
 
 from __future__ import annotations
 

@@ -317,7 +317,7 @@ def test_a_storage_that_was_lost_or_is_anothers_is_refused(tmp_path: Path) -> No
     with pytest.raises(arch.InputError, match=r"is new, but the storage holds 1 trials of a study called micro"):
         run_study(study(trials=2, storage=url), tmp_path / "three")
     (tmp_path / "shared.db").unlink()
-    with pytest.raises(arch.InputError, match="holds 1 trials, but the storage knows 0"):
+    with pytest.raises(arch.InputError, match="holds 1 trials, but the storage holds 0"):
         run_study(study(trials=2, storage=url), tmp_path / "one")
 
 
