@@ -139,7 +139,7 @@ def _with_paths(values: Any, folder: Path) -> Any:
 
 
 def load_ablation(ablation: str | Path | Mapping[str, Any], file: str = "") -> Ablation:
-    """Return an ablation from its YAML file or a mapping; relative network files count from the folder of the ablation's.
+    """Return an ablation from its YAML file or a mapping; network files are relative to the ablation's.
 
     Errors name the `file` that a mapping was made of, here and later.
 

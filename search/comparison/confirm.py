@@ -1,4 +1,4 @@
-"""Confirmation: a study's best networks and its base are trained from scratch with fresh seeds and judged on the test set.
+"""Confirmation: train a study's best networks and its base with fresh seeds, and judge them on the test set.
 
 runs/<study>/confirm/ is a comparison of `base` and `trial-5`, ...; the plan holds their scores in the search.
 """
@@ -60,7 +60,7 @@ class _Study:
         return cls(run, config, load_recipe(config.recipe))
 
     def contender(self, name: str, folder: Path, varied: Recipe) -> Contender:
-        """Return the network in a training's folder, to be trained by the recipe `varied` with its own searched values."""
+        """Return the network in a training's folder, with the recipe `varied` changed by its own searched values."""
         if not (folder / "result.json").exists():
             raise InputError(f"{folder}: is not finished, so it has no score to confirm; resume the search.")
         result = read_json(folder / "result.json")

@@ -46,7 +46,7 @@ class Pixels:
 
 
 def cached(path: Path, decode: Callable[[], Pixels]) -> Pixels:
-    """Return the images in `path`; decode and write them first where the file is missing, damaged or of other images."""
+    """Return the images in `path`; decode and write them first where it is missing, damaged or of other images."""
     if path.exists():
         found = _read(path)
         if found:

@@ -28,7 +28,7 @@ class EngineConfig(BaseModel):
     name : `inprocess` (one at a time, in this process), `local` (worker processes on this machine) or
         `ray` (a Ray cluster, extra `ray`); `auto` takes `local` for several workers or a time limit,
         else `inprocess`.
-    workers : trainings side by side; 0: one a core (`local`; one on a GPU), as many as the cluster has resources for (`ray`).
+    workers : trainings side by side; 0: one a core (`local`; one on a GPU), or all that fit the cluster (`ray`).
     threads : of each training; 0: all cores for one worker, else one (`local`), or as many as `cpus` (`ray`).
     execution : that of `search.fit`.
     time_limit : seconds after which an attempt counts as hanging: it is killed, and fails or is tried again; 0: none.

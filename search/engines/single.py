@@ -58,7 +58,7 @@ def _train(held: Held, task: Task, show: Silent) -> tuple[dict[str, Any], int]:
 
 
 def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any]:
-    """Return a finished training's result, with the test set opened now if the task wants it and it was not opened before."""
+    """Return a finished training's result; open the test set now if the task wants it and it was not opened before."""
     if not task.test or "test_accuracy" in known:
         return known
     device = pick_device(task.device)

@@ -1,4 +1,4 @@
-"""The supervisor keeps an engine busy: it starts trainings, handles their events, and restarts those whose process died."""
+"""The supervisor keeps an engine busy: it starts trainings, handles their events, and restarts dead ones."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ class _Job:
         }
 
     def _write_trained(self, network: Network) -> dict[str, Any]:
-        """Keep a trained network's weights; return its figures on the test set and its measurements, where these are wanted."""
+        """Keep a trained network's weights; return the test set's figures and the measurements that the task wants."""
         task = self.task
         found: dict[str, Any] = {}
         about = About.of(self.spec, self.data, self.recipe, data_config(task.data), task.everything)

@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from arch.errors import InputError
-from arch.modules.plain import Execution
+from arch.modules.plain import Execution, Network
 from search.data.decode import read_image, resized
 from search.data.normalise import prepare
 from search.training.hardware import memory_format, pick_device, pick_execution, pick_precision
@@ -81,32 +82,32 @@ def predict(
     where = pick_device(device)
     how: Execution = "fused" if pick_execution(execution, where) == "fused" else "plain"
     network = weights.network(where, how)
-    bf16 = pick_precision(weights.about.recipe.precision, where) == "bf16"
-
-    def answered(batch: list[tuple[str, Tensor | str]]) -> Iterator[Prediction]:
-        pixels = [found for _, found in batch if isinstance(found, Tensor)]
-        rows: Iterator[Tensor] = iter(())
-        if pixels:
-            with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, enabled=bf16):
-                out = network(transformed(torch.stack(pixels).to(where), weights))
-            rows = iter(out.logits.float().softmax(1).cpu())
-        for name, found in batch:
-            if isinstance(found, str):
-                yield Prediction(name, error=found)
-            else:
-                values, order = next(rows).sort(descending=True, stable=True)
-                yield Prediction(
-                    name, tuple((names[int(i)], float(v)) for v, i in zip(values[:top], order, strict=False))
-                )
-
     results: list[Prediction] = []
-    batch: list[tuple[str, Tensor | str]] = []
-    for entry in _read(images, urls, weights):
-        batch.append(entry)
-        if len(batch) == _BATCH:
-            results += answered(batch)
-            batch = []
-    return [*results, *answered(batch)]
+    entries = _read(images, urls, weights)
+    while batch := list(islice(entries, _BATCH)):
+        results += _predicted(batch, network, weights, names, top)
+    return results
+
+
+def _predicted(
+    batch: Sequence[tuple[str, Tensor | str]], network: Network, weights: Weights, names: Sequence[str], top: int
+) -> Iterator[Prediction]:
+    """Yield the predictions of a batch of images by name: pixels (C, H, W), or the error of one that was not read."""
+    pixels = [image for _, image in batch if isinstance(image, Tensor)]
+    probabilities: Iterator[Tensor] = iter(())
+    if pixels:
+        device = next(network.parameters()).device
+        bf16 = pick_precision(weights.about.recipe.precision, device) == "bf16"
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            out = network(transformed(torch.stack(pixels).to(device), weights))
+        probabilities = iter(out.logits.float().softmax(1).cpu())
+    for name, image in batch:
+        if isinstance(image, str):
+            yield Prediction(name, error=image)
+        else:
+            values, order = next(probabilities).sort(descending=True, stable=True)
+            best = zip(values[:top], order, strict=False)
+            yield Prediction(name, tuple((names[int(i)], float(value)) for value, i in best))
 
 
 def transformed(pixels: Tensor, weights: Weights) -> Tensor:

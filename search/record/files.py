@@ -264,7 +264,7 @@ def read_yaml(path: Path, *needed: str) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a JSON-lines file; a last line without its end is left out, a broken one is an error.
+    """Return the rows of a JSON-lines file; an incomplete last line is left out, a broken line is an error.
 
     Raises
     ------

@@ -24,7 +24,7 @@ class Held:
     inode: int
 
     def check(self) -> None:
-        """Raise WriteError where the folder was removed, or replaced, since it was locked; a write would create it again."""
+        """Raise WriteError where the folder was removed or replaced since it was locked; a write would create it."""
         try:
             same = os.stat(self.folder / LOCK).st_ino == self.inode
         except OSError:

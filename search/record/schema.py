@@ -81,7 +81,7 @@ class PlanFile(_Extendable):
 
 
 class StudyFile(_Extendable):
-    """`study.yaml` of a run, as far as reports read it; next to a training's exported tables it has its recipe alone."""
+    """`study.yaml` of a run, as far as reports read it; with a training's exported tables it holds only the recipe."""
 
     name: str = ""
     objective: str | Annotated[list[str], Field(min_length=1)] = ""

@@ -89,7 +89,8 @@ def solve(spec: Spec, rows: Sequence[str], macs: int, rules: SplitRules) -> Solv
         found = better
     if goal.met(found.macs):
         return Solved(found.spec)
-    reason = f"no widths within {rules.tolerance * 100:g} % of the base network's {macs:,} MACs; the nearest have {found.macs:,}"
+    near = f"{rules.tolerance * 100:g} % of the base network's {macs:,} MACs"
+    reason = f"no widths within {near}; the nearest have {found.macs:,}"
     return Solved(found.spec, reason, abs(found.macs / macs - 1) - rules.tolerance)
 
 

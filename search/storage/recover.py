@@ -69,7 +69,7 @@ def open_consistent(
 
 
 def _set_storage_aside(path: Path, broken: str) -> str:
-    """Set a damaged storage aside, with the logs that SQLite would apply to a new one; return what happened in words."""
+    """Set a damaged storage aside, with the logs that SQLite would apply to a new one; return this in words."""
     if not path.exists():
         return "missing"
     name = set_aside(path, broken).name
@@ -145,7 +145,7 @@ def _disagreement(study: optuna.Study, run: Path, objectives: Objectives) -> str
     there = max(trials_begun(run), *(result["trial"] + 1 for result in recorded), 0)
     if there > len(trials):
         return f"the run directory holds {there} trials, but the storage holds {len(trials)}"
-    # Parameters must agree always; states and values unless the trial still runs, or was made again.
+    # Parameters must agree always; states and values unless the trial still runs, or ran again because its record was missing.
     for result in recorded:
         trial = trials[result["trial"]]
         if "searched" in result and _through_json(trial.params) != result["searched"]:

@@ -89,7 +89,7 @@ class StudyConfig(ConfigFile):
 
 
 def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyConfig:
-    """Return a study from its YAML file or a mapping; relative network files count from the folder of the study's.
+    """Return a study from its YAML file or a mapping; network files are relative to the study's.
 
     Errors name the `file` that a mapping was made of, here and later.
 

@@ -135,7 +135,7 @@ def storage_of(config: StudyConfig, run: Path) -> str:
     return config.storage or f"sqlite:///{run / 'study.db'}"
 
 
-def note_start(run: Path, finished: int, asked: int) -> None:
+def note_start(run: Path, finished: int, created: int) -> None:
     """Add this start to `attempts.jsonl`, with what its numbers depend on."""
     about = read_json(run / "environment.json")
     started = {
@@ -143,7 +143,7 @@ def note_start(run: Path, finished: int, asked: int) -> None:
         "pid": os.getpid(),
         **{key: about[key] for key in ("commit", "versions", "device", "execution")},
         "finished": finished,
-        "asked": asked,
+        "asked": created,
     }
     append_line(run / "attempts.jsonl", json.dumps(started))
 

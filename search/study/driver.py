@@ -71,7 +71,7 @@ class Driver:
         self.config, self.run, self.show, self.supervisor = plan.config, run, show, supervisor
         opened = open_study(plan, run, allow, give_up=lambda: bool(supervisor.signal))
         self.trials = Trials(plan, opened, run, show)
-        note_start(run, self.trials.finished, self.trials.asked)
+        note_start(run, self.trials.finished, self.trials.created)
         show.begin(self.config.name, self.config.trials, self.trials.finished)
         for note in opened.notes:
             show.note(note)

@@ -131,20 +131,20 @@ def _named(key: str, allow: Iterable[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in allow)
 
 
-def record(run: Path, contract: Contract, asked: int, optuna_study: str) -> None:
+def record(run: Path, contract: Contract, trials: int, optuna_study: str) -> None:
     """Record each allowed change with the number of trials before it, and set aside what it makes obsolete.
 
     A base network whose training is another one now is set aside as `base.1`, ...; nothing is deleted.
     """
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     for change in contract.allowed:
-        line = {"time": now, "key": change.key, "old": change.old, "new": change.new, "trials": asked}
+        line = {"time": now, "key": change.key, "old": change.old, "new": change.new, "trials": trials}
         append_line(run / CHANGES, json.dumps(line | {"optuna_study": optuna_study}))
     if (
         any(change.part in (*OTHER_VALUES, "network", "threads") for change in contract.allowed)
         and (run / "base").exists()
     ):
-        number = next(n for n in range(1, asked + 1_000_000) if not (run / f"base.{n}").exists())
+        number = next(n for n in range(1, trials + 1_000_000) if not (run / f"base.{n}").exists())
         os.replace(run / "base", run / f"base.{number}")
     # Checkpoints of unfinished trainings belong to the study before the change.
     if contract.warnings or any(change.part not in _SEARCH_ALONE for change in contract.allowed):

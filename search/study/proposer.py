@@ -30,7 +30,7 @@ _DRAWS = 32  # to find out which parameters a space has
 
 
 def parameters(space: Space, base: Spec, recipe: Recipe) -> tuple[dict[str, BaseDistribution], list[str]]:
-    """Return every parameter of a space with its distribution, and the names of those that only some candidates have."""
+    """Return a space's parameters with their distributions, and the names of those that only some candidates have."""
     found: dict[str, BaseDistribution] = {}
     drawn = []
     with quiet():
@@ -115,13 +115,13 @@ class Proposer:
         self.grid = points(config.space, base, recipe) if self.sampler.grid else []
         trials = study.get_trials(deepcopy=False)
         self.waiting = deque(t.number for t in trials if t.state is TrialState.WAITING)
-        self.asked = len(trials)
+        self.created = len(trials)
         self._search_spaces: dict[str, IntersectionSearchSpace] = {}  # by the name that the samplers have for it
 
     def ask(self, tried: Collection[str]) -> Trial:
         """Return the next trial: one that waits, or a new one."""
-        number = self.waiting.popleft() if self.waiting else self.asked
-        self.asked = max(self.asked, number + 1)
+        number = self.waiting.popleft() if self.waiting else self.created
+        self.created = max(self.created, number + 1)
         self.study.sampler = self._sampler(number, tried)
         return self.study.ask()
 

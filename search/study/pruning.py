@@ -12,7 +12,8 @@ from search.record.files import read_lines
 from search.record.objectives import Objectives
 from search.study.rungs import Rungs
 
-StudyTrial = Trial | FrozenTrial | None  # frozen: Optuna knows its end, and its record is lost; None: the base network
+# A FrozenTrial has ended in Optuna and runs again, as its record is missing; None is the base network.
+StudyTrial = Trial | FrozenTrial | None
 
 
 class Pruning:

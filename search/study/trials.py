@@ -59,10 +59,10 @@ class Trials:
         self.waiting: deque[Training] = deque()
         self._unfinished: dict[str, Training] = {}  # waiting ones too
         self._duplicates: dict[str, list[Trial | FrozenTrial]] = {}  # of a training that has not ended, by its key
-        self._open: set[int] = set()  # asked for, and Optuna does not have their end
+        self._open: set[int] = set()  # trials that have not ended in Optuna
         enqueue(self.study, plan.starts)
         trials = self.study.get_trials(deepcopy=False)
-        self.finished, self.asked = sum(_counts(trial) for trial in trials), len(trials)
+        self.finished, self.created = sum(_counts(trial) for trial in trials), len(trials)
         self.proposer = Proposer(self.config, plan.base, plan.recipe, self.study)
 
     @property
@@ -206,6 +206,6 @@ def _counts(trial: FrozenTrial) -> bool:
 
 
 def _more_about(trial: Trial | FrozenTrial) -> dict[str, Any]:
-    """Return the name under which a trial was enqueued, and whether its record is made again."""
+    """Return the name under which a trial was enqueued, and whether it runs again."""
     start = {"start": trial.user_attrs["start"]} if "start" in trial.user_attrs else {}
     return start | ({REMADE: True} if isinstance(trial, FrozenTrial) else {})

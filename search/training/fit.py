@@ -258,7 +258,7 @@ def _first_state(plan: _Plan, execution: _Execution, init: Path | None) -> _Stat
 
 
 def _first_network(plan: _Plan, execution: _Execution, init: Path | None) -> Network:
-    """Return the network with the weights that its seed draws, or those of a file; the caller's generator is left alone."""
+    """Return the network with the weights that its seed draws, or those of a file; the caller's generator stays as it is."""
     with torch.random.fork_rng():
         torch.manual_seed(mix(plan.seed))
         network = build(plan.spec, "fused" if execution == "fused" else "plain")

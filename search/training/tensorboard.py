@@ -72,7 +72,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return an epoch's figures under the names that TensorBoard groups them by; those that are missing are left out."""
+    """Return an epoch's figures by the names that TensorBoard groups them by; missing ones are left out."""
     found = {tag: metrics[key] for key, tag in _NAMED.items() if metrics[key] is not None}
     rows = ((tag, row, value) for key, tag in _BY_ROW.items() for row, value in metrics[key].items())
     return found | {f"{tag}/{row}": value for tag, row, value in rows}

@@ -37,7 +37,7 @@ class About(BaseModel):
 
     Attributes
     ----------
-    mean, std : of the training images by channel, on the scale 0 to 1; the recipe's `normalise` says whether they count.
+    mean, std : of the training images by channel, on the scale 0 to 1; used where the recipe has `normalise: data`.
     size : (height, width) of the images that the recipe was given; None: those that the network reads.
     data, fingerprint, split : the data set trained on, its images, and which of them were held out.
     everything : whether the held-out images were trained on too; None where that is unknown.

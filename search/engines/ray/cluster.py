@@ -73,7 +73,7 @@ class Cluster:
         self._size, self._sized = 1, float("-inf")
 
     def _on_driver_node(self) -> dict[str, Any]:
-        """Return the options that place the mailbox on the driver's node; through Ray's client there is none, so anywhere."""
+        """Return options that place the mailbox on the driver's node; Ray's client has no node, and leaves it to Ray."""
         from ray.util import client
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -247,7 +247,7 @@ def _connect(address: str) -> tuple[Any, bool]:
 
 @contextmanager
 def _environment(address: str) -> Iterator[None]:
-    """Set what Ray and the processes that it starts read, where the caller has not, and take out what was added, by Ray too."""
+    """Set the variables that Ray reads, unless the caller has; afterwards remove all that were added, by Ray too."""
     before = set(os.environ)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import, which reads it
     if address.startswith(("local", "127.0.0.1")):

@@ -1,4 +1,4 @@
-"""The axes of a search space: the keys of `space` in a study's file, one axis a file. A new file needs no other edit."""
+"""The axes of a search space, one a file: the keys of `space` in a study. A new file needs no other edit."""
 
 from __future__ import annotations
 

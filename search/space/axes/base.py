@@ -59,7 +59,7 @@ class Pick(NamedTuple):
     branch: str
 
 
-# The decisions that lead to a given network, by the parameter's name; a parameter that serves several rows has a pick a row.
+# The decisions that lead to a given network, by the parameter's name; one of several rows has a pick for each.
 Decisions = Mapping[str, Any]
 
 
