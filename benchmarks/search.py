@@ -90,7 +90,7 @@ class AtOnce:
         events, self.done = [Event(key, "done") for key in self.done], []
         return events
 
-    def answer(self, key: str, go_on: bool) -> None:
+    def answer(self, key: str, proceed: bool) -> None:
         """Nothing trains."""
 
     def stop(self) -> None:

@@ -29,7 +29,7 @@ from inceptory.printing import Rows, err, exit_stopped, print_rows, print_tables
 
 if TYPE_CHECKING:
     from reports.runs.run import Run
-    from search.study.driver import Outcome
+    from search.study.driver import StudyOutcome
 
 LOOPBACK = "127.0.0.1"
 
@@ -69,7 +69,7 @@ def search(
     _say_outcome(outcome)
 
 
-def _say_outcome(outcome: Outcome) -> None:
+def _say_outcome(outcome: StudyOutcome) -> None:
     """Say how a study ended; an interruption, or no complete trial, is an exit code."""
     from search.record.status import status as status_of
 

@@ -1,4 +1,4 @@
-"""How networks are tried: data, recipes, training, studies.
+"""Train, judge and search networks: data, recipes, training, evaluation, studies, ablations.
 
 Importing this package does not import torch; its functions do when they are first used.
 """

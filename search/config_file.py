@@ -1,4 +1,4 @@
-"""What a person asks for in a YAML file: the reading that studies and ablations share."""
+"""Reading the YAML file of a study or an ablation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from arch.errors import InputError, from_validation
 from arch.files.safe_yaml import load_yaml
 
 
-class Asked(BaseModel):
-    """The content of such a file; `kind` is what it is called, `needs` says what it has at least."""
+class ConfigFile(BaseModel):
+    """The content of such a file; `kind` names it in errors, `needs` says which keys it must have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str]
@@ -24,12 +24,12 @@ class Asked(BaseModel):
 
     @property
     def where(self) -> str:
-        """What errors call it: its file, where it has one, and its name."""
+        """How errors name it: its file, where it has one, and its name."""
         return f"{self._file}: {self.kind} {self.name}" if self._file else f"{self.kind} {self.name}"
 
     @classmethod
     def read(cls, given: str | Path | Mapping[str, Any], file: str = "") -> Self:
-        """Return what a file or a mapping asks for; `file` is the one that a mapping was made of.
+        """Return the checked content of a file or a mapping; `file` is the one that a mapping was read from.
 
         Raises
         ------
@@ -46,25 +46,25 @@ class Asked(BaseModel):
         if isinstance(values.get("data"), str):
             values["data"] = {"name": values["data"]}
         if not isinstance(given, Mapping):
-            values = cls._beside(values, Path(given).parent)
+            values = cls._with_network_paths(values, Path(given).parent)
         try:
-            asked = cls.model_validate(values)
+            config = cls.model_validate(values)
         except ValidationError as error:
-            raise from_validation(error, where, cls._known(error)) from None
-        asked._file = file
-        return asked
+            raise from_validation(error, where, cls._keys_allowed(error)) from None
+        config._file = file
+        return config
 
     @classmethod
-    def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Return the values with files of networks found from the folder of the file."""
+    def _with_network_paths(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Return the values with the paths of network files resolved from the folder of the file."""
         return values
 
     @classmethod
-    def _known(cls, error: ValidationError) -> Iterable[str]:
-        """Return the keys that an unknown one may have been meant for."""
+    def _keys_allowed(cls, error: ValidationError) -> Iterable[str]:
+        """Return the keys that are allowed where an unknown one stands."""
         return cls.model_fields
 
 
-def beside(folder: Path, name: Any) -> Any:
-    """Return a network's file as found from a folder; anything else, a network's name too, as it is."""
+def network_path(folder: Path, name: Any) -> Any:
+    """Return the path of a network file resolved from a folder; anything else, a network's name too, as it is."""
     return str((folder / name).resolve()) if isinstance(name, str) and name.endswith((".yaml", ".yml")) else name

@@ -1,4 +1,4 @@
-"""Live progress: bars on a terminal, plain lines, JSON lines for batch jobs, or nothing."""
+"""Progress displays: bars on a terminal, plain lines, JSON lines for batch jobs, or nothing."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-Kind = Literal["auto", "bars", "lines", "json", "quiet"]
+DisplayName = Literal["auto", "bars", "lines", "json", "quiet"]
 _FIGURES = ("val_accuracy", "test_accuracy", "seconds", "reason")  # of a result, in a line of JSON
 
 
 class Silent:
-    """Shows nothing; what a library call uses unless told otherwise."""
+    """Shows nothing: the default of library calls, and the interface of every display."""
 
     def begin(self, title: str, total: int, done: int) -> None:
         """A study (or a single training) begins, with so many trials done already."""
 
     def started(self, key: str, recipe: Mapping[str, Any]) -> None:
-        """A training begins or goes on."""
+        """A training begins or resumes."""
 
     def step(self, key: str, done: int, steps: int) -> None:
         """A training has done so many of all its steps."""
@@ -34,7 +34,7 @@ class Silent:
         """A training has ended; `done` trials are now finished."""
 
     def rejected(self, key: str, reason: str) -> None:
-        """A candidate was over the limit and is not trained."""
+        """A candidate is over the limit and not trained."""
 
     def note(self, text: str) -> None:
         """Something worth a line."""
@@ -45,7 +45,7 @@ class Silent:
 
 @dataclass
 class Pace:
-    """How fast something goes, seen from here: what was done before, a checkpoint's steps, counts as no work.
+    """The speed of a training or a study; what was done before, such as a checkpoint's steps, does not count.
 
     `batch` is how many images a step has; 1 where trials are counted.
     """
@@ -58,15 +58,15 @@ class Pace:
     now: float = 0.0
 
     def note(self, done: int, total: int) -> None:
-        """Take note of how far it is."""
+        """Record the number of steps or trials done."""
         self.now, self.total = time.monotonic(), total
-        if self.first is None or done < self.done:  # the first news, or an attempt that began again
+        if self.first is None or done < self.done:  # the first report, or a training that was restarted
             self.first, self.begun = done, self.now
         self.done = done
 
     @property
     def speed(self) -> float | None:
-        """Images (or trials) a second, evaluation and waiting included; None until there is something to tell from."""
+        """Images (or trials) a second, evaluation and waiting included; None before the second report."""
         if self.first is None or self.done <= self.first or self.now <= self.begun:
             return None
         return (self.done - self.first) * self.batch / (self.now - self.begun)
@@ -78,26 +78,26 @@ class Pace:
 
 
 class _Paced(Silent):
-    """What the displays have in common: the pace of each training."""
+    """What all displays share: the pace of each training."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.total = console, 0
         self.paces: dict[str, Pace] = {}
 
     def started(self, key: str, recipe: Mapping[str, Any]) -> None:
-        """Begin to take a training's pace."""
+        """Begin to measure a training's pace."""
         self.paces[key] = Pace(int(recipe["batch"]))
 
     def step(self, key: str, done: int, steps: int) -> None:
-        """Take a training's pace."""
+        """Record a training's step."""
         self.paces[key].note(done, steps)
 
     def remaining(self, key: str) -> float | None:
-        """Return the seconds that a training will still take, as far as can be told."""
+        """Return the seconds that a training will still take; None where that is unknown."""
         return self.paces[key].remaining if key in self.paces else None
 
 
-class Plain(_Paced):
+class TextLines(_Paced):
     """One line an event, for log files."""
 
     def __init__(self, console: Console) -> None:
@@ -105,70 +105,70 @@ class Plain(_Paced):
         self.start = time.monotonic()
 
     def begin(self, title: str, total: int, done: int) -> None:
-        """Say what begins."""
+        """Print the title and how much is done."""
         self.total = total
-        self._say(f"{title}: {done} of {total} done")
+        self._print(f"{title}: {done} of {total} done")
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
-        """Say how the epoch went."""
-        self._say(f"{key} {describe(metrics, self.remaining(key))}")
+        """Print an epoch's figures."""
+        self._print(f"{key} {describe(metrics, self.remaining(key))}")
 
     def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
-        """Say how the training ended."""
-        self._say(f"{key} {text} ({done} of {self.total})")
+        """Print how a training ended."""
+        self._print(f"{key} {text} ({done} of {self.total})")
 
     def note(self, text: str) -> None:
-        """Say it."""
-        self._say(text)
+        """Print it."""
+        self._print(text)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(
             f"[{time.monotonic() - self.start:7.1f} s] {text}", markup=False, highlight=False, soft_wrap=True
         )
 
 
-class Lines(_Paced):
+class JsonLines(_Paced):
     """One JSON object an event, a line each; the keys of each event are those of `docs/batch_jobs.md`."""
 
     def begin(self, title: str, total: int, done: int) -> None:
-        """Say what begins."""
+        """Print the title and how much is done."""
         self.total = total
-        self._say("begin", run=title, done=done, total=total)
+        self._print("begin", run=title, done=done, total=total)
 
     def started(self, key: str, recipe: Mapping[str, Any]) -> None:
-        """Say that a training begins or goes on."""
+        """Print that a training begins or resumes."""
         super().started(key, recipe)
-        self._say("started", training=key, epochs=recipe["epochs"], batch=recipe["batch"])
+        self._print("started", training=key, epochs=recipe["epochs"], batch=recipe["batch"])
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
-        """Say how the epoch went."""
+        """Print an epoch's figures."""
         left = self.remaining(key)
-        told = {"restored": False, **metrics, "remaining_seconds": None if left is None else round(left, 1)}
-        self._say("epoch", training=key, **told)
+        values = {"restored": False, **metrics, "remaining_seconds": None if left is None else round(left, 1)}
+        self._print("epoch", training=key, **values)
 
     def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
-        """Say how the training ended."""
+        """Print how a training ended."""
         figures = {name: result.get(name) for name in _FIGURES}
-        self._say("finished", training=key, state=result["state"], **figures, done=done, total=self.total)
+        self._print("finished", training=key, state=result["state"], **figures, done=done, total=self.total)
 
     def rejected(self, key: str, reason: str) -> None:
-        """Say which candidate is not trained, and why."""
-        self._say("rejected", training=key, reason=reason)
+        """Print which candidate is not trained, and why."""
+        self._print("rejected", training=key, reason=reason)
 
     def note(self, text: str) -> None:
-        """Say it."""
-        self._say("note", text=text)
+        """Print it."""
+        self._print("note", text=text)
 
     def close(self) -> None:
-        """Say that nothing more comes."""
-        self._say("end")
+        """Print the last event."""
+        self._print("end")
 
-    def _say(self, event: str, **what: Any) -> None:
+    def _print(self, event: str, **what: Any) -> None:
         line = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **what}
         print(json.dumps(line), file=self.console.file, flush=True)
 
 
-class Live(_Paced):
+class Bars(_Paced):
     """Bars that move, on a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -186,7 +186,7 @@ class Live(_Paced):
         self.pace = Pace()
         self.over = 0
         self.tasks: dict[str, TaskID] = {}
-        self.said: dict[str, str] = {}
+        self.figures: dict[str, str] = {}
 
     def begin(self, title: str, total: int, done: int) -> None:
         """Open the study's bar."""
@@ -205,12 +205,12 @@ class Live(_Paced):
         super().step(key, done, steps)
         pace = self.paces[key]
         speed = f"{pace.speed:.0f} img/s" if pace.speed else ""
-        text = ", ".join(filter(None, (self.said.get(key), speed)))
+        text = ", ".join(filter(None, (self.figures.get(key), speed)))
         self.bars.update(self.tasks[key], total=steps, completed=done, left=left(pace.remaining), text=text)
 
     def epoch(self, key: str, metrics: Mapping[str, Any]) -> None:
-        """Write loss and accuracy beside a training's bar."""
-        self.said[key] = _judged(metrics)
+        """Write loss and accuracy next to a training's bar."""
+        self.figures[key] = _figures(metrics)
         self.bars.update(self.tasks[key], text=describe(metrics))
 
     def finished(self, key: str, text: str, done: int, result: Mapping[str, Any]) -> None:
@@ -224,7 +224,7 @@ class Live(_Paced):
             self.bars.update(self.study, completed=done, left=left(self.pace.remaining))
 
     def rejected(self, key: str, reason: str) -> None:
-        """Count it beside the study's bar."""
+        """Count it next to the study's bar."""
         self.over += 1
         if self.study is not None:
             self.bars.update(self.study, text=f"{self.over} over the limit, not trained")
@@ -239,7 +239,7 @@ class Live(_Paced):
 
 
 def left(seconds: float | None) -> str:
-    """Return a remaining time as `1:02:03 left`; nothing where it is not known."""
+    """Return a remaining time as `1:02:03 left`; empty where it is unknown."""
     if seconds is None:
         return ""
     hours, rest = divmod(round(seconds), 3600)
@@ -248,12 +248,12 @@ def left(seconds: float | None) -> str:
 
 def describe(metrics: Mapping[str, Any], remaining: float | None = None) -> str:
     """Return an epoch in a few words."""
-    parts = [_judged(metrics), f"{metrics['images_per_second']:.0f} img/s"]
+    parts = [_figures(metrics), f"{metrics['images_per_second']:.0f} img/s"]
     parts += ["restored" if metrics.get("restored") else left(remaining)]
     return ", ".join(filter(None, parts))
 
 
-def _judged(metrics: Mapping[str, Any]) -> str:
+def _figures(metrics: Mapping[str, Any]) -> str:
     judged = metrics.get("val_accuracy")
     accuracy = (
         f"held-out accuracy {judged:.2%}"
@@ -263,9 +263,9 @@ def _judged(metrics: Mapping[str, Any]) -> str:
     return f"epoch {metrics['epoch']}/{metrics['epochs']}: loss {metrics['train_loss']:.4f}, {accuracy}"
 
 
-def display(console: Console, kind: Kind = "auto") -> Silent:
+def display(console: Console, kind: DisplayName = "auto") -> Silent:
     """Return what shows progress on a console; `auto` is bars on a terminal, plain lines elsewhere."""
     if kind == "auto":
         kind = "bars" if console.is_terminal else "lines"
-    kinds: dict[str, Any] = {"bars": Live, "lines": Plain, "json": Lines}
+    kinds: dict[str, Any] = {"bars": Bars, "lines": TextLines, "json": JsonLines}
     return kinds[kind](console) if kind in kinds else Silent()

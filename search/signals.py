@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, turned into a wish to stop."""
+"""Ctrl-C and SIGTERM, turned into a request to stop."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def caught(catch: Callable[[int], None]) -> Iterator[None]:
     changes nothing, as batch systems repeat it.
     """
     numbers = (signal.SIGINT, signal.SIGTERM)
-    asked: list[float] = []  # when SIGINT came
+    interrupts: list[float] = []  # when SIGINT came
 
     def handle(number: int, _: object) -> None:
         if number == signal.SIGINT:
-            asked.append(time.monotonic())
-            if asked[-1] - asked[0] > _AT_ONCE_AFTER:
+            interrupts.append(time.monotonic())
+            if interrupts[-1] - interrupts[0] > _AT_ONCE_AFTER:
                 raise KeyboardInterrupt
         catch(number)
 

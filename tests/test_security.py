@@ -262,7 +262,7 @@ def test_a_pipe_or_an_endless_device_in_a_foreign_run_is_refused(kind: str, tmp_
     for read, name in ((read_yaml, "study.yaml"), (read_json, "result.json"), (read_lines, "metrics.jsonl")):
         with pytest.raises(Damaged, match=rf"{name}: damaged \(it is no file, but a pipe or device\)"):
             read(tmp_path / name)
-    with pytest.warns(UserWarning, match="the training starts anew"):
+    with pytest.warns(UserWarning, match="the training starts again"):
         assert load_checkpoint(tmp_path / "checkpoint.pt", {}) is None
 
 

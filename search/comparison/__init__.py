@@ -1,1 +1,1 @@
-"""Networks trained with the same seeds: confirmations and ablations."""
+"""Comparisons of networks that are trained with the same seeds: confirmations and ablations."""

@@ -1,6 +1,6 @@
 """Ablations: a base and named changes of it, each trained with the same seeds.
 
-runs/<ablation>/ is a comparison (see `search.comparison.plan`) of `base` and the changes, beside `ablation.yaml`.
+runs/<ablation>/ is a comparison (see `search.comparison.plan`) of `base` and the changes, next to `ablation.yaml`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from arch.specs.spec import Spec
 from arch.specs.write import to_mapping
 from search.comparison.confirm import fresh_seeds
 from search.comparison.plan import carry_out, grown, make_plan
-from search.config_file import Asked, beside
+from search.config_file import ConfigFile, network_path
 from search.data.dataset import DataConfig, load_data
 from search.engines.base import EngineConfig
-from search.engines.supervisor import Outcome
+from search.engines.supervisor import TaskResults
 from search.progress import Silent
 from search.recipes.load import load_recipe
 from search.recipes.recipe import Recipe
@@ -72,14 +72,14 @@ class Change(BaseModel):
     recipe: dict[str, Any] = {}
 
 
-class Ablation(Asked):
-    """An ablation, as its YAML file holds it.
+class Ablation(ConfigFile):
+    """The keys of an ablation's YAML file.
 
     Attributes
     ----------
     question : what it asks, in a sentence; the report opens with it.
     base : how the base differs from `network` and `recipe`; the changes apply to the base.
-    changes : each is a network of its own, by name.
+    changes : each makes one network of the base, by name.
     factors : levels by factor; every combination of them is a change. One level of each is `{}`, the base's own.
     seeds : how many, or which.
     test : judge on the test set, once a training, at its last epoch, trained on all training images;
@@ -119,27 +119,27 @@ class Ablation(Asked):
         return self
 
     @classmethod
-    def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def _with_network_paths(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = _with_paths(values, folder)
         return found
 
     @classmethod
-    def _known(cls, error: ValidationError) -> Iterable[str]:
+    def _keys_allowed(cls, error: ValidationError) -> Iterable[str]:
         return Change.model_fields if len(error.errors()[0]["loc"]) > 1 else cls.model_fields
 
 
 def _with_paths(values: Any, folder: Path) -> Any:
-    """Return the values with every `network` that is a file found from the ablation's folder."""
+    """Return the values with the path of every `network` file resolved from the ablation's folder."""
     if not isinstance(values, Mapping):
         return values
     found = {key: _with_paths(value, folder) for key, value in values.items() if key != "edits"}
     if "network" in found:
-        found["network"] = beside(folder, found["network"])
+        found["network"] = network_path(folder, found["network"])
     return {key: found.get(key, value) for key, value in values.items()}
 
 
 def load_ablation(ablation: str | Path | Mapping[str, Any], file: str = "") -> Ablation:
-    """Return an ablation from its YAML file or a mapping; relative network files are beside the ablation's.
+    """Return an ablation from its YAML file or a mapping; network files are relative to the ablation's.
 
     Errors name the `file` that a mapping was made of, here and later.
 
@@ -156,10 +156,10 @@ def run_ablation(
     run: str | Path | None = None,
     *,
     show: Silent | None = None,
-) -> Outcome:
-    """Train the base and every change with each seed, or go on where it was left; nothing is trained twice.
+) -> TaskResults:
+    """Train the base and every change with each seed, or resume; nothing is trained twice.
 
-    Asked for more seeds or changes, the plan grows, which it records.
+    With more seeds or changes than before the plan grows, which it records.
 
     Parameters
     ----------
@@ -191,10 +191,10 @@ def run_ablation(
     folder = Path(run) if run else Path("runs") / config.name
     recipe = networks[BASE][0].recipe
     engine = config.engine.settled()
-    asked = make_plan(networks, seeds, recipe.model_dump(), data, config.data, engine, test=config.test)
+    new = make_plan(networks, seeds, recipe.model_dump(), data, config.data, engine, test=config.test)
     check_kind(folder, "ablation.yaml")
     with locked(folder, "this ablation") as held:
-        plan = grown(folder, asked, "ablation")
+        plan = grown(folder, new, "ablation")
         write_yaml(folder / "ablation.yaml", _resolved(config, recipe, engine).model_dump(), sealed=True)
         return carry_out(held, f"{config.name}, ablation", "change", plan, engine, show or Silent())
 
@@ -204,7 +204,7 @@ def _resolved(config: Ablation, recipe: Recipe, engine: EngineConfig) -> Ablatio
 
 
 def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
-    """Return the base and each change by name: network and recipe, and what the record says of it.
+    """Return the base and each change by name: network and recipe, and what the record holds of it.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
         start = Candidate(load(config.network), load_recipe(config.recipe))
     base = _applied(config.base, start, f"{config.where}, base", cost(start.spec).macs)
     macs = cost(base.spec).macs
-    found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, _said([config.base], _own_levels(config)))}
+    found: dict[str, tuple[Candidate, dict[str, Any]]] = {BASE: (base, _record_of([config.base], _own_levels(config)))}
     for name, changes, levels in _named(config):
         candidate = base
         for change in changes:
@@ -225,11 +225,11 @@ def candidates(config: Ablation) -> dict[str, tuple[Candidate, dict[str, Any]]]:
                 raise InputError(
                     f"{config.where}, change {name}: is the same network and recipe as {other}; leave it out or correct it."
                 )
-        found[name] = (candidate, _said(changes, levels))
+        found[name] = (candidate, _record_of(changes, levels))
     return found
 
 
-def _said(changes: Sequence[Change], levels: dict[str, str]) -> dict[str, Any]:
+def _record_of(changes: Sequence[Change], levels: dict[str, str]) -> dict[str, Any]:
     about = "; ".join(change.about for change in changes if change.about)
     return {"about": about, **({"levels": levels} if levels else {})}
 
@@ -287,14 +287,14 @@ def _edited(change: Change, spec: Spec, where: str) -> Spec:
     return with_heads_on(spec, change.heads) if change.heads is not None else spec
 
 
-def _families(asked: str | Mapping[str, str], spec: Spec) -> Iterator[tuple[str, list[str]]]:
+def _families(given: str | Mapping[str, str], spec: Spec) -> Iterator[tuple[str, list[str]]]:
     """Yield each family with the rows that are to have it; a stage stands for its rows."""
-    if isinstance(asked, str):
-        if asked:
-            yield asked, [row.name for row in searchable(spec)]
+    if isinstance(given, str):
+        if given:
+            yield given, [row.name for row in searchable(spec)]
         return
     groups = stages(spec)
-    for name, family in asked.items():
+    for name, family in given.items():
         yield family, groups.get(name, [name])
 
 

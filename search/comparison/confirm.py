@@ -1,4 +1,4 @@
-"""Confirmation: a study's best networks and its base, trained from scratch with fresh seeds, judged on the test set.
+"""Confirmation: train a study's best networks and its base with fresh seeds, and judge them on the test set.
 
 runs/<study>/confirm/ is a comparison of `base` and `trial-5`, ...; the plan holds their scores in the search.
 """
@@ -16,7 +16,7 @@ from arch.specs.read import load
 from search.comparison.plan import carry_out, grown, make_plan
 from search.data.batches import mix
 from search.data.dataset import load_data
-from search.engines.supervisor import Outcome
+from search.engines.supervisor import TaskResults
 from search.progress import Silent
 from search.recipes.load import load_recipe
 from search.recipes.recipe import APART, Recipe
@@ -60,7 +60,7 @@ class _Study:
         return cls(run, config, load_recipe(config.recipe))
 
     def contender(self, name: str, folder: Path, varied: Recipe) -> Contender:
-        """Return what lies in a training's folder, to be trained by the recipe `varied` and its own searched values."""
+        """Return the network in a training's folder, with the recipe `varied` changed by its own searched values."""
         if not (folder / "result.json").exists():
             raise InputError(f"{folder}: is not finished, so it has no score to confirm; resume the search.")
         result = read_json(folder / "result.json")
@@ -81,12 +81,12 @@ class _Study:
         return Contender(name, Candidate(load(folder / "spec.yaml"), recipe), searched)
 
     def _searched_values(self, folder: Path) -> dict[str, Any]:
-        """Return in what a trial's recipe differs from its study's."""
+        """Return the values in which a trial's recipe differs from its study's."""
         own = load_recipe(folder / "recipe.yaml")
         return {key: getattr(own, key) for key in own.differing(self.recipe)}
 
     def ranked(self) -> list[int]:
-        """Return the trials that were trained to their end, best first; duplicates are left out."""
+        """Return the completed trials, best first; duplicates are left out."""
         return ranked(self.run, objectives_of(self.run))
 
     def searches(self) -> set[str]:
@@ -116,12 +116,12 @@ def confirm_study(
     changes: Mapping[str, Any] | None = None,
     workers: int = 0,
     show: Silent | None = None,
-) -> Outcome:
+) -> TaskResults:
     """Train a study's best networks and its base from scratch on all training images, and open the test set for each.
 
     Every network is trained once with each seed, the same seeds for all, so that they can be compared in pairs.
     The test set is opened once a training, at its last epoch. Everything lies in `confirm/` of the run
-    directory; called again, it goes on, and trains nothing twice. Asked for more seeds or networks, the plan
+    directory; called again, it resumes, and trains nothing twice. With more seeds or networks the plan
     grows, which it records: a comparison that was looked at before it grew is no longer a test at its level.
 
     Parameters
@@ -149,9 +149,9 @@ def confirm_study(
         check_fit(contender.candidate.spec, data, contender.candidate.recipe)
     folder = study.run / "confirm"
     networks = {c.name: (c.candidate, {"searched": dict(c.searched)}) for c in contenders}
-    asked = make_plan(networks, drawn, common.model_dump(), data, config.data, config.engine)
+    new = make_plan(networks, drawn, common.model_dump(), data, config.data, config.engine)
     with locked(folder, "this confirmation") as held:
-        plan = grown(folder, asked, "confirmation")
+        plan = grown(folder, new, "confirmation")
         return carry_out(held, f"{config.name}, confirmation", "confirmed", plan, config.engine, show or Silent())
 
 
@@ -189,7 +189,7 @@ def _contenders(
 ) -> list[Contender]:
     """Return the base and the networks to confirm; InputError where two are the same."""
     if not trials and not rivals:
-        raise InputError(f"{study.run}: no trial has come to its end yet, so there is nothing to confirm.")
+        raise InputError(f"{study.run}: no trial is complete yet, so there is nothing to confirm.")
     found = [study.contender(BASE, study.run / BASE, common)]
     for owner, number in [*((study, number) for number in trials), *rivals]:
         name = f"trial-{number}" if owner is study else f"{owner.run.resolve().name}-trial-{number}"

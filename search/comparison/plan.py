@@ -1,6 +1,6 @@
-"""Networks beside a base: each trained from scratch once with each of the same seeds, so that runs pair.
+"""The plan of a comparison: networks and a base, each trained from scratch once with each of the same seeds.
 
-What a confirmation and an ablation are made of. In their folder:
+Confirmations and ablations run one. In their folder:
 
   plan.json           recipe, seeds, networks in full; how the plan grew
   environment.json    versions, device, threads, commit
@@ -23,7 +23,7 @@ from arch.errors import InputError
 from arch.specs.write import to_mapping
 from search.data.dataset import Data, DataConfig, data_config
 from search.engines.base import EngineConfig
-from search.engines.supervisor import Outcome, run_tasks
+from search.engines.supervisor import TaskResults, run_tasks
 from search.engines.task import Task
 from search.evaluation.test_set import check_test
 from search.progress import Silent
@@ -45,11 +45,11 @@ def make_plan(
     *,
     test: bool = True,
 ) -> dict[str, Any]:
-    """Return all that a comparison is: what must not change, the seeds, and each network in full.
+    """Return the plan of a comparison: what must not change, the seeds, and each network in full.
 
     Parameters
     ----------
-    networks : by name, the base among them, each with what else is to be recorded of it.
+    networks : by name, the base among them, each with what else the plan records of it.
     recipe : the base's; those of the networks may differ from it.
     test : judge on the test set, trained on all training images; otherwise on held-out ones.
     """
@@ -79,35 +79,37 @@ def make_plan(
     }
 
 
-def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
-    """Return the plan in force: what was asked before and what is asked now.
+def grown(folder: Path, new_plan: dict[str, Any], what: str) -> dict[str, Any]:
+    """Return the plan in force: the recorded one with the networks and seeds of the new one added.
 
     Raises
     ------
     InputError
-        The folder holds another comparison; names the differences. `what` says what it is called.
+        The folder holds another comparison; names the differences. `what` names this kind of comparison.
     """
     if not (folder / "plan.json").exists():
-        return asked
+        return new_plan
     try:
         known = read_json(folder / "plan.json", "grown")
     except Damaged as error:
         aside = set_aside(folder / "plan.json", str(error))
         warnings.warn(
-            f"{folder / 'plan.json'}: damaged, set aside as {aside.name}; planned anew as it is asked for now, so ask "
-            "for every network and seed that it held",
+            f"{folder / 'plan.json'}: damaged, set aside as {aside.name}; replaced by the plan of this command, so "
+            "name every network and seed that it held",
             stacklevel=2,
         )
-        return asked
-    both = [name for name in asked["networks"] if name in known["networks"]]
-    old, new = ({"networks": {name: plan["networks"][name]["key"] for name in both}} for plan in (known, asked))
-    differences = list(differing(known["fingerprint"], asked["fingerprint"])) or list(differing(old, new))
+        return new_plan
+    both = [name for name in new_plan["networks"] if name in known["networks"]]
+    old, new = ({"networks": {name: plan["networks"][name]["key"] for name in both}} for plan in (known, new_plan))
+    differences = list(differing(known["fingerprint"], new_plan["fingerprint"])) or list(differing(old, new))
     if differences:
         raise InputError(
             f"{folder}: holds another {what} ({'; '.join(differences)}); undo the change or rename that folder."
         )
-    seeds = list(dict.fromkeys([*known["seeds"], *asked["seeds"]]))
-    networks = known["networks"] | asked["networks"]  # what is said of a known one may be new: a level of a new factor
+    seeds = list(dict.fromkeys([*known["seeds"], *new_plan["seeds"]]))
+    networks = (
+        known["networks"] | new_plan["networks"]
+    )  # the new record replaces the old one: it may name a level of a new factor
     if len(seeds) > len(known["seeds"]) or len(networks) > len(known["networks"]):
         step = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -121,8 +123,8 @@ def grown(folder: Path, asked: dict[str, Any], what: str) -> dict[str, Any]:
 
 def carry_out(
     held: Held, title: str, column: str, plan: Mapping[str, Any], engine: EngineConfig, show: Silent
-) -> Outcome:
-    """Run every training of a plan that has not ended yet, in a folder that is held; `column` names networks in records.
+) -> TaskResults:
+    """Run every unfinished training of a plan, in a locked folder; `column` is the key of a network's name in results.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def carry_out(
     append_line(folder / "attempts.jsonl", json.dumps(started))
     try:
         outcome = run_tasks(title, tasks, engine, show, held.check)
-    except KeyboardInterrupt:  # Ctrl-C twice: what is under way goes on from its last epoch
+    except KeyboardInterrupt:  # Ctrl-C twice: running trainings resume from their last epoch
         _note_end(folder, "interrupted")
         raise
     _note_end(folder, "interrupted" if outcome.signal else "complete")
@@ -153,7 +155,7 @@ def _note_end(folder: Path, ended: str) -> None:
 
 
 def _tasks(folder: Path, column: str, plan: Mapping[str, Any], engine: EngineConfig) -> dict[str, Task]:
-    """Return a task for each network and seed, seed by seed, so that pairs are whole early."""
+    """Return a task for each network and seed, seed by seed, so that pairs are complete early."""
     return {
         f"{name} {seed}": Task(
             folder=str(folder / name / str(seed)),

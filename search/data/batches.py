@@ -1,4 +1,4 @@
-"""The order of images: which go into which batch, under which seed. Everything follows from numbers."""
+"""The batches of an epoch: which images are in which batch, and each batch's seed, all from a few numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """The indices of one batch; `seed` draws its augmentation, None means without; `flip` (N,) where it is settled."""
+    """The image indices of one batch; `seed` draws its augmentation (None: none), `flip` (N,) says which to mirror."""
 
     index: Tensor
     seed: int | None
@@ -30,7 +30,7 @@ def steps_an_epoch(length: int, batch: int) -> int:
 
 
 def training_batches(length: int, batch: int, seed: int, epoch: int, alternate: bool = False) -> list[Batch]:
-    """Return an epoch's batches, shuffled; what does not fill the last batch waits for another epoch.
+    """Return an epoch's batches, shuffled; images that do not fill a last batch are left out.
 
     With `alternate` an image is mirrored in every other epoch, half of them in the first: two epochs
     show each image both ways.

@@ -1,4 +1,4 @@
-"""The cache of decoded images: one checksummed file a part, rebuilt when it is damaged."""
+"""The cache of decoded images: one file a part with a checksum, decoded again where it is damaged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_IN_MEMORY = int(os.environ.get("INCEPTORY_MEMORY_LIMIT", 4 * 2**30))
 
 @dataclass(frozen=True)
 class Pixels:
-    """Decoded images (N, C, H, W) uint8 with labels (N,), and what is worth knowing about them."""
+    """Decoded images (N, C, H, W) uint8 with labels (N,), class names, checksum, and mean and deviation by channel."""
 
     pixels: Tensor
     labels: Tensor
@@ -46,13 +46,13 @@ class Pixels:
 
 
 def cached(path: Path, decode: Callable[[], Pixels]) -> Pixels:
-    """Return the images in `path`; decode and write them first where it is missing, damaged or another's."""
+    """Return the images in `path`; decode and write them first where it is missing, damaged or of other images."""
     if path.exists():
         found = _read(path)
         if found:
             return found
         aside = set_aside(path, "its checksum does not match")
-        warnings.warn(f"{path}: damaged; set aside as {aside.name}, its images are decoded anew", stacklevel=2)
+        warnings.warn(f"{path}: damaged; set aside as {aside.name}, its images are decoded again", stacklevel=2)
     fresh = decode()
     about = {"classes": fresh.classes, "checksum": fresh.checksum, "mean": fresh.mean, "std": fresh.std}
     text = json.dumps(about | {"file": path.name})

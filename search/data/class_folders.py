@@ -1,4 +1,4 @@
-"""Class-folder trees: `train/<class>/<image>`, `test/` and, where it exists, `val/`."""
+"""Data sets in class folders: `train/<class>/<image>`, `test/` and, where it exists, `val/`."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def list_images(folder: Path, part: str, classes: Sequence[str] | None = None) -
 
 
 def _check_loops(folder: str, above: frozenset[str] = frozenset()) -> None:
-    """Raise InputError where a link leads back to a folder above it; its images would be listed again and again."""
+    """Raise InputError where a link leads back to a folder above it; its images would be listed without end."""
     above |= {os.path.realpath(folder)}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -102,7 +102,7 @@ def _check_loops(folder: str, above: frozenset[str] = frozenset()) -> None:
 
 
 def _tell_left_out(part: Path, images: int) -> None:
-    """Warn of files in class folders that are no images by their names."""
+    """Warn of files in class folders whose names are not those of images."""
     files = [path for path in part.glob("*/**/*") if path.is_file() and not path.name.startswith(".")]
     left_out = [path for path in files if path.suffix.lower() not in IMG_EXTENSIONS]
     if left_out:
@@ -114,7 +114,7 @@ def _tell_left_out(part: Path, images: int) -> None:
 
 
 def is_small(listing: Listing) -> bool:
-    """Say whether all images have one size of at most 96 pixels a side (read from their headers)."""
+    """Return whether all images have one size of at most 96 pixels a side (read from their headers)."""
     sizes = set(_each(size_of, listing.paths))
     return len(sizes) == 1 and max(sizes.pop()) <= _SMALL
 
@@ -138,9 +138,9 @@ def folder_pixels(listing: Listing, size: tuple[int, int]) -> Pixels:
 
 
 def check_images(listing: Listing, note: Path) -> None:
-    """Decode every image once, so that none that is damaged is met in the middle of a training.
+    """Decode every image once, so that a damaged one is found before a training starts.
 
-    `note` says that this was done; it lies in the cache, and its name changes when a file does.
+    The file `note` in the cache records that this was done; its name changes when an image file does.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def _decodes(path: str) -> bool:
 
 
 def _each(read: Callable[[str], T], paths: Sequence[str]) -> Iterator[T]:
-    """Yield what is read of each file; InputError at the end where some cannot be: their number, and the first."""
+    """Yield the content of each file; InputError at the end where some cannot be read: their number, and the first."""
     wrong: list[InputError] = []
 
     def attempt(path: str) -> T | None:
@@ -178,9 +178,9 @@ def _each(read: Callable[[str], T], paths: Sequence[str]) -> Iterator[T]:
 
 
 class _Decoded(Dataset[Tensor | np.ndarray | str]):
-    """Whole batches of decoded images, or what was wrong; random choices follow from the batch's seed alone.
+    """Batches of decoded images, or an error as text; random choices follow from the batch's seed alone.
 
-    A worker process hands its batch over in shared memory. Where that is full (/dev/shm, small in containers),
+    A worker process passes its batch on in shared memory. Where that is full (/dev/shm, small in containers),
     torch would wait for the batch for ever; an array goes through a pipe instead.
     """
 
@@ -213,7 +213,7 @@ class _Decoded(Dataset[Tensor | np.ndarray | str]):
 
 
 def _loaded(decoded: _Decoded, workers: int) -> Iterator[Tensor | np.ndarray | str]:
-    """Yield the batches, from worker processes where there is room for their semaphores."""
+    """Yield the batches, from worker processes where shared memory holds their semaphores."""
     try:
         return iter(DataLoader(decoded, batch_size=None, num_workers=workers, collate_fn=_as_it_is))
     except OSError as error:

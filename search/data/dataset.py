@@ -1,4 +1,4 @@
-"""Data sets: training and held-out images in memory, and a test set that stays sealed until it is opened."""
+"""Data sets: training and held-out images in memory, and a test set that is opened only with a record."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DataConfig(BaseModel):
 
     `val_fraction` is the held-out part of each class, drawn with `split_seed`; a folder's own
     `val/` takes its place. `train_fraction` is the part of each class's other images that trials are
-    trained on, for studies that must be short; `everything` stays everything.
+    trained on, for studies that must be short; `everything` stays complete.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,8 +44,8 @@ class DataConfig(BaseModel):
     train_fraction: float = Field(1.0, gt=0, le=1)
 
 
-class Part(Protocol):
-    """Some labelled images that come in batches."""
+class ImagePart(Protocol):
+    """A part of a data set: labelled images that come in batches."""
 
     labels: Tensor
 
@@ -55,11 +55,11 @@ class Part(Protocol):
         """Yield each batch as uint8 (N, C, H, W), before augmentation; folders come at `size` pixels."""
         ...
 
-    def on(self, device: torch.device) -> Part:
+    def on(self, device: torch.device) -> ImagePart:
         """Return the part where `device` reads it fastest."""
         ...
 
-    def subset(self, index: Tensor) -> Part:
+    def subset(self, index: Tensor) -> ImagePart:
         """Return the part with only these images."""
         ...
 
@@ -120,20 +120,20 @@ class Data:
 
     name: str
     classes: tuple[str, ...]
-    train: Part
-    val: Part
-    everything: Part
+    train: ImagePart
+    val: ImagePart
+    everything: ImagePart
     mean: Tensor
     std: Tensor
     fingerprint: str
     split: str
-    _test: Callable[[], Part]
+    _test: Callable[[], ImagePart]
 
     def size_at(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) of this data set's batches before `prepare`, where folders come at `size`."""
         return tuple(self.train.pixels.shape[2:]) if isinstance(self.train, Memory) else size  # type: ignore[return-value]
 
-    def open_test(self, log: Path, reason: str) -> Part:
+    def open_test(self, log: Path, reason: str) -> ImagePart:
         """Return the test set, once `log` says when, why and for which training images it was opened.
 
         Raises
@@ -152,7 +152,7 @@ class Data:
         return part
 
     def stream(
-        self, part: Part, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int], device: torch.device
+        self, part: ImagePart, batches: Sequence[Batch], recipe: Recipe, size: tuple[int, int], device: torch.device
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images, labels) for each batch: float32 (N, C, H, W), augmented and normalised on `device`."""
         mean, std = self.mean.to(device), self.std.to(device)
@@ -186,7 +186,7 @@ def load_data(
     Raises
     ------
     InputError
-        The data set is unknown or not at hand; says where it was looked for and what to do.
+        The data set is unknown or not at hand; names the places searched and what to do.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def load_data(
         return pixels
 
     def read(part: Literal["train", "test"]) -> Pixels:
-        if not shipped(source):  # what a user's own returns changes with its code, and a cache would not notice
+        if not shipped(source):  # a user's data set changes with its code, which the cache would not notice
             return decode(part)
         return cached(place / "cache" / f"{config.name}-{part}.safetensors", lambda: decode(part))
 

@@ -1,4 +1,4 @@
-"""How an image file becomes pixels: one rule for data sets in folders and for images that a network is asked about."""
+"""How an image file becomes pixels: one rule for data sets in folders and for images to predict."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from torchvision.transforms import v2
 
 from arch.errors import InputError
 
-READING = "upright, 16 bits to 8"  # of this rule; part of a cache's name, for a change of it changes pixels
-MOST_PIXELS = 89_478_485  # Pillow's bound, above which it warns and goes on
+READING = "upright, 16 bits to 8"  # names this rule in a cache's file name: another rule gives other pixels
+MOST_PIXELS = 89_478_485  # Pillow's bound, above which it only warns
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused here
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # modes of 16 bits a value
@@ -53,7 +53,7 @@ def size_of(path: str) -> tuple[int, int]:
 
 
 def resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return uint8 pixels (C, H, W) at (height, width) `size`: bilinear, antialiased, the whole image."""
+    """Return uint8 pixels (C, H, W) at (height, width) `size`: bilinear, antialiased, the full image."""
     if tuple(pixels.shape[1:]) == size:
         return pixels
     result: Tensor = v2.functional.resize(pixels, list(size), antialias=True)

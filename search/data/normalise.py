@@ -1,4 +1,4 @@
-"""From uint8 pixels to what a network reads, a whole batch at once, on the device that trains."""
+"""Resize and normalise a batch of uint8 images for a network, on the device that trains."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where trainings run: what an engine is, the choice of one, and the one in this process.
+"""What an engine is: it runs trainings and reports events; and which engine a study or ablation configures.
 
-An engine is started with tasks and asked for events. After each `epoch` event it waits for `answer`;
-everything else needs none. Results are in the tasks' folders before `done` is said.
+The driver starts tasks and collects events. After each `epoch` event the engine waits for `answer`;
+no other event needs one. A result is in its task's folder before the event `done` comes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from arch.modules.fused.fused import runs_as
 from search.engines.task import Task
 from search.training.hardware import cores, pick_device, pick_execution
 
-Kind = Literal["step", "epoch", "again", "done", "stopped", "refused", "unwritable", "lost"]
-STOP_WITHIN = 120.0  # seconds that a training has to stop in when it is asked to, before it is killed
+EventKind = Literal["step", "epoch", "restarted", "done", "stopped", "refused", "unwritable", "died"]
+STOP_WITHIN = 120.0  # seconds that a training has for its checkpoint after a request to stop; then it is killed
 
 
 class EngineConfig(BaseModel):
@@ -28,14 +28,14 @@ class EngineConfig(BaseModel):
     name : `inprocess` (one at a time, in this process), `local` (worker processes on this machine) or
         `ray` (a Ray cluster, extra `ray`); `auto` takes `local` for several workers or a time limit,
         else `inprocess`.
-    workers : trainings side by side; 0: one a core (`local`; one on a GPU), all that the cluster has room for (`ray`).
+    workers : trainings side by side; 0: one a core (`local`; one on a GPU), or all that fit the cluster (`ray`).
     threads : of each training; 0: all cores for one worker, else one (`local`), or as many as `cpus` (`ray`).
     execution : that of `search.fit`.
-    time_limit : seconds after which an attempt is taken for hanging, killed and counted as lost; 0: none.
+    time_limit : seconds after which an attempt counts as hanging: it is killed, and fails or is tried again; 0: none.
     address : of the Ray cluster: `auto` (the one that this machine belongs to), `host:port`, `ray://host:port`,
         or `local` (one of its own, on this machine).
     cpus, gpus : what Ray reserves for each training.
-    max_retries : how often Ray starts a training again whose worker or node was lost.
+    max_retries : how often Ray restarts a training whose worker or node died.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,7 +51,7 @@ class EngineConfig(BaseModel):
     max_retries: int = Field(3, ge=0, le=1000)
 
     def settled(self) -> EngineConfig:
-        """Return the same with everything chosen that can be chosen here; a cluster's size shows as it runs.
+        """Return the same with every choice made that this machine decides; a cluster's size is known only as it runs.
 
         Raises
         ------
@@ -65,14 +65,14 @@ class EngineConfig(BaseModel):
             alone = self.name == "inprocess" or pick_device(self.device).type != "cpu"
             workers = 1 if alone else len(cores())
         if self.name == "inprocess" and (workers > 1 or self.time_limit):
-            asked = f"workers is {workers}" if workers > 1 else f"time_limit is {self.time_limit:g}"
-            raise InputError(f"engine inprocess runs one training and cannot kill it, but {asked}; use engine local.")
+            given = f"workers is {workers}" if workers > 1 else f"time_limit is {self.time_limit:g}"
+            raise InputError(f"engine inprocess runs one training and cannot kill it, but {given}; use engine local.")
         name = ("local" if workers > 1 or self.time_limit else "inprocess") if self.name == "auto" else self.name
         threads = self.threads or (1 if workers > 1 else len(cores()))
         return self.model_copy(update={"name": name, "workers": workers, "threads": threads})
 
     def described(self) -> dict[str, Any]:
-        """Return what a run's record says of where it runs; a cluster's devices are in each trial's record."""
+        """Return where trainings run, for the record of a run; a cluster's devices are in each trial's record."""
         about: dict[str, Any] = {"engine": self.name, "workers": self.workers, "threads": self.threads}
         if self.name == "ray":
             return about | {"device": self.device, "execution": self.execution}
@@ -86,17 +86,17 @@ class Event:
     """Something that happened to the training called `key`.
 
     `epoch` carries an epoch's metrics, `step` (steps done, all steps), `refused` what is wrong with the
-    task, `unwritable` why its files cannot be written (the disk is full), `lost` how its process ended,
-    `again` the same where the engine has started it anew by itself.
+    task, `unwritable` why its files cannot be written (the disk is full), `died` how its process ended,
+    `restarted` the same where the engine itself has already started the task again.
     """
 
     key: str
-    kind: Kind
+    kind: EventKind
     payload: Any = None
 
 
 class Engine(Protocol):
-    """Runs up to `slots` tasks at a time; a task that was lost is worth starting `attempts` times in all."""
+    """Runs up to `slots` tasks at a time; the driver starts a task whose process died up to `attempts` times in all."""
 
     attempts: int
 
@@ -113,8 +113,8 @@ class Engine(Protocol):
         """Return what has happened, waiting up to `timeout` s for something."""
         ...
 
-    def answer(self, key: str, go_on: bool) -> None:
-        """After an epoch: go on, or end the training there as pruned."""
+    def answer(self, key: str, proceed: bool) -> None:
+        """After an epoch: let the training proceed, or end it there as pruned."""
         ...
 
     def stop(self) -> None:

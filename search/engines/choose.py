@@ -1,4 +1,4 @@
-"""The choice of an engine."""
+"""From an engine's configuration to the engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from search.engines.user_modules import user_modules
 def make_engine(config: EngineConfig, run: Path, note: Callable[[Event], None]) -> Engine:
     """Return the engine of a settled choice, for trainings in folders below `run`.
 
-    `note` hears of steps where trainings run in this process, and events cannot be asked for meanwhile.
+    `note` receives each step of trainings in this process: there no events can be collected meanwhile.
 
     Raises
     ------

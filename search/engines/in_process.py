@@ -12,8 +12,8 @@ from search.engines.task import Task, run
 from search.training.fit import Control, Epoch, Stopped
 
 
-class _Noted(Control):
-    """Passes each step on."""
+class _StepReporter(Control):
+    """Reports each step."""
 
     def __init__(self, note: Callable[[Event], None]) -> None:
         super().__init__()
@@ -33,10 +33,10 @@ class InProcess:
     def __init__(self, threads: int, note: Callable[[Event], None]) -> None:
         self.threads, self._before = threads, torch.get_num_threads()
         self._running: tuple[str, Iterator[Epoch]] | None = None
-        self._control = _Noted(note)
+        self._control = _StepReporter(note)
 
     def start(self, key: str, task: Task) -> None:
-        """Take a task; it advances while events are asked for."""
+        """Take a task; each call of `events` trains one epoch of it."""
         torch.set_num_threads(self.threads)
         self._control.key = key
         self._running = (key, run(task, self._control))
@@ -47,7 +47,7 @@ class InProcess:
             return []
         key, epochs = self._running
         try:
-            return [Event(key, "epoch", next(epochs).told())]
+            return [Event(key, "epoch", next(epochs).payload())]
         except StopIteration:
             self._running = None
             return [Event(key, "done")]
@@ -58,9 +58,9 @@ class InProcess:
             self._running = None
             return [Event(key, "refused", str(error))]
 
-    def answer(self, key: str, go_on: bool) -> None:
-        """Go on with the next call for events, or end the training now."""
-        if not go_on and self._running:
+    def answer(self, key: str, proceed: bool) -> None:
+        """Continue with the next call of `events`, or end the training now as pruned."""
+        if not proceed and self._running:
             self._control.prune = True
             self._running[1].close()  # type: ignore[attr-defined]
             self._control.prune = False

@@ -35,7 +35,7 @@ def resident(pid: int) -> int:
 def peak(pid: int) -> int:
     """Return the most memory that a process has held; 0 where it is gone.
 
-    Linux and Windows keep it. Elsewhere it is what the process holds now, so that who asks often learns it.
+    Linux and Windows keep it. Elsewhere it is what the process holds now, so that frequent calls find it.
     """
     try:
         now = psutil.Process(pid).memory_info()

@@ -1,4 +1,4 @@
-"""One training by itself, with its progress shown: what `inceptory train` runs."""
+"""One training, with a progress display: what `inceptory train` runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from search.training.weights import read_weights
 
 
 def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
-    """Run a task to its end with progress shown; return its result, and the signal that stopped it or 0.
+    """Run a task with a progress display; return its result, and the signal that stopped it or 0.
 
     A folder that holds a finished training of the same task is answered from its record; one of
     another is refused.
@@ -40,25 +40,25 @@ def train(task: Task, show: Silent) -> tuple[dict[str, Any], int]:
 
 
 def _train(held: Held, task: Task, show: Silent) -> tuple[dict[str, Any], int]:
-    folder, reins = held.folder, _Shown(show)
+    folder, control = held.folder, _DisplayControl(show)
     show.begin(folder.name, 1, 0)
-    show.started(reins.key, task.recipe)
+    show.started(control.key, task.recipe)
     try:
-        with caught(reins.catch):
-            for epoch in run(task, reins):
+        with caught(control.catch):
+            for epoch in run(task, control):
                 held.check()
-                show.epoch(reins.key, epoch.told())
+                show.epoch(control.key, epoch.payload())
         result = read_json(folder / "result.json")
-        show.finished(reins.key, in_words(result), 1, result)
+        show.finished(control.key, in_words(result), 1, result)
     except Stopped:
-        return {"state": "stopped"}, reins.signal
+        return {"state": "stopped"}, control.signal
     finally:
         show.close()
     return result, 0
 
 
 def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any]:
-    """Return a finished training's result, with the test set opened now if it is asked for and was not yet."""
+    """Return a finished training's result; open the test set now if the task wants it and it was not opened before."""
     if not task.test or "test_accuracy" in known:
         return known
     device = pick_device(task.device)
@@ -70,7 +70,7 @@ def _with_test(folder: Path, task: Task, known: dict[str, Any]) -> dict[str, Any
     return known
 
 
-class _Shown(Control):
+class _DisplayControl(Control):
     """Shows each step, and stops at the first signal."""
 
     key = "training"

@@ -1,4 +1,4 @@
-"""The supervisor of trainings: keeps an engine busy with whatever there is to train, a study's trials or named tasks."""
+"""The supervisor keeps an engine busy: it starts trainings, handles their events, and restarts dead ones."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from search.signals import caught
 
 
 class Work(Protocol):
-    """What a supervisor trains: it gives the next training, and hears what comes of each."""
+    """What a supervisor trains: it supplies the next training, and receives the epochs and the end of each."""
 
     def next(self) -> tuple[str, Task] | None:
-        """Return the next training and what it is called; None where there is none until another one ends."""
+        """Return the next training's name and task; None where there is none until another one ends."""
         ...
 
-    def goes_on(self, key: str, metrics: Mapping[str, Any]) -> bool:
-        """Take note of an epoch; return whether the training goes on, or ends there as pruned."""
+    def continues(self, key: str, metrics: Mapping[str, Any]) -> bool:
+        """Record an epoch; return whether the training continues, or ends there as pruned."""
         ...
 
     def ended(self, key: str) -> None:
-        """Take note of a training whose folder holds its result now."""
+        """Record a training whose folder now holds its result."""
         ...
 
 
 @dataclass
 class _Attempt:
-    """A training under way, and how often it was started."""
+    """A running training, and how often it was started."""
 
     task: Task
     number: int = 1
@@ -47,37 +47,37 @@ class Supervisor:
     """Fills an engine's slots until its work is done or a signal comes; `signal` is that signal's number, or 0."""
 
     def __init__(self, config: EngineConfig, run: Path, show: Silent, check: Callable[[], None]) -> None:
-        self.engine = make_engine(config, run, self._handle)  # steps of a training in this process come by themselves
+        self.engine = make_engine(config, run, self._handle)  # receives the steps of a training in this process
         self.show, self.check = show, check
         self.signal = 0
         self._running: dict[str, _Attempt] = {}
         self._work: Work
 
     def stop(self, number: int) -> None:
-        """Start nothing more, and ask every training to write a checkpoint and stop: a signal has come."""
+        """Start nothing more, and request a checkpoint and a stop of every training: a signal has come."""
         self.signal = number
         self.engine.stop()
 
     def close(self) -> None:
-        """End the engine and what shows its progress."""
+        """End the engine and the progress display."""
         self.engine.close()
         self.show.close()
 
     def train(self, work: Work) -> None:
-        """Train all that there is to train.
+        """Train until the work supplies nothing more.
 
         Raises
         ------
         InputError
             A task cannot be trained; names it.
         WriteError
-            The disk is full, or the folder that is held was removed.
+            The disk is full, or the run's folder was removed.
         """
         self._work = work
         while True:
-            # Free slots come first: a signal leaves them free, and the trainings under way write their checkpoints.
+            # Fill free slots first. After a signal they stay free, and the running trainings write their checkpoints.
             self._fill()
-            # Whatever is left to do waits for a training that runs. So where none runs, nothing is left.
+            # Work that is left always waits for a running training. So where none runs, nothing is left.
             if not self._running:
                 return
             # Half a second at most, so that a new signal and a cluster that grows are noticed soon.
@@ -85,30 +85,30 @@ class Supervisor:
                 self._handle(event)
 
     def _fill(self) -> None:
-        while not self.signal and len(self._running) < self.engine.slots and (found := self._work.next()):
-            key, task = found
+        while not self.signal and len(self._running) < self.engine.slots and (following := self._work.next()):
+            key, task = following
             self._running[key] = _Attempt(task)
             self.show.started(key, task.recipe)
             self.engine.start(key, task)
 
     def _handle(self, event: Event) -> None:
         key = event.key
-        if event.kind == "step":  # many a second, and none of them writes anything
+        if event.kind == "step":  # many a second, and none writes a file: no check
             self.show.step(key, *event.payload)
             return
         self.check()
         if event.kind == "epoch":
             self.show.epoch(key, event.payload)
-            self.engine.answer(key, self._work.goes_on(key, event.payload))
-        elif event.kind == "again":
+            self.engine.answer(key, self._work.continues(key, event.payload))
+        elif event.kind == "restarted":
             self.show.note(f"{key}: {event.payload}")
-        elif event.kind == "lost" and not self.signal:
-            self._lost(key, str(event.payload))
+        elif event.kind == "died" and not self.signal:
+            self._died(key, str(event.payload))
         else:
             self._over(event)
 
     def _over(self, event: Event) -> None:
-        """Let go of a training that does not run any more; one that was stopped goes on with the next start."""
+        """Remove a training that no longer runs; one that was stopped resumes with the next start of the run."""
         del self._running[event.key]
         if event.kind == "done":
             self._work.ended(event.key)
@@ -117,8 +117,8 @@ class Supervisor:
         elif event.kind == "unwritable":
             raise WriteError(event.payload)
 
-    def _lost(self, key: str, how: str) -> None:
-        """Start a training again whose process died; after the engine's last attempt it has failed."""
+    def _died(self, key: str, how: str) -> None:
+        """Restart a training whose process died; after the engine's last attempt record it as failed."""
         attempt, most = self._running[key], self.engine.attempts
         if attempt.number < most:
             attempt.number += 1
@@ -133,7 +133,7 @@ class Supervisor:
 def supervised(
     config: EngineConfig, run: Path, show: Silent, check: Callable[[], None] = lambda: None
 ) -> Iterator[Supervisor]:
-    """Give a supervisor of trainings in folders below `run`, which hears SIGINT and SIGTERM; close it at the end.
+    """Give a supervisor of trainings in folders below `run`, stopped by SIGINT and SIGTERM; close it at the end.
 
     `check` is called before anything is written, and may raise.
     """
@@ -146,8 +146,8 @@ def supervised(
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The results of the tasks that have ended, by name, and the signal that stopped the batch or 0."""
+class TaskResults:
+    """The results of the tasks that have ended, by name, and the signal that stopped the call or 0."""
 
     results: dict[str, dict[str, Any]]
     total: int
@@ -183,7 +183,7 @@ class _Named:
         name = self.waiting.popleft()
         return name, self.tasks[name]
 
-    def goes_on(self, key: str, metrics: Mapping[str, Any]) -> bool:
+    def continues(self, key: str, metrics: Mapping[str, Any]) -> bool:
         return True
 
     def ended(self, key: str) -> None:
@@ -197,7 +197,7 @@ def run_tasks(
     engine: EngineConfig,
     show: Silent | None = None,
     check: Callable[[], None] = lambda: None,
-) -> Outcome:
+) -> TaskResults:
     """Run named tasks, as many at a time as the engine has slots, and return their results.
 
     A task whose folder holds its result is answered from there, a failed one too; one that was stopped resumes
@@ -216,4 +216,4 @@ def run_tasks(
     with supervised(engine.settled(), Path(), show, check) as supervisor:
         supervisor.train(named)
     results = {name: named.results[name] for name in tasks if name in named.results}
-    return Outcome(results, len(tasks), supervisor.signal if len(results) < len(tasks) else 0)
+    return TaskResults(results, len(tasks), supervisor.signal if len(results) < len(tasks) else 0)

@@ -1,4 +1,4 @@
-"""One training and its folder: what a study's trial, a single `train` and every later run are made of."""
+"""One training and its folder: every trial, confirmation, ablation and single `train` runs one of these."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     InputError
         Spec, data, recipe and checkpoint do not go together; nothing was written.
     Stopped
-        `control` asked to stop; the checkpoint is written.
+        `control` stopped it; the checkpoint is written.
     WriteError
-        There is no room; the last epoch that was recorded is whole.
+        The disk is full; the last recorded epoch is complete.
     """
     control = control or Control()
     job = _Job.of(task)
@@ -111,7 +111,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     except Diverged as error:
         ended = {"state": "failed", "reason": f"diverged: {error}"}
     except Exception as error:
-        # Whatever a training dies of must not stop the study that it belongs to.
+        # Whatever error a training raises must not stop the study that it belongs to.
         ended = {"state": "failed", "reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     job.write_end(ended, rows, last)
 
@@ -135,7 +135,7 @@ class _Job:
         return cls(task, Path(task.folder), spec, recipe, data, pick_device(task.device))
 
     def fit(self, control: Control) -> Iterator[Epoch]:
-        """Return the epochs; all that does not fit together is refused here, before anything is written."""
+        """Return the epochs; what does not fit together is refused here, before anything is written."""
         task = self.task
         return fit(
             self.spec,
@@ -151,13 +151,13 @@ class _Job:
         )
 
     def write_inputs(self) -> None:
-        """Write what is trained; the files of a write that a kill cut short go."""
+        """Write what is trained; remove the temporary files of a write that a kill cut short."""
         clear_leftovers(self.folder)
         write_text(self.folder / "spec.yaml", to_yaml(self.spec))
         write_yaml(self.folder / "recipe.yaml", self.recipe.model_dump())
 
     def write_end(self, ended: Mapping[str, Any], rows: list[dict[str, Any]], last: Epoch | None) -> None:
-        """Write how the training ended, the result last: it says that all else is there."""
+        """Write how the training ended; the result comes last, as it marks a complete folder."""
         result = {**self._about(), **ended}
         if rows:
             result |= _last_figures(rows)
@@ -169,7 +169,7 @@ class _Job:
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)
 
     def _about(self) -> dict[str, Any]:
-        """Return what a result says of its training beside how it ended."""
+        """Return what a result records of its training, apart from how it ended."""
         task = self.task
         return {
             "state": "running",
@@ -185,7 +185,7 @@ class _Job:
         }
 
     def _write_trained(self, network: Network) -> dict[str, Any]:
-        """Keep a trained network's weights; return its figures on the test set and its measurements, where these are wanted."""
+        """Keep a trained network's weights; return the test set's figures and the measurements that the task wants."""
         task = self.task
         found: dict[str, Any] = {}
         about = About.of(self.spec, self.data, self.recipe, data_config(task.data), task.everything)
@@ -199,7 +199,7 @@ class _Job:
 
 
 def costs_of(spec: Spec) -> dict[str, int]:
-    """Return what a result says of a network's size: parameters and multiply-adds, those of auxiliary heads apart."""
+    """Return a network's parameters and multiply-adds for its result, those of auxiliary heads apart."""
     costs = cost(spec)
     return {
         "params": costs.params,
@@ -210,13 +210,13 @@ def costs_of(spec: Spec) -> dict[str, int]:
 
 
 def write_failed(task: Task, reason: str) -> None:
-    """Write that a training failed that could not write so itself, as its process died."""
+    """Write the result of a training whose process died before it could."""
     about = {**task.about, **identity(task), **costs_of(from_mapping(task.spec))}
     write_result(Path(task.folder), {**about, "state": "failed", "reason": reason})
 
 
 def _epochs_in(folder: Path) -> int:
-    """Return how many epochs a training's record holds; of a damaged one none, as it is written anew."""
+    """Return how many epochs a training's record holds; 0 for a damaged one, as it is written again."""
     try:
         return len(read_lines(folder / "metrics.jsonl"))
     except Damaged:
@@ -224,7 +224,7 @@ def _epochs_in(folder: Path) -> int:
 
 
 def identity(task: Task) -> dict[str, Any]:
-    """Return what makes two trainings the same, whatever they are called and wherever they lie."""
+    """Return what makes two trainings the same, whatever their names and folders."""
     spec, recipe, config = from_mapping(task.spec), load_recipe(task.recipe), data_config(task.data)
     return {
         "spec_id": spec.id,
@@ -240,7 +240,7 @@ def identity(task: Task) -> dict[str, Any]:
 
 
 def _execution(task: Task) -> str:
-    """Return what computes the maps of a task here."""
+    """Return which execution computes a task here."""
     device = pick_device(task.device)
     return runs_as(pick_execution(task.execution, device), device.type)
 
@@ -248,9 +248,9 @@ def _execution(task: Task) -> str:
 def in_words(result: Mapping[str, Any]) -> str:
     """Return in a few words how a training ended."""
     figures = ((key.replace("_", " "), result.get(key)) for key in ("val_accuracy", "test_accuracy"))
-    told = "".join(f", {name} {value:.4f}" for name, value in figures if value is not None)
+    shown = "".join(f", {name} {value:.4f}" for name, value in figures if value is not None)
     reason = f": {result['reason']}" if result.get("reason") else ""
-    return f"{result['state']}{told}{reason}"
+    return f"{result['state']}{shown}{reason}"
 
 
 def answered(task: Task) -> dict[str, Any] | None:
@@ -264,13 +264,13 @@ def answered(task: Task) -> dict[str, Any] | None:
         The folder holds another training; names the differences.
     """
     path = Path(task.folder) / "result.json"
-    for told in mend(path.parent):
-        warnings.warn(f"{told}; it is trained again", stacklevel=2)
+    for damage in mend(path.parent):
+        warnings.warn(f"{damage}; it is trained again", stacklevel=2)
     if not path.exists():
         return None
     known: dict[str, Any] = read_json(path)
-    asked = identity(task)
-    differences = list(differing({key: known.get(key) for key in asked}, asked))
+    own = identity(task)
+    differences = list(differing({key: known.get(key) for key in own}, own))
     if differences:
         raise InputError(
             f"{task.folder}: holds another training ({'; '.join(differences)}); name a new folder with --run."

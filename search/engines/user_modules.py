@@ -1,4 +1,4 @@
-"""The modules that register blocks, optimizers and the like of a user's own, so that worker processes know them too."""
+"""The user's modules that register blocks, optimizers and the like; worker processes import them too."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
 
 
 def user_modules() -> list[str]:
-    """Return the modules, by name, and the script, by its path, that register something that a training may need.
+    """Return the user's modules (by name) and script (by path) that register what a training may need.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def _script(what: str) -> str:
     path = getattr(main, "__file__", None)
     if path is None or not Path(path).exists():
         raise InputError(
-            f"{what} was typed in here, where worker processes cannot find it; put it into a file of its own and "
+            f"{what} was typed in here, where worker processes cannot find it; put it into a file and "
             "import that, or use engine inprocess."
         )
     return str(Path(path).resolve())

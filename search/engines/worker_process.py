@@ -1,12 +1,12 @@
 """A worker process of the local pool: `python -m search.engines.worker_process CPUS [MODULE ...]`.
 
-The modules and scripts register blocks, optimizers and the like of a user's own (`search.engines.user_modules`).
-The driver and this process talk so, on any system:
+The modules and scripts register blocks, optimizers and the like of the user (`search.engines.user_modules`).
+The driver and this process connect as follows, on any system:
 
 1. The driver writes a key of 32 bytes to standard input.
-2. This process answers with a port of the loopback address on standard output, and nothing else is written there.
+2. This process answers with a port of the loopback address, the only line on its standard output.
 3. The driver connects; both prove that they know the key. Tasks and events go through that connection.
-4. A further byte on standard input asks for a checkpoint and a stop. The end of standard input is the driver's end.
+4. A further byte on standard input requests a checkpoint and a stop. Standard input closes when the driver ends.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ KEY = 32  # bytes
 HOST = "127.0.0.1"
 
 
-def _heed(stopping: threading.Event) -> None:
-    """Pass a wish to stop on; end this process at once where the driver is gone."""
+def _watch_driver(stopping: threading.Event) -> None:
+    """Wait for a request to stop; end this process at once where the driver has ended."""
     while os.read(sys.stdin.fileno(), 1):
         stopping.set()
     os._exit(1)
 
 
-def _accepted(key: bytes) -> Connection:
+def _connect(key: bytes) -> Connection:
     """Return the connection to the driver. What a user's module prints goes to standard error from here on."""
     with Listener((HOST, 0), authkey=key) as listener:
         print(listener.address[1], flush=True)
@@ -39,14 +39,14 @@ def _accepted(key: bytes) -> Connection:
         return listener.accept()
 
 
-def _settle(cpus: list[int]) -> None:
-    """Pin this process to its cores, and have it chosen where memory runs out, as far as the system can."""
+def _configure(cpus: list[int]) -> None:
+    """Pin this process to its cores, and make it the first to be killed where memory runs out, if the system can."""
     if hasattr(psutil.Process, "cpu_affinity"):
         psutil.Process().cpu_affinity(cpus)
     try:
-        Path("/proc/self/oom_score_adj").write_text("500")  # a training goes, not its driver
+        Path("/proc/self/oom_score_adj").write_text("500")  # a training is killed, not its driver
     except OSError:
-        pass  # Linux alone can be told
+        pass  # only Linux has this setting
 
 
 def main() -> None:
@@ -55,10 +55,10 @@ def main() -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     key = os.read(sys.stdin.fileno(), KEY)
-    threading.Thread(target=_heed, args=(stopping,), daemon=True).start()
-    pipe = _accepted(key)
+    threading.Thread(target=_watch_driver, args=(stopping,), daemon=True).start()
+    pipe = _connect(key)
     cpus = [int(cpu) for cpu in sys.argv[1].split(",")]
-    _settle(cpus)
+    _configure(cpus)
 
     import torch  # it takes seconds, and the driver has waited for the port
 

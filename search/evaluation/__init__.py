@@ -1,1 +1,1 @@
-"""What trained networks do: on held-out images, on the test set, on a photograph, against the clock."""
+"""Evaluate trained networks: on held-out images, on the test set, on single images, and their speed."""

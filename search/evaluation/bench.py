@@ -1,4 +1,4 @@
-"""How long a network takes for a batch, forward and in training, and how much of the machine that is."""
+"""Time a network's forward passes and training steps, in ms a batch and MACs a second."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Bench:
-    """A network's timings, and what they were taken on."""
+    """A network's timings, and the machine that they were taken on."""
 
     network: str
     input: tuple[int, ...]
@@ -110,11 +110,7 @@ def bench(
         keep_freed_memory()
     timings = []
     with torch_threads(threads), torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build(spec, "fused" if how == "fused" else "plain").to(where)
-        network = network.to(memory_format=memory_format(where))
-        if how == "compiled":
-            network.compile()
+        network = _built(spec, how, where)
         for size in batches:
             for mode in ("forward", *(["training"] if train else [])):
                 step = _training(network, size, chosen, bf16) if mode == "training" else _forward(network, size, bf16)
@@ -127,6 +123,16 @@ def bench(
         precision="bf16" if bf16 else "fp32",
     )
     return Bench(spec.name, spec.input, chosen.name if train else "", warm_up, tuple(timings), about)
+
+
+def _built(spec: Spec, execution: str, device: torch.device) -> Network:
+    """Return a network with random weights of seed 0, as it is timed."""
+    torch.manual_seed(0)
+    network = build(spec, "fused" if execution == "fused" else "plain").to(device)
+    network = network.to(memory_format=memory_format(device))
+    if execution == "compiled":
+        network.compile()
+    return network
 
 
 def seconds(step: Callable[[], object], device: torch.device) -> float:

@@ -1,4 +1,4 @@
-"""What trained weights say about a data set: accuracy, by class, confusion, calibration, each auxiliary head."""
+"""Evaluate trained weights on a data set: accuracy, by class, confusion, calibration, each auxiliary head."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from search.training.hardware import pick_device, pick_execution, pick_precision
 from search.training.judge import Judged, predictions_of
 from search.training.weights import Weights, read_weights
 
-Split = Literal["val", "test"]
+JudgedPart = Literal["val", "test"]
 TOP = 5
 EVALUATION = "evaluation.json"
 
@@ -40,7 +40,7 @@ class Evaluation:
     `top5_accuracy` is None with 5 classes or fewer, where it says nothing; guessing reaches 5 / classes.
     `confusion` counts the images of each class (rows) by the class they were given (columns). `heads` are the
     auxiliary heads' accuracies by row. `calibration_error` is the expected calibration error over the `bins` of
-    confidence (Guo et al. 2017, arXiv 1706.04599). `train_images_known` says whether the weights tell what they
+    confidence (Guo et al. 2017, arXiv 1706.04599). `train_images_known` says whether the weights record what they
     were trained on.
     """
 
@@ -67,7 +67,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """Weights and the data to judge them on; `own` says that they were trained on that data set."""
 
     weights: Weights
@@ -79,7 +79,7 @@ class _Asked:
 def evaluate(
     run_or_weights: str | Path,
     data: str | None = None,
-    split: Split = "val",
+    split: JudgedPart = "val",
     *,
     device: str = "auto",
     execution: str = "auto",
@@ -93,7 +93,7 @@ def evaluate(
     ----------
     data : another data set's name or folder; by default the one that was trained on.
     split : `val`, the held-out part, the same images as in the training; `test` opens the test set, which leaves a
-        record in `test_openings.jsonl` and the answers in `predictions.npz`, beside the weights.
+        record in `test_openings.jsonl` and the predictions in `predictions.npz`, next to the weights.
 
     Raises
     ------
@@ -102,31 +102,31 @@ def evaluate(
     """
     if split not in ("val", "test"):
         raise InputError(f"split is '{split}', but images to judge by are those of val or of test.")
-    asked = _asked(read_weights(run_or_weights), data)
+    request = _request(read_weights(run_or_weights), data)
     if split == "val":
-        _check_held_out(asked)
+        _check_held_out(request)
     where = pick_device(device)
     how: Execution = "fused" if pick_execution(execution, where) == "fused" else "plain"
-    network, recipe = asked.weights.network(where, how), asked.weights.about.recipe
-    folder = asked.weights.path.parent
+    network, recipe = request.weights.network(where, how), request.weights.about.recipe
+    folder = request.weights.path.parent
     if split == "test":
-        judged, found = judge_test(folder, network, asked.data, recipe, where, "by evaluate", keep=asked.own)
+        judged, found = judge_test(folder, network, request.data, recipe, where, "by evaluate", keep=request.own)
     else:
         bf16 = pick_precision(recipe.precision, where) == "bf16"
-        judged, found = predictions_of(network, asked.data, asked.data.val.on(where), recipe, bf16)
+        judged, found = predictions_of(network, request.data, request.data.val.on(where), recipe, bf16)
     about = environment(
         threads=torch.get_num_threads(),
         device=str(where),
         execution=runs_as(how, where.type),
         precision=pick_precision(recipe.precision, where),
     )
-    result = _figures(asked, split, judged, found, about)
-    if asked.own and Path(run_or_weights).is_dir():
+    result = _figures(request, split, judged, found, about)
+    if request.own and Path(run_or_weights).is_dir():
         write_json(folder / EVALUATION, result.record())
     return result
 
 
-def _asked(weights: Weights, name: str | None) -> _Asked:
+def _request(weights: Weights, name: str | None) -> _Request:
     """Return the data set to judge weights on, as their training divided and normalised it."""
     about, trained_on = weights.about, _trained_on(weights)
     if name is None and trained_on is None:
@@ -146,46 +146,46 @@ def _asked(weights: Weights, name: str | None) -> _Asked:
         )
     data = replace(data, mean=torch.tensor(about.mean), std=torch.tensor(about.std))  # as in the training
     check_images(weights.spec, data, about.recipe)
-    return _Asked(weights, data, own, trained_on is not None)
+    return _Request(weights, data, own, trained_on is not None)
 
 
 def _trained_on(weights: Weights) -> DataConfig | None:
-    """Return the data that weights say they were trained on, or the record of the training beside them."""
-    beside = weights.path.parent / "result.json"
-    if weights.about.data or not beside.is_file():
+    """Return the data that weights say they were trained on, or that the training's result next to them says."""
+    record = weights.path.parent / "result.json"
+    if weights.about.data or not record.is_file():
         return weights.about.data
-    known = read_json(beside)
+    known = read_json(record)
     if known.get("spec_id") != weights.spec.id or "data" not in known:
         return None
     keys = ("val_fraction", "split_seed", "train_fraction")
     return data_config({"name": known["data"]} | {key: known[key] for key in keys if key in known})
 
 
-def _check_held_out(asked: _Asked) -> None:
+def _check_held_out(request: _Request) -> None:
     """Raise InputError where the held-out images are known to be among those trained on."""
-    about, path = asked.weights.about, asked.weights.path
+    about, path = request.weights.about, request.weights.path
     everything = about.everything
     if everything is None and (path.parent / "result.json").is_file():
         everything = read_json(path.parent / "result.json").get("everything")
-    if asked.own and everything:
+    if request.own and everything:
         raise InputError(
             f"{path}: was trained on everything, the held-out images too, so they cannot judge it; "
             "use --split test, which is recorded, or other images with --data."
         )
-    if asked.own and about.split and asked.data.split != about.split:
+    if request.own and about.split and request.data.split != about.split:
         raise InputError(
-            f"data {asked.data.name}: its held-out part ({asked.data.split}) is not that of the training "
+            f"data {request.data.name}: its held-out part ({request.data.split}) is not that of the training "
             f"({about.split}); restore it, or use --split test."
         )
 
 
-def _figures(asked: _Asked, split: str, judged: Judged, found: Predictions, about: dict[str, Any]) -> Evaluation:
+def _figures(request: _Request, split: str, judged: Judged, found: Predictions, about: dict[str, Any]) -> Evaluation:
     bins = reliability(found)
     return Evaluation(
-        weights=str(asked.weights.path),
-        network=asked.weights.spec.name,
-        recipe=asked.weights.about.recipe.name,
-        data=asked.data.name,
+        weights=str(request.weights.path),
+        network=request.weights.spec.name,
+        recipe=request.weights.about.recipe.name,
+        data=request.data.name,
         split=split,
         images=len(found.labels),
         accuracy=judged.accuracy,
@@ -197,7 +197,7 @@ def _figures(asked: _Asked, split: str, judged: Judged, found: Predictions, abou
         confusion=confusion(found).tolist(),
         bins=bins,
         environment=about,
-        train_images_known=asked.known,
+        train_images_known=request.known,
     )
 
 

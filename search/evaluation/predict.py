@@ -1,4 +1,4 @@
-"""What trained weights say about single images: files, folders, addresses."""
+"""Predict the classes of single images, from files, folders or URLs, with trained weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from arch.errors import InputError
-from arch.modules.plain import Execution
+from arch.modules.plain import Execution, Network
 from search.data.decode import read_image, resized
 from search.data.normalise import prepare
 from search.training.hardware import memory_format, pick_device, pick_execution, pick_precision
@@ -30,7 +31,7 @@ TIMEOUT = 15.0  # seconds that fetching it may take in all
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one image: (class, probability) by falling probability, or why it was not read."""
+    """A network's prediction for one image: (class, probability) by falling probability, or why it was not read."""
 
     image: str
     top: tuple[tuple[str, float], ...] = ()
@@ -53,10 +54,10 @@ def predict(
     device: str = "auto",
     execution: str = "auto",
 ) -> list[Prediction]:
-    """Return what the weights in a file, or in a training's folder, say of images, in the order given.
+    """Return what the weights in a file, or in a training's folder, predict for images, in the order given.
 
     Images are read, resized and normalised as in the training. An image that cannot be read is among the results
-    with its error, and the others go on.
+    with its error, and the others are predicted.
 
     Parameters
     ----------
@@ -81,32 +82,32 @@ def predict(
     where = pick_device(device)
     how: Execution = "fused" if pick_execution(execution, where) == "fused" else "plain"
     network = weights.network(where, how)
-    bf16 = pick_precision(weights.about.recipe.precision, where) == "bf16"
-
-    def answered(batch: list[tuple[str, Tensor | str]]) -> Iterator[Prediction]:
-        pixels = [found for _, found in batch if isinstance(found, Tensor)]
-        rows: Iterator[Tensor] = iter(())
-        if pixels:
-            with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, enabled=bf16):
-                out = network(transformed(torch.stack(pixels).to(where), weights))
-            rows = iter(out.logits.float().softmax(1).cpu())
-        for name, found in batch:
-            if isinstance(found, str):
-                yield Prediction(name, error=found)
-            else:
-                values, order = next(rows).sort(descending=True, stable=True)
-                yield Prediction(
-                    name, tuple((names[int(i)], float(v)) for v, i in zip(values[:top], order, strict=False))
-                )
-
     results: list[Prediction] = []
-    batch: list[tuple[str, Tensor | str]] = []
-    for entry in _read(images, urls, weights):
-        batch.append(entry)
-        if len(batch) == _BATCH:
-            results += answered(batch)
-            batch = []
-    return [*results, *answered(batch)]
+    entries = _read(images, urls, weights)
+    while batch := list(islice(entries, _BATCH)):
+        results += _predicted(batch, network, weights, names, top)
+    return results
+
+
+def _predicted(
+    batch: Sequence[tuple[str, Tensor | str]], network: Network, weights: Weights, names: Sequence[str], top: int
+) -> Iterator[Prediction]:
+    """Yield the predictions of a batch of images by name: pixels (C, H, W), or the error of one that was not read."""
+    pixels = [image for _, image in batch if isinstance(image, Tensor)]
+    probabilities: Iterator[Tensor] = iter(())
+    if pixels:
+        device = next(network.parameters()).device
+        bf16 = pick_precision(weights.about.recipe.precision, device) == "bf16"
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            out = network(transformed(torch.stack(pixels).to(device), weights))
+        probabilities = iter(out.logits.float().softmax(1).cpu())
+    for name, image in batch:
+        if isinstance(image, str):
+            yield Prediction(name, error=image)
+        else:
+            values, order = next(probabilities).sort(descending=True, stable=True)
+            best = zip(values[:top], order, strict=False)
+            yield Prediction(name, tuple((names[int(i)], float(value)) for value, i in best))
 
 
 def transformed(pixels: Tensor, weights: Weights) -> Tensor:
@@ -117,7 +118,7 @@ def transformed(pixels: Tensor, weights: Weights) -> Tensor:
 
 
 def _read(images: Sequence[str | Path], urls: Sequence[str], weights: Weights) -> Iterator[tuple[str, Tensor | str]]:
-    """Yield each image's name with its pixels at the weights' size, or with what was wrong."""
+    """Yield each image's name with its pixels at the weights' size, or with the error."""
     channels = weights.spec.input[0]
     for given in images:
         files = _files(Path(given))
@@ -148,7 +149,7 @@ def fetch(url: str, most: int = MOST_BYTES, timeout: float = TIMEOUT) -> bytes:
     Raises
     ------
     InputError
-        The address is of another kind (also one that it leads on to), does not answer in time, or is too large.
+        The address is of another kind (also one that it redirects to), does not answer in time, or is too large.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise InputError(f"{url}: is no http or https address; files are named without --url.")

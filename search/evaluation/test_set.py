@@ -1,4 +1,4 @@
-"""Opening the test set: the one way to it, which leaves a record."""
+"""Open the test set and judge a network on it; every opening leaves a record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def judge_test(
 ) -> tuple[Judged, Predictions]:
     """Judge a trained network on the test set, and leave a record of having opened it in `folder`.
 
-    The answers go into `predictions.npz` there, unless `keep` is false. Nothing else opens the test set.
+    The predictions go into `predictions.npz` there, unless `keep` is false. Nothing else opens the test set.
     """
     part = data.open_test(folder / "test_openings.jsonl", f"{network.spec.name} {when}")
     bf16 = pick_precision(recipe.precision, device) == "bf16"

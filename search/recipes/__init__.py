@@ -1,1 +1,1 @@
-"""How networks are trained: one YAML file a recipe; the optimizers, schedules, losses and augmentations that it names."""
+"""Recipes: how networks are trained, in YAML; and the optimizers, schedules, losses and augmentations in them."""

@@ -1,4 +1,4 @@
-"""Augmentations by name. Each is a function of the recipe, a batch of uint8 images and what it draws by."""
+"""Augmentations by name. Each is a function of the recipe, a batch of uint8 images and a random generator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AUGMENTATIONS = Definitions("augmentation", Part)
 class Draw:
     """What an augmentation draws by: `generator` has the batch's own seed, and lives on the CPU.
 
-    `mirrored` (N,) says which images to mirror where the order of batches has settled it, with `flip: alternate`.
+    `mirrored` (N,) says which images to mirror where the batch decides that, with `flip: alternate`.
     """
 
     generator: Generator

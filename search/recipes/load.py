@@ -1,4 +1,4 @@
-"""Recipes by name or from a YAML file, checked against the parts that are registered."""
+"""Load recipes by name or from a YAML file, and check that the parts they name are registered."""
 
 from __future__ import annotations
 

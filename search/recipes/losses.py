@@ -1,4 +1,4 @@
-"""Losses by name. Each is a function of the recipe, logits (N, C) and labels (N,); it returns the mean over the batch."""
+"""Losses by name. Each is a function of the recipe, logits (N, C) and labels (N,), averaged over the batch."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ Choice = Annotated[str | dict[str, JsonValue], BeforeValidator(_one_form)]
 
 @dataclass(frozen=True)
 class Part(Definition):
-    """A registered part of a training: a function whose keyword-only arguments are its options, checked by their types."""
+    """A registered part of a training: a function; its keyword-only arguments are options, checked by their types."""
 
     @cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:

@@ -28,7 +28,7 @@ class Recipe(BaseModel):
     ----------
     lr : peak learning rate; `warmup` is the part of all steps that climbs to it.
     plain_lr : with `muon`, the peak rate of what is no matrix before a batch norm; unused otherwise.
-    schedule : how the rate goes on from there; `min_lr`, `gamma`, `step_epochs` and `patience` are read by those that need them.
+    schedule : the rate after that; `min_lr`, `gamma`, `step_epochs` and `patience` are read by those that need them.
     augment : what changes training images, in this order; `crop`, `flip` and `cutout` read the keys of their names.
     crop, flip, cutout : shift in pixels, mirroring, side of the blackened square; 0 and false: off. `flip:
         alternate` mirrors each image in every other epoch (Jordan 2024, arXiv 2404.00498).

@@ -1,4 +1,4 @@
-"""Learning-rate schedules by name. Each is a function of the recipe and the moment of a training."""
+"""Learning-rate schedules by name. Each is a function of the recipe and of where a training is."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def step(recipe: Recipe, now: Moment) -> float:
 
 @SCHEDULES.register
 def plateau(recipe: Recipe, now: Moment) -> float:
-    """Times `gamma` once the training loss has not fallen for more than `patience` epochs (torch's ReduceLROnPlateau)."""
+    """Times `gamma` once the training loss has not fallen for over `patience` epochs (torch's ReduceLROnPlateau)."""
     lr, best, waited = recipe.lr, math.inf, 0
     for loss in now.losses:
         if loss < best * (1 - 1e-4):

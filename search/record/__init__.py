@@ -1,4 +1,4 @@
-"""The run directory: the one contract between those who train and those who report.
+"""The run directory: what trainings write and reports read, and nothing else connects the two.
 
     runs/<study>/
       study.yaml          as resolved: every default written out
@@ -12,6 +12,6 @@
 
     runs/<ablation>/      ablation.yaml, and what is in confirm/: plan.json, <change>/<seed>/
 
-Everything is readable by a person and while the run goes on. Writes are atomic: a crash leaves the
+Everything is readable by a person, also during the run. Writes are atomic: a crash leaves the
 old file or the new one. Importing this package does not import torch.
 """

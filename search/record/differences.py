@@ -1,4 +1,4 @@
-"""The values in which two nested mappings differ: the one comparison behind every "is it the same run?"."""
+"""The values in which two nested mappings differ: every check for the same run uses this."""
 
 from __future__ import annotations
 

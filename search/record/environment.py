@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on: versions, processor, commit."""
+"""The environment of a run, which its numbers depend on: versions, processor, commit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _commit() -> str | None:
         subprocess.run(
             ours, capture_output=True, timeout=10, check=True
         )  # installed, it may lie in another's repository
-        asked = subprocess.run(
+        described = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
             capture_output=True,
             text=True,
@@ -65,4 +65,4 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return asked.stdout.strip() or None
+    return described.stdout.strip() or None

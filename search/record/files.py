@@ -1,7 +1,7 @@
-"""Files of a run: written at once or not at all, sealed with a checksum, set aside where they are damaged.
+"""Read and write the files of a run: written atomically, sealed with a checksum, set aside where they are damaged.
 
-A sealed JSON file has a last key `seal` with the SHA-256 of its content, and of other files of its folder that it
-speaks for; a sealed YAML file has it in a first comment. Readers never see either. Without a seal a file is read as
+A sealed JSON file has a last key `seal` with the SHA-256 of its content, and of other files in its folder that it
+covers; a sealed YAML file has it in a first comment. Readers get neither. A file without a seal is read as
 it is, so that a person may write one.
 """
 
@@ -27,10 +27,10 @@ from search.record.schema import checked
 
 _SEAL = "seal"
 _YAML_SEAL = b"# sha256: "
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as Rust's standard library tells of one
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as Rust's standard library writes one
 _NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make the folder writable"),
     errno.EFBIG: "raise that limit",
 }
@@ -41,45 +41,43 @@ class Damaged(InputError):
 
 
 class WriteError(OSError):
-    """A file cannot be written: the disk is full, read-only or gone. No fault of the training that wanted to."""
+    """A file cannot be written: the disk is full, read-only or gone. Not the training's failure."""
 
 
 def unwritable(path: Path, error: OSError) -> WriteError | InputError:
-    """Return what is told where a file cannot be written: which, why, how much room is left, what to do.
+    """Return the error for a file that cannot be written: which, why, how much space is left, what to do.
 
-    A path that cannot be is wrong input; everything else is a fault of the disk.
+    An impossible path is wrong input; everything else is a fault of the disk.
     """
     if error.errno == errno.ELOOP and path.is_symlink():
-        return InputError(
-            f"{path}: is a link, and a write there would leave the folder; replace it by what it leads to."
-        )
+        return InputError(f"{path}: is a link, and a write there would leave the folder; replace it by its target.")
     if error.errno in _NO_PATH:
         return InputError(f"{path}: cannot be written ({error.strerror}); name another path.")
     there = next((folder for folder in path.absolute().parents if folder.exists()), Path("/"))
     reason = error.strerror or str(error)
-    room = f"{shutil.disk_usage(there).free / 2**20:,.1f} MiB are left in {there}"
-    do = _REMEDIES.get(error.errno or 0, "mend that")
+    space = f"{shutil.disk_usage(there).free / 2**20:,.1f} MiB are left in {there}"
+    do = _REMEDIES.get(error.errno or 0, "correct that")
     if error.errno == errno.EFBIG:
-        room = f"{room}, but a process may not write files this large (ulimit -f)"
+        space = f"{space}, but a process may not write files this large (ulimit -f)"
     return WriteError(
-        f"{path}: cannot be written ({reason}); {room}. What was recorded before is whole: {do}, and give the same "
+        f"{path}: cannot be written ({reason}); {space}. What was recorded before is complete: {do}, and give the same "
         "command again."
     )
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what writes left behind that a kill cut short; nothing else, whatever the folder is."""
+    """Remove the temporary files of writes that a kill cut short, and nothing else."""
     for leftover in folder.glob(f".*{PART}*"):
         leftover.unlink()
 
 
 def replace_file(path: Path, write: Callable[[str], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in its place at once.
+    """Let `write` fill a temporary file next to `path`, then move it to `path` atomically.
 
     Raises
     ------
     WriteError
-        There is no room, or the folder is read-only; the old file is as it was.
+        The disk is full, or the folder is read-only; the old file is as it was.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +88,7 @@ def replace_file(path: Path, write: Callable[[str], object]) -> None:
 
 
 def _written(part: str, write: Callable[[str], object]) -> None:
-    """Write a file; an error of torch's or safetensors' own for a disk that is full becomes an OSError."""
+    """Write a file; torch's or safetensors' error for a full disk becomes an OSError."""
     try:
         write(part)
     except OSError:
@@ -121,7 +119,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_sealed(path: Path, value: Mapping[str, Any], files: Collection[str] = ()) -> None:
-    """Write a JSON file with a seal, which holds for these files of its folder too, as far as they are there."""
+    """Write a JSON file with a seal, which also covers these files of its folder, where they exist."""
     content = _finite(value)
     sums = {name: checksum(path.parent / name) for name in files if (path.parent / name).exists()}
     write_json(path, {**content, _SEAL: {"sha256": _digest(content, sums), "files": sums}})
@@ -149,7 +147,7 @@ def append_line(path: Path, line: str) -> None:
     Raises
     ------
     WriteError
-        There is no room; what was appended of the line is taken back.
+        The disk is full; what was appended of the line is removed.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +183,7 @@ def refuse_link(path: Path) -> None:
 
 
 def cut_torn(path: Path) -> None:
-    """Cut a file of lines after its last whole one; what a crash tore is kept in `<name>.torn`."""
+    """Cut a file of lines after its last complete one; the incomplete line is kept in `<name>.torn`."""
     with open(path, "rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(0, end - 1))
@@ -213,7 +211,7 @@ def read_json(path: Path, *needed: str) -> dict[str, Any]:
 
 
 def sealed_files(path: Path) -> dict[str, str]:
-    """Return the checksums of the files that a sealed JSON file speaks for, by name."""
+    """Return the checksums of the files that a sealed JSON file covers, by name."""
     return _unsealed(path)[1]
 
 
@@ -266,7 +264,7 @@ def read_yaml(path: Path, *needed: str) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a JSON-lines file; a last line without its end is left out, a broken one is an error.
+    """Return the rows of a JSON-lines file; an incomplete last line is left out, a broken line is an error.
 
     Raises
     ------
@@ -302,12 +300,12 @@ def content(path: Path) -> bytes:
 
 
 def _check_kind(path: Path) -> None:
-    if path.exists() and not path.is_file() and not path.is_dir():  # reading a folder says so by itself
+    if path.exists() and not path.is_file() and not path.is_dir():  # reading a folder raises its own error
         raise _damaged(path, "it is no file, but a pipe or device")
 
 
 def _checked(path: Path, value: Any, needed: Collection[str] = (), line: int = 0) -> dict[str, Any]:
-    """Return a mapping that holds what a file of its name must, and the `needed` keys besides."""
+    """Return a mapping after checking that it has the keys of its file's schema and the `needed` ones."""
     try:
         found = checked(path, value, line)
     except InputError as error:
@@ -317,7 +315,7 @@ def _checked(path: Path, value: Any, needed: Collection[str] = (), line: int = 0
     return found
 
 
-_REMEDY = "give the command that wrote it again, which sets it aside and computes anew what can be"
+_REMEDY = "give the command that wrote it again, which sets it aside and computes again what can be"
 
 
 def _damaged(path: Path, reason: str) -> Damaged:

@@ -1,4 +1,4 @@
-"""Names and places in a run directory: which folder is whose, when a training has ended, what kind of run it is."""
+"""The layout of a run directory: names of files and folders, sealed results, and which kind of run a folder holds."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from search.record.files import (
 from search.record.objectives import Objectives
 
 CHANGES = "changes.jsonl"
-OTHER_VALUES = ("data", "split", "seed", "recipe")  # after a change here, earlier values are no like ones
-BASE = "base"  # the folder of a study's base network, and what its training is called
-# what makes a training's record: a result, and the files that its seal speaks for
+OTHER_VALUES = ("data", "split", "seed", "recipe")  # after a change of these, earlier values cannot be compared
+BASE = "base"  # the folder of a study's base network, and the name of its training
+# a training's record: its result, and the files that the result's seal covers
 RESULT = "result.json"
 _KINDS = {"study.yaml": "a study", "ablation.yaml": "an ablation", "spec.yaml": "a training"}  # by their own file
 _SEALED = ("spec.yaml", "recipe.yaml", "metrics.jsonl", "weights.safetensors")
@@ -49,10 +49,10 @@ def mend(folder: Path) -> list[str]:
         read_lines(folder / "metrics.jsonl")
     except Damaged as error:
         broken["metrics.jsonl"] = str(error)
-    told = [f"{folder / name}: damaged, set aside as {set_aside(folder / name, broken[name]).name}" for name in broken]
+    notes = [f"{folder / name}: damaged, set aside as {set_aside(folder / name, broken[name]).name}" for name in broken]
     if broken and (folder / RESULT).exists():
-        set_aside(folder / RESULT, f"{', '.join(broken)} beside it: damaged")
-    return told
+        set_aside(folder / RESULT, f"{', '.join(broken)} next to it: damaged")
+    return notes
 
 
 def _sealed_by(result: Path) -> dict[str, str]:
@@ -105,5 +105,5 @@ def objectives_of(run: Path) -> Objectives:
 
 
 def read_study(run: Path) -> dict[str, Any]:
-    """Return the study of a run directory as it was begun; InputError where it is not whole."""
+    """Return the study of a run directory as it was begun; InputError where a key is missing."""
     return read_yaml(run / "study.yaml", "name", "objective", "trials", "space")

@@ -1,4 +1,4 @@
-"""One writer at a time in a folder."""
+"""Lock a folder, so that one process at a time writes in it."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class Held:
     inode: int
 
     def check(self) -> None:
-        """Raise WriteError where the folder was removed, or replaced, since it was taken; writes would make it anew."""
+        """Raise WriteError where the folder was removed or replaced since it was locked; a write would create it."""
         try:
             same = os.stat(self.folder / LOCK).st_ino == self.inode
         except OSError:
             same = False
         if not same:
             raise WriteError(
-                f"{self.folder}: was removed or replaced while this process was at work in it; what was in it is gone "
-                "from here. Bring it back, or begin anew, and give the same command again."
+                f"{self.folder}: was removed or replaced while this process was at work in it; its files are "
+                "no longer here. Restore it, or begin again, and give the same command again."
             )
 
 
 @contextmanager
 def locked(folder: Path, what: str, wait: float = 0.2) -> Iterator[Held]:
-    """Hold a folder for this process; the system lets go of it when the process ends, however.
+    """Hold a folder for this process; the system releases it when the process ends, however it ends.
 
     Parameters
     ----------
     what : what another process that holds it is at work on, for the message.
-    wait : seconds that another one is given to let go of it.
+    wait : seconds that another process has to release it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Optuna's own messages, held back while we use it."""
+"""Hold back Optuna's messages while this package uses it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import optuna
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let Optuna say warnings and errors only, and as much as before afterwards."""
+    """Let Optuna log warnings and errors only; restore its verbosity afterwards."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

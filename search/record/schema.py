@@ -1,6 +1,6 @@
-"""What the files of a run hold at least: whoever reads one learns here, by file and key, that another hand was at it.
+"""The schema of each file of a run: a reader gets an error with file and key where a file was changed by hand.
 
-Further keys are let through, so that newer runs stay readable.
+Further keys are allowed, so that newer runs stay readable.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _Figures = dict[str, _Figure] | None
 _Folder = Annotated[str, StringConstraints(pattern=r"^\.?[A-Za-z0-9_,=+-][A-Za-z0-9_.,=+-]*$", max_length=250)]
 
 
-class _Kind(BaseModel):
+class _Extendable(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class Result(_Kind):
+class Result(_Extendable):
     """`result.json` of a training."""
 
     state: str
@@ -53,7 +53,7 @@ class Result(_Kind):
     test_class_accuracy: _Figures = None
 
 
-class Metrics(_Kind):
+class Metrics(_Extendable):
     """A line of `metrics.jsonl`: an epoch."""
 
     epoch: int
@@ -63,7 +63,7 @@ class Metrics(_Kind):
     val_accuracy: _Figure = None
 
 
-class Planned(_Kind):
+class Planned(_Extendable):
     """A network of a plan."""
 
     spec: dict[str, Any]
@@ -71,7 +71,7 @@ class Planned(_Kind):
     key: str
 
 
-class PlanFile(_Kind):
+class PlanFile(_Extendable):
     """`plan.json` of a confirmation or an ablation."""
 
     fingerprint: dict[str, Any]
@@ -80,8 +80,8 @@ class PlanFile(_Kind):
     recipe: dict[str, Any]
 
 
-class StudyFile(_Kind):
-    """`study.yaml` of a run, as far as reports read it; beside a training's exported tables it has its recipe alone."""
+class StudyFile(_Extendable):
+    """`study.yaml` of a run, as far as reports read it; with a training's exported tables it holds only the recipe."""
 
     name: str = ""
     objective: str | Annotated[list[str], Field(min_length=1)] = ""
@@ -89,23 +89,23 @@ class StudyFile(_Kind):
     space: dict[str, Any] = {}
 
 
-class AblationFile(_Kind):
+class AblationFile(_Extendable):
     """`ablation.yaml` of a run, as far as reports read it."""
 
     name: str
 
 
-class RecipeFile(_Kind):
+class RecipeFile(_Extendable):
     """`recipe.yaml` of a training."""
 
     aux_weight: float | dict[str, float] = 0.0
 
 
-class Anything(_Kind):
+class Anything(_Extendable):
     """A mapping."""
 
 
-KINDS: dict[str, type[_Kind]] = {
+KINDS: dict[str, type[_Extendable]] = {
     "result.json": Result,
     "metrics.jsonl": Metrics,
     "plan.json": PlanFile,

@@ -1,4 +1,4 @@
-"""How far a run is, from its folder alone."""
+"""The status of a run, from its folder alone."""
 
 from __future__ import annotations
 
@@ -24,55 +24,62 @@ def status(run: Path) -> dict[str, Any]:
     InputError
         The folder is no run.
     """
-    if (run / "study.yaml").exists():
-        config = read_study(run)
-        objectives, total = objectives_of(run), config["trials"]
-        found = list(results(run))
-        states = Counter(result["state"] for result in found)
-        begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))
-        ended = {r["key"]: values for r in found if (values := objectives.values(r))}
-        losses = [objectives.losses(values) for values in ended.values()]
-        best = [list(ended.values())[i] for i in front(losses)]
-        return {
-            "run": config["name"],
-            "finished": len(found) - states["infeasible"],
-            "of": total,
-            "complete": sum(objectives.values(result) is not None for result in found),
-            "pruned": states["pruned"],
-            "failed": states["failed"],
-            "over the limit": states["infeasible"],
-            "begun": begun - len(found),
-            **({"on the front": len(best)} if len(objectives) > 1 else {}),
-            f"best {objectives.judged}": best[0][0] if best else None,
-            "changed": len(read_lines(run / "changes.jsonl")),
-            **_confirmed(run / "confirm"),
-        }
-    if (run / "ablation.yaml").exists():
-        plan, states = read_json(run / "plan.json"), _states(run)
-        return {
-            "run": read_yaml(run / "ablation.yaml")["name"],
-            "finished": states.total(),
-            "of": len(plan["networks"]) * len(plan["seeds"]),
-            "complete": states["complete"],
-            "failed": states["failed"],
-            "changes": len(plan["networks"]) - 1,
-            "seeds": len(plan["seeds"]),
-        }
-    if (run / "spec.yaml").exists():
-        done = read_lines(run / "metrics.jsonl")
-        last = done[-1] if done else {}
-        over = (run / "result.json").exists()
-        state = read_json(run / "result.json")["state"] if over else "begun"
-        return {
-            "run": run.name,
-            "state": state,
-            "epoch": last.get("epoch", 0),
-            "of": last.get("epochs"),
-            "val_accuracy": last.get("val_accuracy"),
-        }
+    for name, of_kind in (("study.yaml", _of_study), ("ablation.yaml", _of_ablation), ("spec.yaml", _of_training)):
+        if (run / name).exists():
+            return of_kind(run)
     raise InputError(
         f"{run}: no run is here; it would hold study.yaml (a study), ablation.yaml or spec.yaml (a training)."
     )
+
+
+def _of_study(run: Path) -> dict[str, Any]:
+    config, objectives = read_study(run), objectives_of(run)
+    found = list(results(run))
+    states = Counter(result["state"] for result in found)
+    begun = sum(1 for _ in (run / "trials").glob("[0-9]*"))
+    ended = {r["key"]: values for r in found if (values := objectives.values(r))}
+    losses = [objectives.losses(values) for values in ended.values()]
+    best = [list(ended.values())[i] for i in front(losses)]
+    return {
+        "run": config["name"],
+        "finished": len(found) - states["infeasible"],
+        "of": config["trials"],
+        "complete": sum(objectives.values(result) is not None for result in found),
+        "pruned": states["pruned"],
+        "failed": states["failed"],
+        "over the limit": states["infeasible"],
+        "begun": begun - len(found),
+        **({"on the front": len(best)} if len(objectives) > 1 else {}),
+        f"best {objectives.judged}": best[0][0] if best else None,
+        "changed": len(read_lines(run / "changes.jsonl")),
+        **_confirmed(run / "confirm"),
+    }
+
+
+def _of_ablation(run: Path) -> dict[str, Any]:
+    plan, states = read_json(run / "plan.json"), _states(run)
+    return {
+        "run": read_yaml(run / "ablation.yaml")["name"],
+        "finished": states.total(),
+        "of": len(plan["networks"]) * len(plan["seeds"]),
+        "complete": states["complete"],
+        "failed": states["failed"],
+        "changes": len(plan["networks"]) - 1,
+        "seeds": len(plan["seeds"]),
+    }
+
+
+def _of_training(run: Path) -> dict[str, Any]:
+    done = read_lines(run / "metrics.jsonl")
+    last = done[-1] if done else {}
+    finished = (run / "result.json").exists()
+    return {
+        "run": run.name,
+        "state": read_json(run / "result.json")["state"] if finished else "begun",
+        "epoch": last.get("epoch", 0),
+        "of": last.get("epochs"),
+        "val_accuracy": last.get("val_accuracy"),
+    }
 
 
 def _states(comparison: Path) -> Counter[str]:

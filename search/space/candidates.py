@@ -1,6 +1,6 @@
 """Candidates: how a point of a space becomes a network and a recipe.
 
-What may vary is in `search.space.axes`, who decides in `search.space.choosers`.
+The axes that vary are in `search.space.axes`, the choosers that decide in `search.space.choosers`.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def decode(space: Space, base: Spec, recipe: Recipe, chooser: Chooser) -> Candid
     """Return the candidate that a chooser's decisions make of the base network and recipe.
 
     A parameter is named by what it decides, such as `family.4` or `split.4a.b3x3`, and drawn only where
-    it decides something; what else is drawn never changes its name or its meaning.
+    it decides something; no other parameter changes its name or its meaning.
     """
     setting = Setting(space, base, recipe)
     return _settled(setting, _drawn(setting, chooser))
 
 
 def _drawn(setting: Setting, chooser: Chooser) -> Draft:
-    """Make every decision; what follows from all of them is still to be settled."""
+    """Make every decision; widths that follow from all of them are solved later."""
     draft = Draft(setting.base, setting.recipe)
     for axis in setting.space.axes:
         draft = axis.drawn(setting, draft, chooser)
@@ -74,7 +74,7 @@ def _settled(setting: Setting, draft: Draft) -> Candidate:
 
 
 def enumerate_space(space: Space, base: Spec, recipe: Recipe, most: int) -> list[Candidate] | None:
-    """Return every candidate of a space, or None where there are more than `most` or endlessly many."""
+    """Return every candidate of a space, or None where there are more than `most` or infinitely many."""
     setting, found = Setting(space, base, recipe), []
     try:
         for drawn in _walk(setting):

@@ -1,4 +1,4 @@
-"""Who decides at each fork of a space: a sampler, or an enumeration of everything."""
+"""Choosers decide each parameter of a space: an Optuna trial, or an enumeration of all combinations."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Sampled:
 
 
 class Endless(Exception):
-    """The candidates cannot be counted off one by one."""
+    """The candidates cannot be enumerated."""
 
 
 class Enumerated:
@@ -76,11 +76,13 @@ class Enumerated:
         return names[self.pick(name, [1] * len(names))]
 
     def number(self, name: str, low: float, high: float, log: bool) -> float:
-        """Raise Endless: there is no end of numbers."""
+        """Raise Endless: a range holds infinitely many numbers."""
         raise Endless
 
     def advance(self) -> bool:
-        """Go on to the next combination; false where there is none."""
+        """Move to the next combination; return false where there is none."""
+        # As in counting: drop the last places that are at their highest value, then raise the one before them.
+        # The places that follow are added again as the next walk reaches them.
         self.names.clear()
         while self.path and self.path[-1][0] + 1 == self.path[-1][1]:
             self.path.pop()

@@ -1,4 +1,4 @@
-"""Splits as compositions: how many there are, how one is drawn, and one split in the proportions of another."""
+"""Channel splits as compositions of a width: how many there are, how one is drawn, how one is scaled."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _Ratio = Annotated[float, Field(gt=0, le=4)]
 
 
 class SplitRules(BaseModel):
-    """Which splits there are.
+    """Which splits are allowed.
 
     Attributes
     ----------
     round : every width is a multiple of it.
-    minimum : no branch is narrower.
+    minimum : the narrowest branch.
     reduce : bounds of a reduction's width as parts of the width behind it. Where no multiple of `round` lies
         between them, it is the next one above.
     tolerance : by what part of wanted MACs a network may miss them.
@@ -40,12 +40,15 @@ class SplitRules(BaseModel):
 
 def compositions(total: int, parts: int, least: int) -> int:
     """Return in how many ways `total` is an ordered sum of `parts` whole numbers of at least `least`."""
+    # Give every part its least; the rest is shared freely, which stars and bars counts.
     free = total - parts * least
     return math.comb(free + parts - 1, parts - 1) if free >= 0 else 0
 
 
 def draw_split(rules: SplitRules, out: int, name: str, chooser: Chooser) -> Split:
     """Draw a split of `out` channels: independent uniform picks make every composition equally likely."""
+    # One branch after another takes its width; the last, pool, gets what is left. A width weighs as much as there
+    # are compositions of the rest, so that all splits together are equally likely.
     left = out // rules.round
     parts = []
     for branch, after in (("b1x1", 3), ("b3x3", 2), ("b5x5", 1)):
@@ -79,6 +82,7 @@ def proportional(rules: SplitRules, drawn: Split, out: int) -> Split:
     """
     factor = out / drawn.out / rules.round
     wanted = [width * factor for width in (drawn.b1x1, drawn.b3x3.out, drawn.b5x5.out, drawn.pool)]
+    # Round down, then give or take one `round` at a time where it comes nearest to the wanted widths.
     parts = [max(rules.least, math.floor(part + 1e-9)) for part in wanted]
     while (left := out // rules.round - sum(parts)) != 0:
         step = 1 if left > 0 else -1

@@ -1,4 +1,4 @@
-"""From a network and recipe back to a space's parameters: the inverse of `search.space.candidates.decode`."""
+"""Express a network and recipe in a space's parameters: the inverse of `search.space.candidates.decode`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from search.space.space import Space
 
 
 def middle(weights: Sequence[int], index: int) -> float:
-    """Return the quantile in the middle of what makes an ordered pick take `index`."""
+    """Return the middle of the quantiles at which an ordered pick takes `index`."""
     low, high = _interval(weights, index)
     return (low + high) / 2
 
@@ -33,7 +33,7 @@ def _interval(weights: Sequence[int], index: int) -> tuple[float, float]:
 def encode(
     space: Space, base: Spec, recipe: Recipe, spec: Spec, target: Recipe | None = None, where: str = "encode"
 ) -> dict[str, Any]:
-    """Return the parameter values of which `decode` makes this network (and recipe).
+    """Return the parameter values that `decode` turns into this network (and recipe).
 
     Parameters
     ----------
@@ -58,17 +58,19 @@ def encode(
     wanted = Candidate(spec, target or recipe)
     setting, draft = Setting(space, base, recipe), Draft(base, recipe)
     values: dict[str, Any] = {}
+    # Axis by axis: its decisions for the wanted network, then the draft that they make for the next axis.
     for axis in space.axes:
         decisions = axis.decisions(setting, draft, Draft(wanted.spec, wanted.recipe), where)
         chooser = _Decided(decisions, where)
         draft = axis.drawn(setting, draft, chooser)
         values |= chooser.values()
+    # What no axis varies may still differ: decode the values and compare.
     _check_same(decode(space, base, recipe, Sampled(cast(Trial, FixedTrial(values)))), wanted, where)
     return values
 
 
 class _Decided:
-    """Answers an axis with given decisions, and notes the parameter values that stand for them."""
+    """A chooser that makes given decisions, and records the parameter values that lead to them."""
 
     def __init__(self, decisions: Decisions, where: str) -> None:
         self.decisions, self.where = decisions, where
@@ -86,7 +88,7 @@ class _Decided:
         self.turn[name] = self.turn.get(name, 0) + 1
         if index is None or not 0 <= index < len(weights):
             raise InputError(
-                f"{self.where}, row {row}, {branch}: its width is none that space.splits allows; "
+                f"{self.where}, row {row}, {branch}: space.splits does not allow its width; "
                 "change round, minimum or reduce, or leave this start out."
             )
         # One quantile serves all rows of a stage: it must lie in the interval of each.
@@ -122,7 +124,7 @@ class _Decided:
 
 
 def _read(text: str) -> Any:
-    """Return what a choice's name stands for; see `search.space.axes.named`."""
+    """Return the value of a choice from its name; see `search.space.axes.base.named`."""
     try:
         return json.loads(text)
     except ValueError:
@@ -130,11 +132,13 @@ def _read(text: str) -> Any:
 
 
 def _check_rows(base: Spec, spec: Spec, where: str) -> None:
-    """Refuse a network of other rows."""
+    """Refuse a network with other rows than the base."""
     ours, theirs = [row.name for row in base.rows], [row.name for row in spec.rows]
     for name in theirs:
         if name not in ours:
-            raise InputError(f"{where}: {spec.name} has a row '{name}' that {base.name} has not.{near(name, ours)}")
+            raise InputError(
+                f"{where}: {spec.name} has a row '{name}' that {base.name} does not have.{near(name, ours)}"
+            )
     for name in ours:
         if name not in theirs:
             raise InputError(f"{where}: {spec.name} has no row '{name}', and {base.name} has one.")
@@ -146,29 +150,29 @@ def _check_rows(base: Spec, spec: Spec, where: str) -> None:
             raise InputError(f"{where}, row {row.name}: {row.block} has no split, and in {base.name} this row has one.")
 
 
-def _check_same(found: Candidate, asked: Candidate, where: str) -> None:
+def _check_same(found: Candidate, wanted: Candidate, where: str) -> None:
     """Refuse what the space's parameters do not reach, naming the first row or key that differs."""
-    if found.key == asked.key:
+    if found.key == wanted.key:
         return
-    for ours, theirs in zip(found.spec.rows, asked.spec.rows, strict=True):
+    for ours, theirs in zip(found.spec.rows, wanted.spec.rows, strict=True):
         if (ours.block, ours.args, ours.style) != (theirs.block, theirs.args, theirs.style):
             raise InputError(
                 f"{where}, row {theirs.name}: {theirs.block} {dict(theirs.args)} is not reached by the space "
                 f"(nearest: {ours.block} {dict(ours.args)}); vary what differs, or leave this start out."
             )
-    weights = asked.recipe.head_weights(asked.spec.aux_rows)
-    for key in asked.recipe.differing(found.recipe):
+    weights = wanted.recipe.head_weights(wanted.spec.aux_rows)
+    for key in wanted.recipe.differing(found.recipe):
         if key != "aux_weight":
-            mine, yours = getattr(found.recipe, key), getattr(asked.recipe, key)
+            mine, yours = getattr(found.recipe, key), getattr(wanted.recipe, key)
             raise InputError(f"{where}, recipe: {key} is {yours!r}, and the study's is {mine!r}; vary it.")
-    if found.spec.aux_rows != asked.spec.aux_rows:
+    if found.spec.aux_rows != wanted.spec.aux_rows:
         raise InputError(
-            f"{where}: its auxiliary heads are on {', '.join(asked.spec.aux_rows) or 'no row'}, and the study's on "
+            f"{where}: its auxiliary heads are on {', '.join(wanted.spec.aux_rows) or 'no row'}, and the study's on "
             f"{', '.join(found.spec.aux_rows) or 'no row'}."
         )
     if found.recipe.head_weights(found.spec.aux_rows) != weights:
         raise InputError(f"{where}, recipe: aux_weight is {weights!r}, which the space does not reach; vary it.")
     raise InputError(
-        f"{where}: {asked.spec.name} is not {found.spec.name} in its input, classes, style or heads, "
+        f"{where}: {wanted.spec.name} is not {found.spec.name} in its input, classes, style or heads, "
         "which the space does not vary."
     )

@@ -1,4 +1,4 @@
-"""Which candidates may be trained: the limit on multiply-adds, and what the space itself could not solve."""
+"""Which candidates may be trained: those within the limit on MACs, and with widths that could be solved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Widths at equal cost: splits in given proportions, scaled until a network has a wanted number of MACs.
+"""Solve widths for equal cost: splits in given proportions are scaled until a network has a wanted number of MACs.
 
 All MACs here are exact, those of `arch.cost` without auxiliary heads.
 """
@@ -18,13 +18,13 @@ from arch.specs.edit import Split, split_of, with_splits
 from arch.specs.spec import Spec
 from search.space.compositions import SplitRules, proportional, reduction_bounds
 
-_SCALINGS = 40  # factors counted at most
+_SCALINGS = 40  # factors tried at most
 _WIDENINGS = 8  # output widths moved at most
 
 
 @dataclass(frozen=True)
 class _Goal:
-    """What is to be reached: MACs, from the drawn proportions of each searched row."""
+    """The wanted MACs, and the drawn proportions of each searched row."""
 
     macs: int
     drawn: Mapping[str, Split]
@@ -35,17 +35,17 @@ class _Goal:
         return abs(macs - self.macs)
 
     def met(self, macs: int) -> bool:
-        """Say whether a network is within the tolerance."""
+        """Return whether a network is within the tolerance."""
         return self.misses(macs) <= self.rules.tolerance * self.macs
 
 
 @dataclass(frozen=True)
 class Solved:
-    """The nearest spec that was found.
+    """The spec nearest to the wanted MACs.
 
     Attributes
     ----------
-    missed : why it will not do; empty where it is within the tolerance.
+    missed : why it is infeasible; empty where it is within the tolerance.
     violation : by what part of the wanted MACs it misses the tolerance; 0 where it does not.
     """
 
@@ -64,7 +64,7 @@ class _Network:
 
 @dataclass(frozen=True)
 class _Move:
-    """A reduction one `round` wider or narrower: the row's split then, and how its MACs change."""
+    """A reduction one `round` wider or narrower: the row's split after it, and the change of its MACs."""
 
     row: str
     split: Split
@@ -72,14 +72,14 @@ class _Move:
 
 
 def solve(spec: Spec, rows: Sequence[str], macs: int, rules: SplitRules) -> Solved:
-    """Return the spec with the widths of `rows` changed, their proportions kept, to come to the base's `macs`.
+    """Return the spec with the widths of `rows` scaled, their proportions kept, so that it has the base's `macs`.
 
-    One factor scales the output widths of all rows; where rounding leaves too much, reductions and then
-    single output widths move by one `round`. What comes back is the nearest that was found; it need not
-    be within the tolerance.
+    The result is the nearest network of the search; it need not be within the tolerance.
     """
     goal = _Goal(macs, {name: split_of(spec.row(name)) for name in rows}, rules)
+    # Coarse to fine: one factor scales the output widths of all rows, then single reductions move by one `round`.
     found = _with_reductions_moved(_scaled(spec, goal), goal)
+    # Where rounding still leaves too much, single output widths move too, each time with the reductions repaired.
     for _ in range(_WIDENINGS):
         if goal.met(found.macs):
             break
@@ -89,18 +89,23 @@ def solve(spec: Spec, rows: Sequence[str], macs: int, rules: SplitRules) -> Solv
         found = better
     if goal.met(found.macs):
         return Solved(found.spec)
-    reason = f"no widths within {rules.tolerance * 100:g} % of the base network's {macs:,} MACs; the nearest have {found.macs:,}"
+    near = f"{rules.tolerance * 100:g} % of the base network's {macs:,} MACs"
+    reason = f"no widths within {near}; the nearest have {found.macs:,}"
     return Solved(found.spec, reason, abs(found.macs / macs - 1) - rules.tolerance)
 
 
 def _scaled(spec: Spec, goal: _Goal) -> _Network:
-    """Find the factor: MACs grow almost with its square, and halving the bracket around it helps where that fails."""
+    """Return the network at the best factor for all output widths.
+
+    MACs grow almost with the square of the factor, which gives the next guess. `low` and `high` bracket the factor:
+    a guess outside of them is replaced by their middle.
+    """
     best: _Network | None = None
     factor, low, high = 1.0, 0.0, math.inf
     tried: set[tuple[int, ...]] = set()
     for _ in range(_SCALINGS):
         widths = _widths(goal, factor)
-        if widths in tried:  # rounding hides so small a step
+        if widths in tried:  # so small a step changes no rounded width
             factor = _between(low, high)
             widths = _widths(goal, factor)
         if widths in tried:
@@ -115,7 +120,7 @@ def _scaled(spec: Spec, goal: _Goal) -> _Network:
         factor *= math.sqrt(goal.macs / now.macs)
         if not low < factor < high:
             factor = _between(low, high)
-    assert best is not None  # the first factor is always counted
+    assert best is not None  # the first factor is always tried
     return best
 
 
@@ -139,11 +144,12 @@ def _with_outputs(spec: Spec, goal: _Goal, widths: Mapping[str, int]) -> _Networ
 def _with_reductions_moved(now: _Network, goal: _Goal) -> _Network:
     """Move one reduction after another by one `round`, each time the one that comes nearest to the goal.
 
-    A reduction is seen by its own row alone, so a move in one row leaves the gains in the others as they are.
+    A reduction changes no other row, so a move in one row leaves the gains in the others as they are.
     """
     if goal.met(now.macs):
         return now
     spec, macs = now.spec, now.macs
+    # Compute the gain of every possible move once; after a move only its own row's are computed again.
     inputs = {row.name: part.input for row, part in zip(spec.rows, place_network(spec).rows, strict=True)}
     moves = {name: _moves(spec, name, inputs[name], goal.rules) for name in goal.drawn}
     while not goal.met(macs):
@@ -182,6 +188,7 @@ def _with_output_moved(now: _Network, goal: _Goal) -> _Network:
         for step in (-unit, unit)
         if width + step >= least
     ]
+    # Nearest first: an early option that meets the goal saves the repair of the others.
     best = now
     for option in sorted(options, key=lambda network: goal.misses(network.macs)):
         repaired = _with_reductions_moved(option, goal)

@@ -1,4 +1,4 @@
-"""The space of a study: the axes that vary."""
+"""The search space of a study: the axes that vary, read from its file and checked against the base network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arch.errors import InputError
 from arch.specs.edit import searchable
 from arch.specs.spec import Spec
 from search.recipes.recipe import Recipe
-from search.space import axes as axes  # registers ours
+from search.space import axes as axes  # registers the axes of this package
 from search.space.axes.base import AXES, Axis, Setting
 
 
@@ -55,7 +55,7 @@ class Space(BaseModel):
 
 
 def _plain(key: str, value: Any) -> Any:
-    """Return a model that is not the axis' own, such as a plain Range, as the values that it was given."""
+    """Return the given values of a model that is not the axis' own, such as a plain Range."""
     own = key in AXES and isinstance(value, AXES.get(key))
     return value if own or not isinstance(value, BaseModel) else value.model_dump(exclude_unset=True)
 

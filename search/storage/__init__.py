@@ -1,1 +1,1 @@
-"""Where Optuna keeps a study's trials, and how these are held against the run directory."""
+"""Where Optuna keeps a study's trials, and how these are compared with the run directory."""

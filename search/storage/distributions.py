@@ -1,4 +1,4 @@
-"""`distributions.json`: each searched parameter's range, for those who read a run without its storage."""
+"""`distributions.json`: the range of each searched parameter, for readers of a run without its storage."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def distributions(run: Path) -> dict[str, BaseDistribution]:
 
 
 class Distributions:
-    """The ranges of a run's parameters, written down as they are drawn from."""
+    """The ranges of a run's parameters, recorded as trials are drawn."""
 
     def __init__(self, run: Path, study: Study) -> None:
         self.path = run / _FILE
         self.known: dict[str, str] = {}
+        # A run of an earlier version, or one whose file was set aside, has its ranges in the storage alone.
         if self.path.exists():
             self.known = read_json(self.path)
         else:
@@ -32,7 +33,7 @@ class Distributions:
                 self.known |= _as_text(trial.distributions)
 
     def note(self, drawn: Mapping[str, BaseDistribution]) -> None:
-        """Keep what a trial was drawn from."""
+        """Record the ranges that a trial was drawn from."""
         known = self.known | _as_text(drawn)
         if known != self.known:
             self.known = known

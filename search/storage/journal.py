@@ -1,4 +1,4 @@
-"""Where a study's trials are lines of a file."""
+"""A storage in a journal file, where each change of a trial is a line."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from search.record.files import cut_torn, unwritable
 
 
-class _Journal(JournalFileBackend):
-    """A journal file that is cut after its last whole line as it is opened.
+class _CutJournal(JournalFileBackend):
+    """A journal file that is cut after its last complete line when it is opened.
 
-    Whoever appends holds Optuna's own lock, a file `<name>.lock`, until its lines are whole. So under that lock a line
-    without its end is one that a crash tore, whether or not other writers live. Optuna breaks the lock of a
-    writer that died with it after 30 s.
+    Every writer holds Optuna's lock, a file `<name>.lock`, until its lines are complete. So under that lock an
+    incomplete line is one that a crash tore, even while other writers are running. Optuna breaks the lock of a
+    dead writer after 30 s.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, lock = path, JournalFileOpenLock(str(path))  # no link as by default: these need a right on Windows
+        self._path, lock = (
+            path,
+            JournalFileOpenLock(str(path)),
+        )  # not the default, a link: Windows lets only some users make one
         super().__init__(str(path), lock)
         lock.acquire()
         try:
@@ -29,7 +32,7 @@ class _Journal(JournalFileBackend):
             lock.release()
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append entries; where there is no room, a line that was begun is cut when the journal is opened again."""
+        """Append entries; where the disk is full, the next opening cuts an incomplete line."""
         try:
             super().append_logs(logs)
         except OSError as error:
@@ -37,7 +40,7 @@ class _Journal(JournalFileBackend):
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """Return the storage in a file, which is made where it is not there yet.
+    """Return the storage in a file, which is created where it does not exist.
 
     Raises
     ------
@@ -45,4 +48,4 @@ def open_journal(path: Path) -> JournalStorage:
         It cannot be opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(_Journal(path))
+    return JournalStorage(_CutJournal(path))

@@ -1,4 +1,4 @@
-"""Another set of choices for a study that has begun: its trials, copied in order into a new Optuna study."""
+"""Change the choices of a study that has begun: its trials are copied in order into a new Optuna study."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from arch.errors import InputError
 
 
-def outgrown(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
-    """Return the new distributions of parameters whose choices differ from those that the trials were drawn from.
+def changed_choices(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    """Return the new distributions of parameters whose choices differ from those of the trials.
 
-    Ranges may change within one Optuna study, choices may not.
+    Optuna lets ranges change within one study, but not choices.
 
     Raises
     ------
     InputError
-        A trial holds a choice that is gone, or a range became choices; names trial and value.
+        A trial holds a choice that was removed, or a range became choices; names trial and value.
     """
     found: dict[str, BaseDistribution] = {}
     for trial in study.get_trials(deepcopy=False):
@@ -33,7 +33,7 @@ def outgrown(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> dict
                 continue
             if trial.params[name] not in new.choices:
                 raise InputError(
-                    f"{name}: the choice {trial.params[name]!r} is gone, and trial {trial.number} has it; put it back, "
+                    f"{name}: the choice {trial.params[name]!r} was removed, but trial {trial.number} has it; put it back, "
                     "or start another study, with this one under start."
                 )
             found[name] = new
@@ -44,11 +44,11 @@ def _kind(distribution: BaseDistribution) -> str:
     return "choice" if isinstance(distribution, CategoricalDistribution) else "range"
 
 
-def migrated(study: optuna.Study, storage: Any, name: str, grown: Mapping[str, BaseDistribution]) -> optuna.Study:
+def migrate(study: optuna.Study, storage: Any, name: str, grown: Mapping[str, BaseDistribution]) -> optuna.Study:
     """Return a new study, `name.2` or the next that is free, with the same trials under the same numbers.
 
-    The old one stays as it is. What a sampler keeps with the study rather than with trials is not copied, as it
-    names trials of the old one: NSGA-III chooses the parents of its last generation anew.
+    The old one stays as it is. What a sampler stores with the study rather than with trials is not copied, as it
+    names trials of the old one: NSGA-III chooses the parents of its last generation again.
     """
     taken = set(optuna.get_all_study_names(storage))
     free = next(f"{name}.{n}" for n in range(2, len(taken) + 3) if f"{name}.{n}" not in taken)

@@ -1,4 +1,4 @@
-"""A PostgreSQL storage that waits for its server, and repeats only what did not come through."""
+"""A PostgreSQL storage that waits for a server that does not answer, and repeats only what was not committed."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-PATIENCE = 600.0  # seconds that a lost server is waited for
+PATIENCE = 600.0  # seconds to wait for a server that does not answer
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0  # seconds between two tries
-# libpq's: a server that vanished without a word (its machine, the network) is noticed within a minute
+# Options of libpq: a server whose machine or network failed is noticed within a minute.
 _NOTICE_SILENCE = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
 
-# A row for each session's last write: it is there if, and only if, that write was committed.
+# A row for each session's last write: it exists if, and only if, that write was committed.
 _COMMITS = Table(
     "inceptory_commits",
     MetaData(),
     Column("mark", String(32), primary_key=True),
     Column("made", DateTime(timezone=True), server_default=func.now()),
 )
-_KEPT = timedelta(days=1)  # no commit is asked about later
+_KEPT = timedelta(days=1)  # no commit is looked up later
 
 Returned = TypeVar("Returned")
 
 
 def never() -> bool:
-    """Return that waiting goes on."""
+    """Return false: never give up."""
     return False
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a lost server is waited for: `seconds`, or until `give_up` returns true."""
+    """How long to wait for a server that does not answer: `seconds`, or until `give_up` returns true."""
 
     seconds: float = PATIENCE
     give_up: Callable[[], bool] = never
@@ -53,21 +53,21 @@ class Patience:
         """Yield true after each pause, until patience ends; the pauses grow."""
         began, pause = time.monotonic(), _FIRST_WAIT
         while not self.give_up() and time.monotonic() - began <= self.seconds:
-            time.sleep(pause * random.uniform(0.5, 1))  # several drivers do not come back at once
+            time.sleep(pause * random.uniform(0.5, 1))  # several drivers do not retry at the same moment
             pause = min(2 * pause, _LONGEST_WAIT)
             yield True
 
 
 class _UndecidedError(Exception):
-    """Nobody answers whether a commit came through. No StorageInternalError: Optuna would repeat the request."""
+    """It is unknown whether a commit succeeded. Not a StorageInternalError: Optuna would repeat the request."""
 
 
 class _SureSession(Session):
-    """A session that knows whether a commit came through, also where the connection was lost meanwhile.
+    """A session that finds out whether a commit succeeded, also where the connection failed meanwhile.
 
-    Each write commits a mark of its own in the same transaction. After a lost answer the session inserts the same
-    mark again: PostgreSQL refuses it if, and only if, the transaction was committed, and decides as soon as that
-    transaction has ended. So every request, of whatever kind, can be repeated if its commit raises an error.
+    Each write commits a unique mark in the same transaction. Where the answer to the commit is missing, the session
+    inserts the same mark again. PostgreSQL refuses it if, and only if, the transaction was committed, and decides as
+    soon as that transaction has ended. So any request can be repeated if its commit raises an error.
     """
 
     _last = ""
@@ -77,29 +77,29 @@ class _SureSession(Session):
         self._patience = patience
 
     def commit(self) -> None:
-        """Commit, and raise the server's loss only where nothing was committed."""
+        """Commit, and raise a connection's error only where nothing was committed."""
         if not (self.new or self.dirty or self.deleted):
-            return super().commit()  # a reading, or a setting that another one of the same value does not change
+            return super().commit()  # a read, or a write that can be repeated without harm
         mark = uuid.uuid4().hex
-        try:
+        try:  # this session's last mark goes in the same transaction, so that the table stays small
             self.execute(delete(_COMMITS).where(_COMMITS.c.mark == self._last))
             self.execute(insert(_COMMITS).values(mark=mark))
             super().commit()
         except DBAPIError as error:
-            if not _lost(error):
+            if not _connection_failed(error):
                 raise
             self.invalidate()  # what has not been committed is rolled back as its connection closes
-            if not self._came_through(mark):
+            if not self._was_committed(mark):
                 raise
         self._last = mark
 
-    def _came_through(self, mark: str) -> bool:
+    def _was_committed(self, mark: str) -> bool:
         pauses = self._patience.pauses()
         while True:
             try:
                 return committed(self.get_bind(), mark)
             except DBAPIError as error:
-                if not _lost(error):
+                if not _connection_failed(error):
                     raise
                 if not next(pauses, False):
                     raise _UndecidedError from error
@@ -116,16 +116,16 @@ def committed(engine: Any, mark: str) -> bool:
     return False
 
 
-def _lost(error: BaseException | None) -> bool:
-    """Return whether the server, not the request, was at fault."""
-    gone = isinstance(error, DBAPIError) and error.connection_invalidated
-    return gone or isinstance(error, OperationalError | InterfaceError)
+def _connection_failed(error: BaseException | None) -> bool:
+    """Return whether the connection, not the request, was at fault."""
+    closed = isinstance(error, DBAPIError) and error.connection_invalidated
+    return closed or isinstance(error, OperationalError | InterfaceError)
 
 
 class PatientStorage(BaseStorage):
-    """Optuna's own storage in a PostgreSQL database, each request repeated until the server answers.
+    """Optuna's storage in a PostgreSQL database; each request is repeated until the server answers.
 
-    A server that goes away in the middle of a study costs time, and neither loses nor doubles a trial.
+    A server that fails in the middle of a study costs time, but no trial is lost or doubled.
     """
 
     def __init__(self, url: str, patience: Patience) -> None:
@@ -139,7 +139,7 @@ class PatientStorage(BaseStorage):
             connection.execute(delete(_COMMITS).where(_COMMITS.c.made < func.now() - _KEPT))
         sessions: sessionmaker[Any] = sessionmaker(bind=self.engine, class_=_SureSession, patience=patience)
         database.scoped_session = scoped_session(sessions)
-        self._storage = get_storage(database)  # with Optuna's cache: it reads trials that have ended once
+        self._storage = get_storage(database)  # with Optuna's cache, which reads finished trials once
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PatientStorage, (self._url, self._patience)
@@ -150,9 +150,9 @@ class PatientStorage(BaseStorage):
             try:
                 return request(*arguments)
             except _UndecidedError as error:
-                raise StorageInternalError("The server was lost during a commit; it may have come through.") from error
+                raise StorageInternalError("The server failed during a commit, which may have succeeded.") from error
             except StorageInternalError as error:
-                if not _lost(error.__cause__) or not next(pauses, False):
+                if not _connection_failed(error.__cause__) or not next(pauses, False):
                     raise
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:

@@ -1,4 +1,4 @@
-"""A study's storage held against the records of its run directory, and built again from them where it is damaged."""
+"""Compare a study's storage with the records of its run directory, and rebuild it from them where it is damaged."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ from search.storage.urls import file_of, open_storage, shown
 _SQLITE_BUSY = 60.0  # seconds that SQLite waits for another writer
 
 
-def open_whole(
+def open_consistent(
     url: str, run: Path, name: str, objectives: Objectives, max_macs: int, give_up: Callable[[], bool]
 ) -> tuple[optuna.Study, BaseStorage, list[str]]:
-    """Open an Optuna study, making it where it is not there yet, and see that it agrees with the run directory.
+    """Open an Optuna study, created where it does not exist, and check that it agrees with the run directory.
 
-    A SQLite or journal file in the run directory that is damaged, or knows less than the records do, is set aside
-    and built again from them. The third of what is returned is a sentence about that, if it was so.
+    A SQLite or journal file in the run directory that is damaged, or holds less than the records do, is set aside
+    and rebuilt from them. The third value returned has a sentence about that, if it happened.
 
     Raises
     ------
     InputError
-        The storage is damaged or lost, and lies elsewhere or is a server; or the records do not say all that it
-        takes to build it again. Names what is wrong; nothing was set aside.
+        The storage is damaged or missing, and lies elsewhere or is a server; or the records do not hold all that
+        rebuilding needs. Names what is wrong; nothing was set aside.
     """
+    # A damaged file is found before Optuna opens it, a disagreement with the records after.
     path = file_of(url)
-    broken = _why_broken(url, path, begun(run)) if path else ""
+    broken = _why_broken(url, path, trials_begun(run)) if path else ""
     if not broken:
         storage = open_storage(url, give_up=give_up)
-        study = _made(storage, name, objectives)
+        study = _create_or_load(storage, name, objectives)
         broken = _disagreement(study, run, objectives)
         if not broken:
             return study, storage, []
@@ -54,23 +55,23 @@ def open_whole(
             storage.engine.dispose()
     if path is None or run.resolve() not in path.resolve().parents:
         raise InputError(
-            f"{run}: storage {shown(url)}: {broken}; bring the storage back, or name a new folder with --run."
+            f"{run}: storage {shown(url)}: {broken}; restore the storage, or name a new folder with --run."
         )
-    trials = recorded_trials(run, objectives, max_macs)  # may refuse, so before anything is moved
-    aside = _out_of_the_way(path, broken)
-    _leave_checkpoints(run)  # before the trials are there: from then on they are drawn again
+    trials = recorded_trials(run, objectives, max_macs)  # may refuse, so it comes before anything is moved
+    aside = _set_storage_aside(path, broken)
+    _set_checkpoints_aside(run)  # before the trials exist: from then on their parameters are drawn again
     storage = open_storage(url, give_up=give_up)
-    study = _made(storage, name, objectives)
+    study = _create_or_load(storage, name, objectives)
     for trial in trials:
         study.add_trial(trial)
     ended = sum(trial.state.is_finished() for trial in trials)
-    return study, storage, [f"{path}: {aside}; built again from the records of {ended} trials"]
+    return study, storage, [f"{path}: {aside}; rebuilt from the records of {ended} trials"]
 
 
-def _out_of_the_way(path: Path, broken: str) -> str:
-    """Set a damaged storage aside, and what SQLite would play back into a new one; return what is said of it."""
+def _set_storage_aside(path: Path, broken: str) -> str:
+    """Set a damaged storage aside, with the logs that SQLite would apply to a new one; return this in words."""
     if not path.exists():
-        return "lost"
+        return "missing"
     name = set_aside(path, broken).name
     for suffix in ("-journal", "-wal"):
         if (other := path.with_name(path.name + suffix)).exists():
@@ -78,31 +79,31 @@ def _out_of_the_way(path: Path, broken: str) -> str:
     return f"damaged ({broken}), set aside as {name}"
 
 
-def _leave_checkpoints(run: Path) -> None:
-    """Set aside the checkpoints of trainings under way: what these were drawn from was in the storage alone."""
+def _set_checkpoints_aside(run: Path) -> None:
+    """Set aside the checkpoints of unfinished trainings: their parameters were in the storage alone."""
     for path in (run / "trials").glob("[0-9]*/checkpoint.pt"):
         if not path.with_name("result.json").exists():
-            set_aside(path, "the storage was lost, and with it what this training was drawn from")
+            set_aside(path, "the storage was missing or damaged, and with it the parameters of this training")
 
 
-def _made(storage: BaseStorage, name: str, objectives: Objectives) -> optuna.Study:
+def _create_or_load(storage: BaseStorage, name: str, objectives: Objectives) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=name, directions=objectives.directions, load_if_exists=True)
 
 
-def begun(run: Path) -> int:
+def trials_begun(run: Path) -> int:
     """Return how many trials of a run directory were begun."""
     return sum(1 for _ in (run / "trials").glob("[0-9]*"))
 
 
 def _why_broken(url: str, path: Path, trials: int) -> str:
-    """Return what is wrong with a storage's file before it is opened, which would make one; or nothing."""
+    """Return what is wrong with a storage's file, or nothing; before it is opened, which would create one."""
     if path.exists():
         return why_damaged(url, path, trials)
-    return f"the run directory holds {trials} trials, but the storage knows 0" if trials else ""
+    return f"the run directory holds {trials} trials, but the storage holds 0" if trials else ""
 
 
 def why_damaged(url: str, path: Path, trials: int) -> str:
-    """Return what is wrong with the file of a storage that should know so many trials, or nothing."""
+    """Return what is wrong with the file of a storage that should hold so many trials, or nothing."""
     if path.stat().st_size == 0:
         return "it is empty" if trials else ""
     return _broken_line(path) if url.startswith("journal") else _broken_database(path)
@@ -114,7 +115,7 @@ def _broken_database(path: Path) -> str:
             found = str(database.execute("PRAGMA integrity_check(1)").fetchone()[0])
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.OperationalError:
-        return ""  # busy, or not to be opened: its opening says so
+        return ""  # busy, or it cannot be opened: opening it raises the error
     except sqlite3.DatabaseError as error:
         return str(error)
     if found != "ok":
@@ -123,7 +124,7 @@ def _broken_database(path: Path) -> str:
 
 
 def _broken_line(path: Path) -> str:
-    *lines, _ = path.read_bytes().split(b"\n")  # what is torn at the end is cut when it is opened
+    *lines, _ = path.read_bytes().split(b"\n")  # an incomplete last line is cut when it is opened
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
@@ -138,15 +139,16 @@ def _disagreement(study: optuna.Study, run: Path, objectives: Objectives) -> str
     """Return in what a storage and the records differ, or nothing."""
     try:
         trials = study.get_trials(deepcopy=False)
-    except Exception as error:  # a cell that was changed shows in as many ways as there are columns
+    except Exception as error:  # a changed cell raises as many kinds of errors as there are columns
         return f"its trials cannot be read ({type(error).__name__})"
     recorded = list(results(run))
-    there = max(begun(run), *(result["trial"] + 1 for result in recorded), 0)
+    there = max(trials_begun(run), *(result["trial"] + 1 for result in recorded), 0)
     if there > len(trials):
-        return f"the run directory holds {there} trials, but the storage knows {len(trials)}"
+        return f"the run directory holds {there} trials, but the storage holds {len(trials)}"
+    # Parameters must agree always; states and values unless the trial still runs, or ran again because its record was missing.
     for result in recorded:
         trial = trials[result["trial"]]
-        if "searched" in result and _as_read(trial.params) != result["searched"]:
+        if "searched" in result and _through_json(trial.params) != result["searched"]:
             return f"trial {trial.number} has other parameters than its record"
         (state, values), (known_state, known_values) = outcome(result, objectives), known(trial)
         ended = trial.state.is_finished() and not result.get(REMADE, False)
@@ -156,27 +158,27 @@ def _disagreement(study: optuna.Study, run: Path, objectives: Objectives) -> str
     return ""
 
 
-def _as_read(params: dict[str, Any]) -> Any:
+def _through_json(params: dict[str, Any]) -> Any:
     return json.loads(json.dumps(params))
 
 
 def recorded_trials(run: Path, objectives: Objectives, max_macs: int) -> list[FrozenTrial]:
-    """Return the trials that a run directory tells of, as Optuna had them.
+    """Return the trials that a run directory records, as Optuna had them.
 
-    One that has not ended is to be drawn again, and its training begins again, as its parameters were in the storage
-    alone. So was what a sampler or pruner notes of its own: NSGA and CMA-ES begin another generation.
+    An unfinished one is drawn and trained again, as its parameters were in the storage alone. So was the state that
+    samplers and pruners store: NSGA and CMA-ES begin another generation.
 
     Raises
     ------
     Damaged
-        The records do not say from which range a parameter was drawn; names it.
+        The records do not hold the range that a parameter was drawn from; names it.
     """
     ranges, limit = distributions(run), Limit(max_macs)
     ended = {result["trial"]: result for result in results(run)}
     lacking = {name for result in ended.values() for name in result.get("searched", {})} - set(ranges)
     if lacking:
         where = run / "distributions.json"
-        raise Damaged(f"{where}: says nothing of {', '.join(sorted(lacking))}; bring back it or the storage.")
+        raise Damaged(f"{where}: lacks the range of {', '.join(sorted(lacking))}; restore it or the storage.")
     numbers = [int(folder.name) for folder in (run / "trials").glob("[0-9]*")]
     return [
         _frozen(ended[number], trial_folder(run, number), objectives, ranges, limit)
@@ -197,7 +199,7 @@ def _frozen(
     steps = read_lines(folder / "metrics.jsonl") if len(objectives) == 1 else []
     reported = {step["epoch"]: _number(step[objectives.judged]) for step in steps}
     if state is TrialState.PRUNED and reported and not isnan(last := reported[max(reported)]):
-        values = [last]  # as Optuna does where a pruned trial is told
+        values = [last]  # Optuna gives a pruned trial the value of its last epoch
     searched = result.get("searched", {})
     return create_trial(
         state=state,
@@ -211,7 +213,7 @@ def _frozen(
 
 
 def _number(value: float | None) -> float:
-    """Return a figure as it was before JSON, which has no NaN."""
+    """Return a figure with NaN in place of null: JSON has no NaN."""
     return nan if value is None else value
 
 

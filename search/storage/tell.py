@@ -1,4 +1,4 @@
-"""What Optuna is told of a trial's result. The run directory holds everything; its storage holds this little."""
+"""What Optuna's storage gets of a trial's result; the run directory holds the complete result."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.record.objectives import Objectives
 
-# Little, for each attribute is a commit of the storage.
+# Few, as each attribute is a commit of the storage.
 _ATTRIBUTES = ("macs", "spec_id", "duplicate_of", "reason")
 _CENSORED = ("epochs", "val_accuracy", "val_loss")  # a pruned trial's last epoch is a value that it at least reached
 
-# Key of a result whose trial was made again, as its record was lost. Optuna keeps what it knew of such a trial, which
-# has ended there.
+# Key of a result whose trial ran again because its record was missing. Such a trial has ended in Optuna, which keeps
+# its first result.
 REMADE = "remade"
 
 
@@ -28,7 +28,7 @@ def outcome(result: Mapping[str, Any], objectives: Objectives) -> tuple[TrialSta
 
 
 def known(trial: FrozenTrial) -> tuple[TrialState, list[float] | None]:
-    """Return the same as Optuna knows it; it gives a pruned trial the value of its last epoch, which is no outcome."""
+    """Return the state and values in Optuna; the value that it gives a pruned trial, of its last epoch, is left out."""
     return trial.state, trial.values if trial.state is TrialState.COMPLETE else None
 
 

@@ -1,4 +1,4 @@
-"""Where a study's trials are kept: SQLite, PostgreSQL or a journal file, by URL."""
+"""Open a study's storage by its URL: SQLite, PostgreSQL or a journal file."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def open_storage(url: str, *, patience: float = PATIENCE, give_up: Callable[[], 
     """Return the Optuna storage of a URL, which any Optuna script can open as well.
 
     `sqlite:///file.db` waits up to 60 s for another writer. `postgresql+psycopg://user@host/database`
-    (extra `postgres`) waits for a server that is gone in the middle of a study, and then goes on with
-    neither a lost nor a double trial. `journal:///folder/file.log` is a file of lines (`journal://file.log`
+    (extra `postgres`) waits for a server that fails in the middle of a study, and then continues
+    without a lost or a double trial. `journal:///folder/file.log` is a file of lines (`journal://file.log`
     is relative to the working folder); a last line that a crash cut short is set aside in `file.log.torn`.
 
     Parameters
     ----------
-    patience : how long a lost PostgreSQL server is waited for, in s.
-    give_up : asked between two tries; true ends the wait.
+    patience : how long to wait for a PostgreSQL server that does not answer, in s.
+    give_up : called between two tries; true ends the wait.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def file_of(url: str) -> Path | None:
 
 
 def unwritten(url: str, error: Exception) -> WriteError | InputError | None:
-    """Return what is told where a storage's file could not be written; None for a server, which says it by itself."""
+    """Return the error for a storage's file that could not be written; None for a server, whose own error says it."""
     path, cause = file_of(url), error if isinstance(error, SQLAlchemyError) else error.__cause__
     if path is None or cause is None:
         return None

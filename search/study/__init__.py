@@ -1,1 +1,1 @@
-"""Studies: proposals, trials, pruning, exact resume."""
+"""Studies: what proposes, trains, prunes and records trials, and resumes a stopped study exactly."""

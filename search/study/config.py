@@ -1,4 +1,4 @@
-"""A study, as its YAML file holds it."""
+"""The configuration of a study: the keys of its YAML file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from arch.specs.spec import Spec
-from search.config_file import Asked, beside
+from search.config_file import ConfigFile, network_path
 from search.data.dataset import Data, DataConfig
 from search.engines.base import EngineConfig
 from search.recipes.recipe import Recipe
@@ -22,8 +22,8 @@ from search.study.warm_start import Earlier, Start
 DEMO = Path(__file__).parent / "demo.yaml"
 
 
-class StudyConfig(Asked):
-    """A study, as its YAML file holds it.
+class StudyConfig(ConfigFile):
+    """The keys of a study's YAML file.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class StudyConfig(Asked):
     start : what is tried first: names of networks, files with specs, run directories (the best of each), or
         `{run: runs/x, top: 5}`.
     storage : a URL for `search.storage.urls.open_storage`; empty: SQLite in the run directory.
-    most_failures_in_a_row : so many trainings that fail for the same reason, one after the other, end a call; 0: never.
+    most_failures_in_a_row : a call ends after so many trainings in a row that fail for the same reason; 0: never.
     keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
     """
 
@@ -69,8 +69,8 @@ class StudyConfig(Asked):
         return objectives.judged if len(objectives) == 1 else list(objectives.names)
 
     @classmethod
-    def _known(cls, error: ValidationError) -> Iterable[str]:
-        """Return the keys of the part of the file in which an unknown one stands."""
+    def _keys_allowed(cls, error: ValidationError) -> Iterable[str]:
+        """Return the keys allowed in the part of the file that holds an unknown one."""
         part, *rest = error.errors()[0]["loc"]
         kind = cls.model_fields[str(part)].annotation if part in cls.model_fields else None
         if part == "space" and rest:
@@ -80,16 +80,16 @@ class StudyConfig(Asked):
         )
 
     @classmethod
-    def _beside(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def _with_network_paths(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
         if "network" in values:
-            values["network"] = beside(folder, values["network"])
+            values["network"] = network_path(folder, values["network"])
         if isinstance(values.get("start"), list):
-            values["start"] = [beside(folder, entry) for entry in values["start"]]
+            values["start"] = [network_path(folder, entry) for entry in values["start"]]
         return values
 
 
 def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyConfig:
-    """Return a study from its YAML file or a mapping; relative network files are beside the study's.
+    """Return a study from its YAML file or a mapping; network files are relative to the study's.
 
     Errors name the `file` that a mapping was made of, here and later.
 
@@ -103,7 +103,7 @@ def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyCo
 
 @dataclass(frozen=True)
 class Plan:
-    """A study made ready to run: its configuration with every default written out, and what it names, loaded."""
+    """A study that is ready to run: its configuration with every default written out, and all that it names, loaded."""
 
     config: StudyConfig
     base: Spec

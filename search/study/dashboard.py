@@ -1,4 +1,4 @@
-"""optuna-dashboard on the storage of a study, for this machine alone unless told otherwise."""
+"""optuna-dashboard on the storage of a study, by default for this machine alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from arch.files.safe_yaml import load_yaml
 from search.record.layout import allowed_changes
 from search.storage.urls import file_of, open_storage, parse, shown
 
-_PATIENCE = 20.0  # seconds that a page waits for a lost server
+_PATIENCE = 20.0  # seconds that a page waits for a server that does not answer
 _HIDDEN = ("***", "hidden")  # what a recorded URL has in a password's place
 
 
@@ -29,7 +29,7 @@ class Dashboard:
     ----------
     run : a study's run directory.
     port : 0 takes any free one.
-    storage : its URL, where that is not the recorded one; that one has no password, so PostgreSQL's is looked for
+    storage : its URL, where that is not the recorded one; that one has no password, so PostgreSQL's driver looks
         where libpq does: PGPASSWORD, ~/.pgpass.
 
     Raises
@@ -55,7 +55,7 @@ class Dashboard:
             number = opened.get_study_id_from_name(self.study)
         except KeyError:
             raise InputError(
-                f"storage '{shown(url)}': holds no study called {self.study}; name its own with --storage."
+                f"storage '{shown(url)}': holds no study called {self.study}; name the study's storage with --storage."
             ) from None
         self._server = _listening(host, port)
         address, bound = self._server.server_address[:2]
@@ -81,7 +81,7 @@ class Dashboard:
 
 
 def study_name(run: Path) -> str:
-    """Return what a run's study is called in its storage: after a change of the space it goes on as another one."""
+    """Return what a run's study is called in its storage: after a change of choices it continues under another name."""
     later = (change["optuna_study"] for change in reversed(allowed_changes(run)) if "optuna_study" in change)
     return str(next(later, load_yaml(run / "study.yaml")["name"]))
 
@@ -103,7 +103,7 @@ def _check_there(url: str, run: Path) -> None:
 
 
 def _without_marks(url: str) -> str:
-    """Return a server's URL without what stands for a password, so that the driver looks for one."""
+    """Return a server's URL without what stands for a password, so that the database driver looks for one."""
     parsed = parse(url)
     query = {key: value for key, value in parsed.query.items() if value not in _HIDDEN}
     password = None if parsed.password in _HIDDEN else parsed.password
@@ -114,25 +114,25 @@ def _without_marks(url: str) -> str:
 # The server
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _DashboardServer(ThreadingMixIn, WSGIServer):
     """A thread a request, none of which keeps the process alive."""
 
     daemon_threads = True
 
 
-class _Server6(_Server):
+class _DashboardServer6(_DashboardServer):
     address_family = socket.AF_INET6
 
 
 class _Quiet(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing of what went well."""
+        """Log no request that succeeds."""
 
 
-def _listening(host: str, port: int) -> _Server:
+def _listening(host: str, port: int) -> _DashboardServer:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return (_Server6 if family == socket.AF_INET6 else _Server)((host, port), _Quiet)
+        return (_DashboardServer6 if family == socket.AF_INET6 else _DashboardServer)((host, port), _Quiet)
     except OSError as error:
         raise InputError(
             f"{host}, port {port}: cannot be listened on ({error.strerror or error}); --port 0 takes any free one."
@@ -140,12 +140,15 @@ def _listening(host: str, port: int) -> _Server:
 
 
 def _for_this_machine(application: Callable[..., Iterable[bytes]], host: str) -> Callable[..., Iterable[bytes]]:
-    """Refuse requests under another name: a page elsewhere could have its own name lead here, and so read the answer."""
+    """Refuse requests under another host name.
+
+    A web page elsewhere could point its own host name at this machine and so read the answers (DNS rebinding).
+    """
     known = {"localhost", "127.0.0.1", "::1", host}
 
     def guarded(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        asked = environ.get("HTTP_HOST", "")
-        name = asked[1 : asked.find("]")] if asked.startswith("[") else asked.partition(":")[0]
+        given = environ.get("HTTP_HOST", "")
+        name = given[1 : given.find("]")] if given.startswith("[") else given.partition(":")[0]
         if name in known:
             return application(environ, start)
         start("403 Forbidden", [("Content-Type", "text/plain")])

@@ -1,4 +1,4 @@
-"""The driver of a study: proposes trials until the study ends, and records what comes of each."""
+"""The driver of a study: it proposes trials until the study ends, and has each trained and recorded."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from search.space.candidates import enumerate_space
 from search.storage.urls import unwritten
 from search.study.config import Plan
 from search.study.create import note_end, note_start, open_study, storage_of
-from search.study.ends import Ended, Ends
 from search.study.proposer import MOST_ENUMERATED
+from search.study.stopping import EndReason, StopRules
 from search.study.trials import Trials
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a call of `run_study` ended: the run directory, trials finished in all, and why it ended."""
+class StudyOutcome:
+    """How a call of `run_study` ended: the run directory, the number of finished trials, and the reason."""
 
     run: Path
     finished: int
     total: int
-    ended: Ended
+    ended: EndReason
     signal: int = 0
 
     def _repr_html_(self) -> str:
-        """Return how far it came, for a notebook."""
+        """Return how far the study is, for a notebook."""
         lines = [f"{self.finished} of {self.total} trials finished", f"reports.load({str(self.run)!r}) reads it"]
         return table(f"{self.run.name}: {self.ended}", [], lines)
 
 
-def drive(plan: Plan, run: Path, allow: Collection[str], show: Silent) -> Outcome:
+def drive(plan: Plan, run: Path, allow: Collection[str], show: Silent) -> StudyOutcome:
     """Run a study until it has its total, nothing is left to try, or a signal comes."""
     check_kind(run, "study.yaml")
     with (
@@ -57,7 +57,7 @@ def drive(plan: Plan, run: Path, allow: Collection[str], show: Silent) -> Outcom
             outcome = driver.outcome()
             note_end(run, outcome.ended)
             return outcome
-        except KeyboardInterrupt:  # Ctrl-C twice: what is under way resumes from its last epoch
+        except KeyboardInterrupt:  # Ctrl-C twice: running trainings resume from their last epoch
             note_end(run, "interrupted")
             raise
         except (StorageInternalError, SQLAlchemyError) as error:
@@ -65,13 +65,13 @@ def drive(plan: Plan, run: Path, allow: Collection[str], show: Silent) -> Outcom
 
 
 class Driver:
-    """A study as a supervisor's work. The only one that writes the storage."""
+    """A study as a supervisor's work. Nothing else writes the storage."""
 
     def __init__(self, plan: Plan, run: Path, allow: Collection[str], show: Silent, supervisor: Supervisor) -> None:
         self.config, self.run, self.show, self.supervisor = plan.config, run, show, supervisor
         opened = open_study(plan, run, allow, give_up=lambda: bool(supervisor.signal))
         self.trials = Trials(plan, opened, run, show)
-        note_start(run, self.trials.finished, self.trials.asked)
+        note_start(run, self.trials.finished, self.trials.created)
         show.begin(self.config.name, self.config.trials, self.trials.finished)
         for note in opened.notes:
             show.note(note)
@@ -81,36 +81,36 @@ class Driver:
             show.note(f"the base network's {base.macs:,} MACs are over max_macs {limit.max_macs:,}")
         found = enumerate_space(self.config.space, plan.base, plan.recipe, MOST_ENUMERATED)
         feasible = None if found is None else {c.key for c in found if not limit.why_not(c)}
-        self.ends = Ends(self.config, feasible)
+        self.stop_rules = StopRules(self.config, feasible)
 
     def next(self) -> tuple[str, Task] | None:
-        """Return the next training, proposing trials until one asks for it; None where the study ends."""
+        """Return the next training, proposing trials until one needs a training; None where there is none now."""
         trials = self.trials
-        # Most proposals are a training. A duplicate is answered at once or waits for its original, what is over the
-        # limit is recorded at once: then another one is proposed. A signal need not wait for all that.
-        while not trials.waiting and not self.supervisor.signal and not self._why_over():
-            self.ends.proposed(feasible=trials.propose())
+        # Most proposals need a training. Not so a duplicate, which takes the result of its original, nor a candidate
+        # over the limit: both are recorded without one, and the next trial is proposed. A signal ends the loop.
+        while not trials.waiting and not self.supervisor.signal and not self._stop_reason():
+            self.stop_rules.proposed(feasible=trials.propose())
         if not trials.waiting:
             return None
         training = trials.waiting.popleft()
         return training.key, training.task
 
-    def goes_on(self, key: str, metrics: Mapping[str, Any]) -> bool:
-        """Take note of an epoch; return whether the training goes on."""
-        return self.trials.goes_on(key, metrics)
+    def continues(self, key: str, metrics: Mapping[str, Any]) -> bool:
+        """Record an epoch; return whether the training continues."""
+        return self.trials.continues(key, metrics)
 
     def ended(self, key: str) -> None:
-        """Take note of a training's end."""
+        """Record a training's end."""
         result = self.trials.ended(key)
-        self.ends.trained(result.get("reason", "") if result["state"] == "failed" else "")
+        self.stop_rules.trained(result.get("reason", "") if result["state"] == "failed" else "")
 
-    def _why_over(self) -> Ended | None:
-        return self.ends.why(self.trials.missing, self.trials.answers.tried)
+    def _stop_reason(self) -> EndReason | None:
+        return self.stop_rules.why(self.trials.missing, self.trials.trained.tried)
 
-    def outcome(self) -> Outcome:
-        """Return how the study ended, and note what a person should know of it."""
+    def outcome(self) -> StudyOutcome:
+        """Return how the study ended, and show the reason where it ended early."""
         signal = self.supervisor.signal
-        ended: Ended = (None if signal else self._why_over()) or "interrupted"
-        if sentence := self.ends.sentence(ended):
+        ended: EndReason = (None if signal else self._stop_reason()) or "interrupted"
+        if sentence := self.stop_rules.sentence(ended):
             self.show.note(sentence)
-        return Outcome(self.run, self.trials.finished, self.config.trials, ended, signal)
+        return StudyOutcome(self.run, self.trials.finished, self.config.trials, ended, signal)

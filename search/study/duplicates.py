@@ -1,4 +1,4 @@
-"""What a study knows already: which training answers a candidate, and which trials keep their weights."""
+"""Candidates that were already tried: which training has their result, and which trials keep their weights."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from search.record.objectives import Losses, Objectives, best_first
 from search.storage.tell import REMADE
 
 
-class Answers:
-    """Answers to candidates that were tried before, and the best trials.
+class TrainedCandidates:
+    """The candidates that a study has tried, and its best trials.
 
     Attributes
     ----------
-    known : candidate key -> the training that answers it.
+    trained_by : candidate key -> the training that has its result.
     tried : the keys of candidates that some trial has or will have.
     kept : the trials that keep their weights, best first: those on the front of several objectives before
-        others, and of these the best in the first objective. Weights that are gone do not come back.
+        others, and of these the best in the first objective. Deleted weights do not come back.
     """
 
     def __init__(self, run: Path, objectives: Objectives, keep_weights: int, since: int) -> None:
         self.run, self.objectives, self.keep_weights, self.since = run, objectives, keep_weights, since
-        self.known: dict[str, str] = {}
+        self.trained_by: dict[str, str] = {}
         self.tried: set[str] = set()
         self.kept: list[tuple[Losses, int]] = []
 
     def remember(self, result: Mapping[str, Any]) -> None:
-        """Take note of a trial's result."""
+        """Record a trial's result."""
         if result["state"] == "infeasible" or "key" not in result or result["trial"] == BASE:
             return
         if result["trial"] >= self.since:
@@ -38,7 +38,7 @@ class Answers:
         if "duplicate_of" in result:
             return
         if result["trial"] >= self.since:
-            self.known.setdefault(result["key"], key_of(result["trial"]))
+            self.trained_by.setdefault(result["key"], key_of(result["trial"]))
         values = self.objectives.values(result)
         if values is None:
             return
@@ -52,7 +52,7 @@ class Answers:
             (trial_folder(self.run, number) / "weights.safetensors").unlink(missing_ok=True)
 
     def answer(self, key: str) -> dict[str, Any]:
-        """Return what a training's record says of a duplicate, apart from what is the duplicate's own."""
+        """Return the result of a training for a duplicate of it, without what belongs to the original alone."""
         original = read_json(self.folder(key) / RESULT)
         own = ("start", REMADE)
         return {k: v for k, v in original.items() if k not in own} | {"duplicate_of": original["trial"]}
@@ -63,7 +63,7 @@ class Answers:
 
 
 def ranked(run: Path, objectives: Objectives) -> list[int]:
-    """Return a run's trials that came to their end, best first; duplicates are left out, of equals the first leads."""
+    """Return a run's completed trials, best first; duplicates are left out, and of equals the first leads."""
     since = comparable_since(allowed_changes(run))
     ended = [
         (objectives.losses(values), result["trial"])
@@ -74,7 +74,7 @@ def ranked(run: Path, objectives: Objectives) -> list[int]:
 
 
 def key_of(number: int) -> str:
-    """Return what a trial's training is called."""
+    """Return the name of a trial's training."""
     return f"trial {number}"
 
 

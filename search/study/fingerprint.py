@@ -22,11 +22,11 @@ from search.study.config import StudyConfig
 FINGERPRINT = "fingerprint.json"
 _NEVER = {"name": "it is the study's", "objective": "a study in Optuna keeps its objectives"}
 _WATCHED = ("torch", "torchvision", "optuna", "inceptory")
-_SEARCH_ALONE = ("max_macs", "sampler", "pruner")  # of no concern to a training that is under way
+_SEARCH_ALONE = ("max_macs", "sampler", "pruner")  # a change here leaves a running training as it is
 
 
 @dataclass(frozen=True)
-class Change:
+class Difference:
     """What differs between two starts; `key` is dotted."""
 
     key: str
@@ -62,15 +62,15 @@ def fingerprint(config: StudyConfig, base: Spec, recipe: Recipe, data: Data) -> 
 
 @dataclass(frozen=True)
 class Contract:
-    """What changed since the last start: `allowed` by name, and what is only worth a `warning`."""
+    """What changed since the last start: differences `allowed` by name, and those that only need a warning."""
 
     old: Mapping[str, Any]
-    allowed: tuple[Change, ...]
+    allowed: tuple[Difference, ...]
     warnings: tuple[str, ...]
 
 
 def check(run: Path, new: Mapping[str, Any], about: Mapping[str, Any], allow: Collection[str]) -> Contract:
-    """Hold a start against the last one of the same run directory.
+    """Compare a start with the last one of the same run directory.
 
     Parameters
     ----------
@@ -88,9 +88,11 @@ def check(run: Path, new: Mapping[str, Any], about: Mapping[str, Any], allow: Co
         return Contract(new, (), ())
     old = read_json(path)
     last: Mapping[str, Any] = next((a for a in reversed(read_lines(run / "attempts.jsonl")) if "versions" in a), {})
-    found = [Change(*change) for change in changes(old, new)]
-    newer = [Change(f"versions.{c[0]}", *c[1:]) for c in _versions(last, about)]
+    # Versions come from the last start's line: of ours, only another major version is refused.
+    found = [Difference(*change) for change in changes(old, new)]
+    newer = [Difference(f"versions.{c[0]}", *c[1:]) for c in _versions(last, about)]
     found += [change for change in newer if _major(change.old) != _major(change.new)]
+    # Some keys may never change, the others only by name.
     for change in found:
         if change.part in _NEVER:
             raise InputError(
@@ -102,8 +104,9 @@ def check(run: Path, new: Mapping[str, Any], about: Mapping[str, Any], allow: Co
         keys = " ".join(f"--allow-change {change.key}" for change in refused)
         raise InputError(
             f"{run}: holds another study ({'; '.join(map(str, refused))}); undo the change, name a new folder with "
-            f"--run, or go on with {keys}, which is recorded."
+            f"--run, or continue with {keys}, which is recorded."
         )
+    # What may differ without being allowed still shows.
     warnings = [str(change) for change in newer if change not in found]
     warnings += [
         f"{key} was {last[key]} and is {about[key]}: the same networks, other roundings"
@@ -128,48 +131,49 @@ def _named(key: str, allow: Iterable[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in allow)
 
 
-def record(run: Path, contract: Contract, asked: int, optuna_study: str) -> None:
-    """Note each allowed change, with the number of trials that were asked for before it, and make room for it.
+def record(run: Path, contract: Contract, trials: int, optuna_study: str) -> None:
+    """Record each allowed change with the number of trials before it, and set aside what it makes obsolete.
 
-    A base network that is no longer the same training is set aside as `base.1`, ...; nothing is deleted.
+    A base network whose training is another one now is set aside as `base.1`, ...; nothing is deleted.
     """
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     for change in contract.allowed:
-        line = {"time": now, "key": change.key, "old": change.old, "new": change.new, "trials": asked}
+        line = {"time": now, "key": change.key, "old": change.old, "new": change.new, "trials": trials}
         append_line(run / CHANGES, json.dumps(line | {"optuna_study": optuna_study}))
     if (
         any(change.part in (*OTHER_VALUES, "network", "threads") for change in contract.allowed)
         and (run / "base").exists()
     ):
-        number = next(n for n in range(1, asked + 1_000_000) if not (run / f"base.{n}").exists())
+        number = next(n for n in range(1, trials + 1_000_000) if not (run / f"base.{n}").exists())
         os.replace(run / "base", run / f"base.{number}")
+    # Checkpoints of unfinished trainings belong to the study before the change.
     if contract.warnings or any(change.part not in _SEARCH_ALONE for change in contract.allowed):
         for folder in (run / "base", *(run / "trials").glob("[0-9]*")):
             if (folder / "checkpoint.pt").exists() and not (folder / "result.json").exists():
-                set_aside(folder / "checkpoint.pt", "the study was changed; this training begins anew")
+                set_aside(folder / "checkpoint.pt", "the study was changed; this training begins again")
 
 
 def keep(run: Path, new: Mapping[str, Any]) -> None:
-    """Write the fingerprint that the next start is held against."""
+    """Write the fingerprint with which the next start is compared."""
     write_sealed(run / FINGERPRINT, new)
 
 
 def mend(run: Path, known: Callable[[], Mapping[str, Any] | None]) -> list[str]:
-    """Set aside what is damaged of a run's own files, as far as it can be had anew; return a sentence for each.
+    """Set aside the damaged files of a run that can be written again; return a sentence for each.
 
     Parameters
     ----------
     known : returns the fingerprint that the storage holds.
     """
-    told = []
+    notes = []
     for name, read in _OWN.items():
         try:
             read(run / name)
         except Damaged as error:
-            told.append(f"{run / name}: damaged, set aside as {set_aside(run / name, str(error)).name}")
+            notes.append(f"{run / name}: damaged, set aside as {set_aside(run / name, str(error)).name}")
             if name == FINGERPRINT and (kept := known()):
                 keep(run, kept)
-    return told
+    return notes
 
 
 def _if_there(read: Callable[[Path], object]) -> Callable[[Path], object]:
@@ -181,7 +185,7 @@ def _ranges(path: Path) -> None:
         raise Damaged(f"{path}: damaged: holds no ranges of parameters")
 
 
-# What is read here and there, and can be had anew; `changes.jsonl` is nowhere else, and is left to a person.
+# Files that can be written again, with how they are read. `changes.jsonl` cannot: a person has to repair it.
 _OWN: dict[str, Callable[[Path], object]] = {
     FINGERPRINT: _if_there(lambda path: read_json(path, "network", "space")),
     "study.yaml": _if_there(lambda path: read_study(path.parent)),

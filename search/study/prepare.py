@@ -1,4 +1,4 @@
-"""From a study's file to what can run: base network, recipe and starts, checked."""
+"""Check a study before it runs: base network, recipe, space, sampler, pruner and starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from search.space.space import check_space
 from search.study.config import StudyConfig
 from search.study.proposer import parameters, points
 from search.study.rungs import Rungs
-from search.study.samplers import PRUNERS, SAMPLERS, Wanted, check_sampler, make_pruner, make_sampler, options_of
+from search.study.samplers import PRUNERS, SAMPLERS, Requirements, check_sampler, make_pruner, make_sampler, options_of
 from search.study.warm_start import Start, starts
 from search.training.fit import Epoch
 
@@ -23,7 +23,7 @@ _HARDER = ("augment", "crop", "flip", "cutout", "random_resized_crop", "resize")
 
 
 def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
-    """Return a study's base network, recipe and starts, once all that needs no images is checked.
+    """Return a study's base network, recipe and starts, after every check that needs no images.
 
     Raises
     ------
@@ -38,12 +38,12 @@ def prepared(config: StudyConfig) -> tuple[Spec, Recipe, tuple[Start, ...]]:
 
 
 def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
-    """Refuse a sampler or pruner that is unknown, or cannot do what this study asks of it."""
+    """Refuse a sampler or pruner that is unknown, or cannot do what this study needs."""
     objectives = Objectives(config.objective)
     _check_objectives(objectives)
     make_sampler(config.sampler, 0, 0)
     found, sometimes = parameters(config.space, base, recipe)
-    check_sampler(config.sampler, Wanted(found, sometimes, objectives.names, config.max_macs > 0))
+    check_sampler(config.sampler, Requirements(found, sometimes, objectives.names, config.max_macs > 0))
     pruner = make_pruner(config.pruner, len(objectives))
     values = config.space.get("recipe")
     harder = [key for key in _HARDER if values and key in values.root]

@@ -1,4 +1,4 @@
-"""Who proposes: a sampler for each trial, seeded by its number; the parameters and the points of a space."""
+"""How trials are proposed: a sampler for each, seeded by its number; and the parameters and points of a space."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DRAWS = 32  # to find out which parameters a space has
 
 
 def parameters(space: Space, base: Spec, recipe: Recipe) -> tuple[dict[str, BaseDistribution], list[str]]:
-    """Return every parameter of a space with its distribution, and the names of those that only some candidates have."""
+    """Return a space's parameters with their distributions, and the names of those that only some candidates have."""
     found: dict[str, BaseDistribution] = {}
     drawn = []
     with quiet():
@@ -45,7 +45,7 @@ def parameters(space: Space, base: Spec, recipe: Recipe) -> tuple[dict[str, Base
 
 
 def points(space: Space, base: Spec, recipe: Recipe) -> list[tuple[Candidate, dict[str, Any]]]:
-    """Return every candidate of a space once, with parameter values of which `decode` makes it.
+    """Return every candidate of a space once, with parameter values that `decode` turns into it.
 
     A grid over the parameters themselves would not do: an ordered pick is coded as a quantile, and how many
     quantiles differ depends on the picks before.
@@ -53,9 +53,9 @@ def points(space: Space, base: Spec, recipe: Recipe) -> list[tuple[Candidate, di
     Raises
     ------
     InputError
-        There are endlessly many, or too many; says what to change.
+        There are infinitely or too many; says what to change.
     """
-    walker = _Noted()
+    walker = _RecordingWalk()
     found: dict[str, tuple[Candidate, dict[str, Any]]] = {}
     while True:
         walker.values = {}
@@ -63,7 +63,7 @@ def points(space: Space, base: Spec, recipe: Recipe) -> list[tuple[Candidate, di
             candidate = decode(space, base, recipe, walker)
         except Endless:
             raise InputError(
-                f"sampler grid: cannot count off {walker.last}, a range or one value for several rows; "
+                f"sampler grid: cannot enumerate {walker.last}, a range or one value for several rows; "
                 "give it choices, use splits.per: row, or another sampler such as qmc or random."
             ) from None
         found.setdefault(candidate.key, (candidate, walker.values))
@@ -76,8 +76,8 @@ def points(space: Space, base: Spec, recipe: Recipe) -> list[tuple[Candidate, di
             return list(found.values())
 
 
-class _Noted(Enumerated):
-    """Walks through every combination, and notes the parameter values that stand for it."""
+class _RecordingWalk(Enumerated):
+    """Walks through every combination, and records its parameter values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,10 +101,10 @@ class _Noted(Enumerated):
 
 
 class Proposer:
-    """Asks a study for trials, each with a sampler of its own seed.
+    """Asks Optuna for trials, each with its own sampler and seed.
 
     What a sampler draws follows from the study's seed, the trial's number and the trials in the storage, so a
-    study that was stopped goes on proposing what it would have proposed.
+    study that was stopped proposes what it would have proposed anyway.
     """
 
     def __init__(self, config: StudyConfig, base: Spec, recipe: Recipe, study: optuna.Study) -> None:
@@ -115,36 +115,37 @@ class Proposer:
         self.grid = points(config.space, base, recipe) if self.sampler.grid else []
         trials = study.get_trials(deepcopy=False)
         self.waiting = deque(t.number for t in trials if t.state is TrialState.WAITING)
-        self.asked = len(trials)
-        self._walked: dict[str, IntersectionSearchSpace] = {}  # by the name that the samplers have for it
+        self.created = len(trials)
+        self._search_spaces: dict[str, IntersectionSearchSpace] = {}  # by the name that the samplers have for it
 
     def ask(self, tried: Collection[str]) -> Trial:
         """Return the next trial: one that waits, or a new one."""
-        number = self.waiting.popleft() if self.waiting else self.asked
-        self.asked = max(self.asked, number + 1)
+        number = self.waiting.popleft() if self.waiting else self.created
+        self.created = max(self.created, number + 1)
         self.study.sampler = self._sampler(number, tried)
         return self.study.ask()
 
-    def adopt(self, frozen: FrozenTrial, tried: Collection[str]) -> Trial:
-        """Return a trial that an earlier driver had asked for, as far as it was drawn."""
+    def resume(self, frozen: FrozenTrial, tried: Collection[str]) -> Trial:
+        """Return a trial of an earlier start, with the parameters that were already drawn."""
         if self._is_drawn(frozen):
             self.study.sampler = RandomSampler()  # nothing is left to be drawn
             return Trial(self.study, frozen._trial_id)
+        # The same sampler draws the same values again, in the same order: its state is then as it was.
         sampler = self.study.sampler = self._sampler(frozen.number, tried)
         trial = Trial(self.study, frozen._trial_id)
         known = trial.relative_params | frozen.system_attrs.get("fixed_params", {})
         for name, distribution in frozen.distributions.items():
             if frozen.params[name] != known.get(name) and not distribution.single():
-                sampler.sample_independent(self.study, frozen, name, distribution)  # as it was drawn then
+                sampler.sample_independent(self.study, frozen, name, distribution)
         return trial
 
-    def loses(self, frozen: FrozenTrial) -> str | None:
-        """Return in words what cannot be restored of a trial that was being drawn, or None."""
+    def not_restorable(self, frozen: FrozenTrial) -> str | None:
+        """Return in words what cannot be restored of a trial that was partly drawn, or None."""
         if self.sampler.redrawn or self._is_drawn(frozen):
             return None
         return (
-            f"trial {frozen.number} was being drawn when the study stopped; sampler {self.sampler.name} draws "
-            "the rest of it anew, and not as it would have"
+            f"trial {frozen.number} was partly drawn when the study stopped; sampler {self.sampler.name} draws "
+            "the rest again, and not as it would have"
         )
 
     def _is_drawn(self, frozen: FrozenTrial) -> bool:
@@ -163,15 +164,15 @@ class Proposer:
             sampler.point.update(
                 next((v for c, v in order if c.key not in tried and (not limit or c.macs <= limit)), {})
             )
-        self._hand_on(sampler)
+        self._share_search_spaces(sampler)
         return sampler
 
-    def _hand_on(self, sampler: BaseSampler) -> None:
-        """Give a new sampler what those before it found out about the parameters that all trials have.
+    def _share_search_spaces(self, sampler: BaseSampler) -> None:
+        """Give a new sampler the search spaces that the samplers before it computed.
 
-        They find it by walking through the trials, and remember how far they came; a sampler that remembers nothing
-        walks through all of them again. What they find is the same. Looked for by its type, for the name is Optuna's own.
+        An IntersectionSearchSpace reads every trial once and remembers how far it came; a new one would read all of
+        them again, with the same result. It is found by its type, as its attribute's name is private to Optuna.
         """
         for name, own in vars(sampler).items():
             if isinstance(own, IntersectionSearchSpace):
-                setattr(sampler, name, self._walked.setdefault(name, own))
+                setattr(sampler, name, self._search_spaces.setdefault(name, own))

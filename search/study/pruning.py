@@ -1,4 +1,4 @@
-"""Whether a trial goes on after an epoch: Optuna's pruner or the rungs say so, once for each epoch."""
+"""Whether a trial continues after an epoch: Optuna's pruner or the rungs decide, once for each epoch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from search.record.files import read_lines
 from search.record.objectives import Objectives
 from search.study.rungs import Rungs
 
-Asked = Trial | FrozenTrial | None  # frozen: Optuna knows its end, and its record is lost; None: the base network
+# A FrozenTrial has ended in Optuna and runs again, as its record is missing; None is the base network.
+StudyTrial = Trial | FrozenTrial | None
 
 
 class Pruning:
-    """Tells the study's pruner of every epoch, and asks it after each whether the trial goes on.
+    """Reports every epoch to the study's pruner, which decides whether the trial continues.
 
     Parameters
     ----------
@@ -25,29 +26,29 @@ class Pruning:
 
     def __init__(self, objectives: Objectives, rungs: Rungs | None) -> None:
         self.objectives, self.rungs = objectives, rungs
-        self._reached: dict[str, int] = {}  # epochs that were judged before, or are about to be
-        self._reported: dict[str, int] = {}  # epochs that Optuna knows
+        self._reached: dict[str, int] = {}  # the last epoch that was decided on, or is being decided on
+        self._reported: dict[str, int] = {}  # the last epoch that was reported to Optuna
 
     def recall(self, key: str, folder: Path, macs: int) -> None:
-        """Learn the recorded epochs of a training that may go on, or takes part on the rungs."""
+        """Read the recorded epochs of a training that may resume, or is compared on the rungs."""
         for metrics in read_lines(folder / "metrics.jsonl"):
             self._note(key, macs, metrics)
             self._reached[key] = max(self._reached.get(key, 0), metrics["epoch"])
 
     def resume(self, key: str, reported: Mapping[int, float]) -> None:
-        """Learn which epochs of a trial Optuna knows from an earlier start."""
+        """Take over the epochs of a trial that an earlier start reported to Optuna."""
         self._reported[key] = max(reported, default=0)
         self._reached[key] = max(self._reached.get(key, 0), self._reported[key])
 
-    def goes_on(self, key: str, trial: Asked, macs: int, metrics: Mapping[str, Any]) -> bool:
-        """Take note of an epoch; return whether the training goes on. The base network always does."""
+    def continues(self, key: str, trial: StudyTrial, macs: int, metrics: Mapping[str, Any]) -> bool:
+        """Record an epoch; return whether the training continues. The base network always does."""
         epoch, reached = metrics["epoch"], self._reached.get(key, 0)
         self._note(key, macs, metrics)
         self._reached[key] = max(reached, epoch)
         if trial and len(self.objectives) == 1 and epoch > self._reported.get(key, 0):
             trial.report(metrics[self.objectives.judged], epoch)
             self._reported[key] = epoch
-        # A training that is resumed tells its epochs again. All but the last of them were judged: it went on.
+        # A resumed training reports its epochs again. All but the last were decided on already: it continued.
         if trial is None or epoch < reached or epoch >= metrics["epochs"]:
             return True
         return not self._prunes(key, trial, epoch)

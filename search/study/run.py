@@ -1,4 +1,4 @@
-"""Studies: an ordinary Optuna study over a space of networks, with a budget, a record and a safe resume."""
+"""`run_study`: an Optuna study over a space of networks, with a budget, a record and a safe resume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from search.data.dataset import load_data
 from search.progress import Silent
 from search.study.config import Plan, StudyConfig, load_study
-from search.study.driver import Outcome, drive
+from search.study.driver import StudyOutcome, drive
 from search.study.prepare import prepared, resolved
 from search.training.checks import check_fit
 from search.training.tensorboard import check_events
@@ -22,7 +22,7 @@ def run_study(
     trials: int | None = None,
     allow: Collection[str] = (),
     show: Silent | None = None,
-) -> Outcome:
+) -> StudyOutcome:
     """Run a study until it has its total number of finished trials, or resume it where it stopped.
 
     Parameters

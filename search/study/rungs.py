@@ -1,7 +1,7 @@
 """Pruning on rungs, for one objective or several: a candidate is compared with those of similar or lower cost.
 
 Optuna's pruners need `Trial.report`, which refuses several objectives; and they compare small networks with
-large ones, so that a front loses its cheap end. Here cost decides who is compared with whom.
+large ones, so that a front loses its cheap end. Here a candidate's cost decides which others it is compared with.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class Rungs:
     A rung comes after `first` epochs, and each next one `factor` times as far. A candidate of cost c ends on a
     rung where others that stood there, at a cost of at most c times `1 + similar`, are better: at least `better`
     of them, and at least the part `keep` of its peers (those within the factor `1 + similar` of c, and itself).
-    So whoever is among the best at its cost goes on, however good dearer ones are: a front is made of these.
+    So a candidate that is among the best at its cost continues, however good dearer ones are: these make a front.
 
-    Everything follows from what was noted. Whoever ended early is noted as far as it came, and takes part on the
-    rungs that it reached.
+    Every decision follows from the recorded epochs. A candidate that ended early counts on the rungs that it
+    reached.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ class Rungs:
         return rung == epoch
 
     def note(self, key: str, macs: int, epoch: int, loss: float) -> None:
-        """Take note of a candidate after an epoch; less `loss` is better."""
+        """Record a candidate after an epoch; less `loss` is better."""
         if self.is_rung(epoch):
             self._noted.setdefault(epoch, {})[key] = (macs, loss)
 
     def prunes(self, key: str, epoch: int) -> bool:
-        """Return whether a candidate that was noted after this epoch ends there."""
+        """Return whether a candidate that was recorded after this epoch ends there."""
         if not self.is_rung(epoch):
             return False
         cost, loss = self._noted[epoch][key]

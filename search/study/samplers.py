@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners by name, every option by its own name; who can draw what."""
+"""Optuna's samplers and pruners by name, with their options, and which sampler can draw which space."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from search.study.rungs import Rungs
 
 _MOST = 1_000_000  # of any option that is a whole number: Optuna takes memory for as many
 _PLAIN = {"bool", "int", "float", "str", "None"}
-# What Optuna 5.0 deprecates, and what only says more or less: no part of how a study draws.
+# Options that Optuna 5.0 deprecates, or that only switch warnings: no part of how a study draws.
 _LEFT_OUT: tuple[str, ...] = ("consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "sigma0")
 _LEFT_OUT += ("restart_strategy", "inc_popsize", "warn_independent_sampling", "warn_asynchronous_seeding", "seed")
 
 
 @dataclass(frozen=True)
-class _Plainly(Definition):
-    """Something of Optuna's, or made like it: its options are the arguments of plain types."""
+class _OptunaDefinition(Definition):
+    """A sampler or pruner with Optuna's interface: its options are the arguments of plain types."""
 
     @cached_property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -38,8 +38,8 @@ class _Plainly(Definition):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a study wants of its sampler.
+class Requirements:
+    """What a study requires of its sampler.
 
     Attributes
     ----------
@@ -56,17 +56,17 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class SamplerDefinition(_Plainly):
+class SamplerDefinition(_OptunaDefinition):
     """A registered sampler: a function of `seed` and its options, with what it can do.
 
     Attributes
     ----------
     objectives, limited : with how many objectives it works, without a limit on MACs and with one. Candidates over the
-        limit are told to it as pruned, and only TPE learns from these; others have to draw again.
+        limit reach it as pruned, and only TPE learns from these; others have to draw again.
     choices : draws choices, and not only numbers.
     sometimes : draws parameters that only some candidates have.
-    one_sequence : its points belong together, so that one seed serves the study from start to end.
-    redrawn : what was being drawn when a study stopped is drawn again as it would have been.
+    one_sequence : its points form one sequence, so that one seed serves all trials.
+    redrawn : a trial that was partly drawn when a study stopped is drawn again as it would have been.
     grid : walks through the points of the space, each once.
     """
 
@@ -78,26 +78,26 @@ class SamplerDefinition(_Plainly):
     redrawn: bool = True
     grid: bool = False
 
-    def refuses(self, wanted: Wanted) -> str:
-        """Return why it cannot draw what a study wants, or an empty string."""
-        amount = len(wanted.objectives)
+    def refuses(self, required: Requirements) -> str:
+        """Return why it cannot draw what a study requires, or an empty string."""
+        amount = len(required.objectives)
         if amount > self.objectives:
             most = "one objective" if self.objectives == 1 else f"{self.objectives:g} objectives"
-            return f"takes {most}, and the study has {amount} ({', '.join(wanted.objectives)})"
-        if wanted.limited and amount > self.limited:
+            return f"takes {most}, and the study has {amount} ({', '.join(required.objectives)})"
+        if required.limited and amount > self.limited:
             several = " where there are several objectives" if self.limited else ""
             return f"learns nothing from what is over max_macs, and would propose it again and again{several}"
-        choice = next((k for k, d in wanted.distributions.items() if isinstance(d, CategoricalDistribution)), None)
+        choice = next((k for k, d in required.distributions.items() if isinstance(d, CategoricalDistribution)), None)
         if choice and not self.choices:
-            amount = len(wanted.distributions[choice].choices)  # type: ignore[attr-defined]
+            amount = len(required.distributions[choice].choices)  # type: ignore[attr-defined]
             return f"cannot draw {choice}, a choice among {amount}"
-        if wanted.sometimes and not self.sometimes:
-            return f"cannot draw {wanted.sometimes[0]}, which only some candidates have"
+        if required.sometimes and not self.sometimes:
+            return f"cannot draw {required.sometimes[0]}, which only some candidates have"
         return ""
 
 
 @dataclass(frozen=True)
-class PrunerDefinition(_Plainly):
+class PrunerDefinition(_OptunaDefinition):
     """A registered pruner; Optuna's own take one objective, as they need Trial.report, which refuses several."""
 
     objectives: float = 1
@@ -110,7 +110,7 @@ PRUNERS = Definitions("pruner", PrunerDefinition)
 class NumberedQMC(samplers.QMCSampler):
     """Optuna's QMC sampler with the point that belongs to a trial's number.
 
-    Optuna counts points in the storage, so that a trial that is taken up again after a kill would skip one.
+    Optuna counts points in the storage, so that a trial that is drawn again after a kill would skip one.
     """
 
     def __init__(self, *, qmc_type: str = "sobol", scramble: bool = False, seed: int | None = None) -> None:
@@ -118,12 +118,12 @@ class NumberedQMC(samplers.QMCSampler):
         self.number = 0
 
     def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
-        super()._find_sample_id(study, search_space)  # others who go on with this study find its count
+        super()._find_sample_id(study, search_space)  # keeps Optuna's own count, for other drivers of this study
         return self.number
 
 
 class Grid(samplers.PartialFixedSampler):
-    """Draws one given point of the space; the order of points is shuffled unless told otherwise."""
+    """Draws one given point of the space; the order of points is shuffled unless `shuffle` is false."""
 
     def __init__(self, *, shuffle: bool = True, seed: int | None = None) -> None:
         self.shuffle = shuffle
@@ -184,7 +184,7 @@ def make_pruner(options: Mapping[str, Any], objectives: int = 1) -> pruners.Base
     return pruner
 
 
-def check_sampler(options: Mapping[str, Any], wanted: Wanted) -> None:
+def check_sampler(options: Mapping[str, Any], required: Requirements) -> None:
     """Refuse a sampler that cannot draw a space, before anything is trained.
 
     Raises
@@ -193,14 +193,14 @@ def check_sampler(options: Mapping[str, Any], wanted: Wanted) -> None:
         The sampler cannot draw a parameter, or not for these objectives; names it and those that can.
     """
     name = str(options["name"])
-    if reason := SAMPLERS.get(name).refuses(wanted):
-        able = [d.name for d in SAMPLERS if not d.grid and not d.refuses(wanted)]
+    if reason := SAMPLERS.get(name).refuses(required):
+        able = [d.name for d in SAMPLERS if not d.grid and not d.refuses(required)]
         remedy = ", or max_macs: 0" if "max_macs" in reason else ""
         raise InputError(f"sampler {name}: {reason}; use {' or '.join(able)}{remedy}.")
 
 
 def options_of(known: Definitions[Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with every default of that sampler or pruner written out; null: it decides itself."""
+    """Return the options with every default of that sampler or pruner written out; null: Optuna decides."""
     name = str(options.get("name"))
     if name not in known:
         return dict(options)
@@ -225,8 +225,8 @@ def _make(known: Definitions[Any], options: Mapping[str, Any], **more: Any) -> A
         types = _types(allowed[key])
         given = "None" if value is None else type(value).__name__
         if given not in types and not (given == "int" and "float" in types):
-            wanted = " or ".join(sorted(types - {"None"}))
-            raise InputError(f"{where}: option '{key}' is {value!r}, but it must be of type {wanted}.")
+            required = " or ".join(sorted(types - {"None"}))
+            raise InputError(f"{where}: option '{key}' is {value!r}, but it must be of type {required}.")
         if value != value or (isinstance(value, int) and abs(value) > _MOST):
             raise InputError(f"{where}: option '{key}' is {value!r}, but it must be a number up to {_MOST:,}.")
     try:

@@ -1,4 +1,4 @@
-"""The trials of a study: each is trained, answered from the record, or over the limit; Optuna hears how it ended."""
+"""The trials of a study: each is trained, copied from a duplicate, or over the limit; Optuna gets the result."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from search.storage.distributions import Distributions
 from search.storage.tell import REMADE, known, outcome, tell
 from search.study.config import Plan
 from search.study.create import Opened
-from search.study.duplicates import Answers, key_of, words
+from search.study.duplicates import TrainedCandidates, key_of, words
 from search.study.proposer import Proposer
-from search.study.pruning import Asked, Pruning
+from search.study.pruning import Pruning, StudyTrial
 from search.study.warm_start import enqueue
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training that waits or runs: what it is called, and the trial that it belongs to."""
+    """A training that waits or runs: its name, its task and the trial that it belongs to."""
 
     key: str
     task: Task
-    trial: Asked
+    trial: StudyTrial
     macs: int
 
 
@@ -53,55 +53,57 @@ class Trials:
         self.study, self.since = opened.study, opened.since
         self.objectives, self.limit = Objectives(self.config.objective), Limit(self.config.max_macs)
         self.base = Candidate(plan.base, plan.recipe)
-        self.answers = Answers(run, self.objectives, self.config.keep_weights, opened.since)
+        self.trained = TrainedCandidates(run, self.objectives, self.config.keep_weights, opened.since)
         self.pruning = Pruning(self.objectives, opened.rungs)
         self.distributions = Distributions(run, self.study)
         self.waiting: deque[Training] = deque()
-        self._begun: dict[str, Training] = {}  # waiting ones too
+        self._unfinished: dict[str, Training] = {}  # waiting ones too
         self._duplicates: dict[str, list[Trial | FrozenTrial]] = {}  # of a training that has not ended, by its key
-        self._open: set[int] = set()  # asked for, and Optuna does not know how they ended
+        self._open: set[int] = set()  # trials that have not ended in Optuna
         enqueue(self.study, plan.starts)
         trials = self.study.get_trials(deepcopy=False)
-        self.finished, self.asked = sum(_counts(trial) for trial in trials), len(trials)
+        self.finished, self.created = sum(_counts(trial) for trial in trials), len(trials)
         self.proposer = Proposer(self.config, plan.base, plan.recipe, self.study)
 
     @property
     def missing(self) -> int:
-        """How many trials are still to be asked for."""
+        """How many trials are still to be proposed."""
         return self.config.trials - self.finished - len(self._open)
 
     def resume(self) -> None:
-        """Begin with the base network, and take up what an earlier start had asked for."""
+        """Queue the base network, and resume the trials of an earlier start."""
+        # Finished trials first: what follows may be their duplicates, or be compared with them on rungs.
         for result in results(self.run):
-            self.answers.remember(result)
+            self.trained.remember(result)
             if self.pruning.rungs and "duplicate_of" not in result:  # Optuna's pruners have it in the storage
                 self._recall(result["trial"], result.get("macs", 0))
-        self.answers.known.setdefault(self.base.key, BASE)
+        self.trained.trained_by.setdefault(self.base.key, BASE)
         self.pruning.recall(BASE, self.run / BASE, self.base.macs)
         if not (self.run / BASE / RESULT).exists():
             about = {"trial": BASE, "key": self.base.key, **self.objectives.of_network(self.base.spec)}
-            self._begin(Training(BASE, self._task(BASE, self.base, about), None, self.base.macs))
+            self._queue(Training(BASE, self._task(BASE, self.base, about), None, self.base.macs))
+        # Then trials that were running, and finished ones whose record is missing.
         for frozen in self.study.get_trials(deepcopy=False):
             recorded = (trial_folder(self.run, frozen.number) / RESULT).exists()
             self.pruning.resume(key_of(frozen.number), frozen.intermediate_values)
             if frozen.state is TrialState.RUNNING:
-                self._adopt(frozen, recorded)
+                self._resume_trial(frozen, recorded)
             elif frozen.state.is_finished() and frozen.number >= self.since and not recorded:
-                self.show.note(f"{key_of(frozen.number)}: its record is lost; the trial is made again")
+                self.show.note(f"{key_of(frozen.number)}: its record is missing; the trial runs again")
                 self._consider(frozen)
 
     def propose(self) -> bool:
-        """Ask for one more trial; return whether it may be trained."""
-        return self._consider(self.proposer.ask(self.answers.tried))
+        """Propose one more trial; return whether it may be trained."""
+        return self._consider(self.proposer.ask(self.trained.tried))
 
-    def goes_on(self, key: str, metrics: Mapping[str, Any]) -> bool:
-        """Take note of an epoch; return whether the training goes on."""
-        training = self._begun[key]
-        return self.pruning.goes_on(key, training.trial, training.macs, metrics)
+    def continues(self, key: str, metrics: Mapping[str, Any]) -> bool:
+        """Record an epoch; return whether the training continues."""
+        training = self._unfinished[key]
+        return self.pruning.continues(key, training.trial, training.macs, metrics)
 
     def ended(self, key: str) -> dict[str, Any]:
-        """Take note of a training's end, and of those that waited for it; return its result."""
-        training, result = self._begun.pop(key), read_json(self.answers.folder(key) / RESULT)
+        """Record a training's end, and that of its duplicates, which waited for it; return its result."""
+        training, result = self._unfinished.pop(key), read_json(self.trained.folder(key) / RESULT)
         if training.trial:
             self._tell(training.trial, result)
         else:
@@ -114,54 +116,54 @@ class Trials:
         if number >= self.since:  # before, another recipe was trained
             self.pruning.recall(key_of(number), trial_folder(self.run, number), macs)
 
-    def _adopt(self, frozen: FrozenTrial, recorded: bool) -> None:
-        """Take up a trial that an earlier start had asked for."""
-        if lost := self.proposer.loses(frozen):
-            self.show.note(lost)
-        trial = self.proposer.adopt(frozen, self.answers.tried)
+    def _resume_trial(self, frozen: FrozenTrial, recorded: bool) -> None:
+        """Resume a trial of an earlier start."""
+        if note := self.proposer.not_restorable(frozen):
+            self.show.note(note)
+        trial = self.proposer.resume(frozen, self.trained.tried)
         if recorded:
             self._tell(trial, read_json(trial_folder(self.run, frozen.number) / RESULT))
             return
         self._consider(trial)
 
     def _consider(self, trial: Trial | FrozenTrial) -> bool:
-        """Train what a trial asks for, or answer it from the record; return whether it may be trained."""
-        key, candidate = key_of(trial.number), self._drawn(trial)
+        """Queue a trial's training, or copy its result from a duplicate; return whether it may be trained."""
+        key, candidate = key_of(trial.number), self._candidate_of(trial)
         about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _more_about(trial)
         about |= self.objectives.of_network(candidate.spec)
         if reason := self.limit.why_not(candidate):
             self._record(trial, candidate, about | {"state": "infeasible", "reason": reason})
             return False
-        self.answers.tried.add(candidate.key)
-        answered_by = self.answers.known.setdefault(candidate.key, key)
-        if answered_by == key:
+        self.trained.tried.add(candidate.key)
+        training_key = self.trained.trained_by.setdefault(candidate.key, key)
+        if training_key == key:
             self._recall(trial.number, candidate.macs)
-            self._begin(Training(key, self._task(key, candidate, about), trial, candidate.macs))
-        elif answered_by in self._begun:
-            self._duplicates.setdefault(answered_by, []).append(trial)
+            self._queue(Training(key, self._task(key, candidate, about), trial, candidate.macs))
+        elif training_key in self._unfinished:
+            self._duplicates.setdefault(training_key, []).append(trial)
         else:
-            self._record(trial, candidate, self.answers.answer(answered_by) | about)
+            self._record(trial, candidate, self.trained.answer(training_key) | about)
         return True
 
-    def _drawn(self, trial: Trial | FrozenTrial) -> Candidate:
-        """Return what a trial asks for; Optuna hears whether it is over the limit, unless it has ended there."""
+    def _candidate_of(self, trial: Trial | FrozenTrial) -> Candidate:
+        """Return a trial's candidate; report to Optuna whether it is over the limit, unless the trial has ended."""
         drawing = trial if isinstance(trial, Trial) else cast(Trial, FixedTrial(trial.params))
         candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(drawing))
         self.distributions.note(trial.distributions)
         if isinstance(trial, Trial):
             self._open.add(trial.number)
             for name, value in self.limit.constraints(candidate).items():
-                if name not in trial.constraints:  # else it was adopted
+                if name not in trial.constraints:  # else an earlier start has set it
                     trial.set_constraint(name, value)
         return candidate
 
-    def _begin(self, training: Training) -> None:
-        self._begun[training.key] = training
+    def _queue(self, training: Training) -> None:
+        self._unfinished[training.key] = training
         self.waiting.append(training)
 
     def _task(self, key: str, candidate: Candidate, about: Mapping[str, Any]) -> Task:
         return Task(
-            folder=str(self.answers.folder(key)),
+            folder=str(self.trained.folder(key)),
             spec=to_mapping(candidate.spec),
             recipe=candidate.recipe.model_dump(),
             data=self.config.data.model_dump(),
@@ -173,7 +175,7 @@ class Trials:
         )
 
     def _record(self, trial: Trial | FrozenTrial, candidate: Candidate, result: dict[str, Any]) -> None:
-        """Write the folder of a trial that needs no training, and tell how it ended."""
+        """Write the folder of a trial that needs no training, and report how it ended."""
         folder, spec, recipe = trial_folder(self.run, trial.number), candidate.spec, candidate.recipe
         write_text(folder / "spec.yaml", to_yaml(spec))
         write_yaml(folder / "recipe.yaml", recipe.model_dump())
@@ -181,8 +183,8 @@ class Trials:
         self._tell(trial, read_json(folder / RESULT))
 
     def _tell(self, trial: Trial | FrozenTrial, result: Mapping[str, Any]) -> None:
-        """Count a trial that has ended, tell Optuna, unless it knows, and show it."""
-        self.answers.remember(result)
+        """Count a trial that has ended, report it to Optuna where it is still open there, and show it."""
+        self.trained.remember(result)
         key = key_of(trial.number)
         if isinstance(trial, FrozenTrial):
             if (now := outcome(result, self.objectives)) != (before := known(trial)):
@@ -204,6 +206,6 @@ def _counts(trial: FrozenTrial) -> bool:
 
 
 def _more_about(trial: Trial | FrozenTrial) -> dict[str, Any]:
-    """Return by what name a trial was enqueued, and whether its record is made again."""
+    """Return the name under which a trial was enqueued, and whether it runs again."""
     start = {"start": trial.user_attrs["start"]} if "start" in trial.user_attrs else {}
     return start | ({REMADE: True} if isinstance(trial, FrozenTrial) else {})

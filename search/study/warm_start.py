@@ -1,4 +1,4 @@
-"""Warm starts: known networks and the best of earlier runs, expressed in a space's parameters and enqueued by name."""
+"""Warm starts: given networks and the best of earlier runs, as parameters of a space that a study tries first."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def starts(given: Sequence[str | Earlier], space: Space, base: Spec, recipe: Rec
 
 
 def _drawn_from(
-    folder: Path | None, space: Space, base: Spec, recipe: Recipe, asked: Candidate
+    folder: Path | None, space: Space, base: Spec, recipe: Recipe, target: Candidate
 ) -> dict[str, Any] | None:
-    """Return the parameter values that an earlier trial was drawn from, where they mean the same in this space."""
+    """Return the parameter values of an earlier trial, where they mean the same in this space; else None."""
     if not folder or not (folder / "result.json").exists():
         return None
     values: dict[str, Any] = read_json(folder / "result.json").get("searched", {})
@@ -73,11 +73,11 @@ def _drawn_from(
         found = decode(space, base, recipe, Sampled(cast(Trial, FixedTrial(values))))
     except (ValueError, KeyError):  # another space: a parameter is missing or a choice unknown
         return None
-    return values if found.key == asked.key else None
+    return values if found.key == target.key else None
 
 
 def enqueue(study: optuna.Study, given: Sequence[Start]) -> None:
-    """Let a study try each start that it has not tried yet, before anything else."""
+    """Enqueue each start that the study has not tried yet, so that it comes before anything else."""
     known = {trial.user_attrs.get("start") for trial in study.get_trials(deepcopy=False)}
     for start in given:
         if start.name not in known:
@@ -99,7 +99,7 @@ def _best(run: Path, top: int) -> list[_Found]:
         raise InputError(f"start {run}: no run is here; it would hold study.yaml (a study) or spec.yaml (a training).")
     numbers = ranked(run, objectives_of(run))[:top]
     if not numbers:
-        raise InputError(f"start {run}: no trial has come to its end there.")
+        raise InputError(f"start {run}: no trial is complete there.")
     return [_trained(f"{run} trial {number}", trial_folder(run, number)) for number in numbers]
 
 

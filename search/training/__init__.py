@@ -1,1 +1,1 @@
-"""The training loop and what it is made of: checkpoints, weights, hardware."""
+"""The training loop, checkpoints, weights, and the choice of device, precision and execution."""

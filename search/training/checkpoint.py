@@ -1,4 +1,4 @@
-"""Checkpoints of a training under way."""
+"""Write and read the checkpoints of an unfinished training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from search.record.files import content, replace_file, set_aside
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], fingerprint: Mapping[str, Any]) -> None:
-    """Write a training's state, with what it may be continued by; atomic."""
+    """Write a training's state with the fingerprint that a resumed training must have; atomic."""
     replace_file(path, lambda temporary: torch.save({"fingerprint": dict(fingerprint), **state}, temporary))
 
 
 def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a training's state, read without running any code from the file, or None where there is none.
 
-    A damaged file is set aside, named in `damaged.txt` beside it, and counts as none.
+    A damaged file is set aside, named in `damaged.txt` next to it, and counts as none.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
         raise
     except Exception as error:  # a damaged file fails in as many ways as there are places in it
         aside = set_aside(path, f"not readable as a checkpoint: {type(error).__name__}: {error}")
-        warnings.warn(f"{path}: damaged; set aside as {aside.name}, the training starts anew", stacklevel=2)
+        warnings.warn(f"{path}: damaged; set aside as {aside.name}, the training starts again", stacklevel=2)
         return None
     differences = [
         f"{key} was {known.get(key)!r} and is {value!r}"
@@ -56,7 +56,7 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
 
 
 def _check_sums(raw: io.BytesIO) -> None:
-    """Hold each part of a torch file against its CRC-32, which torch writes and does not look at."""
+    """Check each part of a torch file against its CRC-32, which torch writes but does not check."""
     with zipfile.ZipFile(raw) as archive:
         if (bad := archive.testzip()) is not None:
             raise zipfile.BadZipFile(f"the checksum of {bad} does not match")

@@ -1,4 +1,4 @@
-"""Whether a network, a data set and a recipe go together; every complaint says what to change."""
+"""Whether a network, a data set and a recipe fit together; every error says what to change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from search.recipes.recipe import Recipe
 
 
 def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
-    """Raise InputError where a spec, a data set and a recipe cannot go together; says what to change."""
+    """Raise InputError where a spec, a data set and a recipe do not fit together; says what to change."""
     recipe.aux_weights(spec.aux_rows, 0.0)
     in_memory = isinstance(data.train, Memory)
     if in_memory and recipe.random_resized_crop:
@@ -36,7 +36,7 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
 
 
 def check_images(spec: Spec, data: Data, recipe: Recipe) -> None:
-    """Raise InputError where a recipe does not make of a data set's images what a network reads."""
+    """Raise InputError where a data set's images, after the recipe's resizing, are not of the network's input shape."""
     have = (len(data.mean), *data.size_at(spec.input[1:]))
     if recipe.resize:
         have = (have[0], recipe.resize, recipe.resize)

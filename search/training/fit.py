@@ -19,7 +19,7 @@ from arch.modules.fused.fused import runs_as
 from arch.modules.plain import Network, initialise
 from arch.specs.spec import Spec
 from search.data.batches import Batch, mix, steps_an_epoch, training_batches
-from search.data.dataset import Data, Part
+from search.data.dataset import Data, ImagePart
 from search.recipes.load import load_recipe
 from search.recipes.losses import make_loss
 from search.recipes.optimizers import make_optimizer
@@ -40,7 +40,7 @@ from search.training.initial_weights import checksum, initial_weights
 from search.training.judge import Judged, judge
 
 _Execution = Literal["plain", "fused", "compiled"]
-_WATCH_EVERY = 50  # steps between looks at whether the loss is still finite
+_CHECK_EVERY = 50  # steps between looks at whether the loss is still finite
 
 
 class Diverged(RuntimeError):
@@ -48,18 +48,18 @@ class Diverged(RuntimeError):
 
 
 class Stopped(RuntimeError):
-    """The training was asked to stop, and has written a checkpoint if it was given a place for one."""
+    """The training stopped on request, and has written a checkpoint if it was given a path for one."""
 
 
 class Control:
-    """The reins of a running fit: it reports every step here, and stops where `stop` is true."""
+    """Controls a running `fit`, which reports every step here and stops where `stop` is true."""
 
     def __init__(self) -> None:
         self.stop = False
-        self.prune = False  # a training left early is over, not interrupted
+        self.prune = False  # whether a training that is left early is pruned, not interrupted
 
     def tick(self, done: int, steps: int) -> bool:
-        """Take note of how many of all its steps a training has done; return False to stop it there."""
+        """Receive how many of all its steps a training has done; return False to stop it there."""
         return not self.stop
 
 
@@ -68,7 +68,7 @@ class Epoch:
     """One epoch of training. Accuracies are fractions; `images_per_second` is of training alone.
 
     `val_*` are None where nothing is held out. `network` is the one that is judged (averaged, if the
-    recipe averages), as it is now: it goes on changing with the next epoch. `restored` marks an epoch
+    recipe averages), as it is now: the next epoch changes it. `restored` marks an epoch
     that was read back from a checkpoint, whose own weights are no longer at hand.
     """
 
@@ -91,8 +91,8 @@ class Epoch:
         names = [f.name for f in dataclasses.fields(self) if f.name not in ("restored", "network")]
         return {name: getattr(self, name) for name in names}
 
-    def told(self) -> dict[str, Any]:
-        """Return the record as those hear of it who wait for news: with `restored` where it is none."""
+    def payload(self) -> dict[str, Any]:
+        """Return the record as an event carries it: with `restored` where a checkpoint held the epoch."""
         return self.metrics() | ({"restored": True} if self.restored else {})
 
 
@@ -120,7 +120,7 @@ def fit(
     on : `train` judges each epoch on the held-out part; `everything` trains on that part too.
     execution : `plain`, `fused` (the same in fewer steps, for CPUs), `compiled` (torch.compile, for GPUs);
         `auto` takes fused on a CPU, else plain. Weights and results mean the same whichever runs.
-    init : a file of weights to begin with (.safetensors, .pt, .pth); heads for other classes start anew.
+    init : a file of weights to begin with (.safetensors, .pt, .pth); heads for other classes keep random weights.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def fit(
     Diverged
         The loss is no longer finite.
     Stopped
-        `control` asked to stop.
+        `control` stopped it.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def fit(
         give_back_freed_memory()
         keep_freed_memory()
     plan = _planned(spec, data, recipe, seed, on, where)
-    state = _begun(plan, how, init)
+    state = _first_state(plan, how, init)
     fingerprint = _fingerprint(plan, on, how, init)
     if checkpoint and (saved := load_checkpoint(checkpoint, fingerprint)):
         state.restore(saved)
@@ -162,8 +162,8 @@ class _Plan:
     data: Data
     recipe: Recipe
     seed: int
-    part: Part
-    judged_on: Part | None
+    part: ImagePart
+    judged_on: ImagePart | None
     device: torch.device
     bf16: bool
     steps: int
@@ -223,7 +223,7 @@ class _State:
         }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `to_save` returned."""
+        """Load what `to_save` returned."""
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average:
@@ -244,7 +244,7 @@ def _planned(spec: Spec, data: Data, recipe: Recipe, seed: int, on: str, device:
     return _Plan(spec, data, recipe, seed, part, judged_on, device, bf16, steps)
 
 
-def _begun(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
+def _first_state(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
     """Return the state before the first step."""
     network = _first_network(plan, execution, init).to(plan.device).to(memory_format=memory_format(plan.device))
     if execution == "compiled":
@@ -258,7 +258,7 @@ def _begun(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
 
 
 def _first_network(plan: _Plan, execution: _Execution, init: Path | None) -> Network:
-    """Return the network with the weights that its seed draws, or those of a file; the caller's generator is left alone."""
+    """Return the network with the weights that its seed draws, or those of a file; the caller's generator stays as it is."""
     with torch.random.fork_rng():
         torch.manual_seed(mix(plan.seed))
         network = build(plan.spec, "fused" if execution == "fused" else "plain")
@@ -306,7 +306,7 @@ class _Trainer:
             yield record
         while (epoch := len(state.history)) < self.plan.epochs:
             record = self._epoch(epoch)
-            # Saved before it is yielded: whoever leaves the loop now loses nothing.
+            # Saved before it is yielded: a caller that leaves the loop now loses nothing.
             state.finish_epoch(record)
             self._save()
             yield record
@@ -337,7 +337,7 @@ class _Trainer:
         )
 
     def _train(self, epoch: int, batches: Sequence[Batch], start: float) -> None:
-        """Take the steps of an epoch that are not done yet; stop at a checkpoint where `control` asks for it."""
+        """Take the steps of an epoch that are not done yet; stop at a checkpoint where `control` says so."""
         plan, state = self.plan, self.state
         state.network.train()
         to_do = plan.data.stream(plan.part, batches[state.step :], plan.recipe, plan.spec.input[1:], plan.device)
@@ -349,8 +349,8 @@ class _Trainer:
                 self._step(images, labels, lr, weights)
                 state.step += 1
                 # A look at the loss waits for the GPU, so that there it is taken once an epoch.
-                if state.step == len(batches) or (plan.device.type == "cpu" and state.step % _WATCH_EVERY == 0):
-                    self._watch(epoch)
+                if state.step == len(batches) or (plan.device.type == "cpu" and state.step % _CHECK_EVERY == 0):
+                    self._check_finite(epoch)
                 if not self.control.tick(epoch * plan.steps_an_epoch + state.step, plan.steps):
                     state.seconds = time.perf_counter() - start
                     self._save()
@@ -381,7 +381,7 @@ class _Trainer:
         weights = plan.recipe.aux_weights(plan.spec.aux_rows, done / plan.steps)
         return self.rate(Moment(done, plan.steps, epoch, losses)), weights
 
-    def _watch(self, epoch: int) -> None:
+    def _check_finite(self, epoch: int) -> None:
         total = float(self.state.sums[0])
         if not math.isfinite(total):
             raise Diverged(

@@ -114,7 +114,7 @@ def torch_threads(count: int) -> Iterator[None]:
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for a training's next step needs as much again.
 
-    By default glibc gives large blocks back at once and the system clears them anew: 5,000 to 8,000 page faults
+    By default glibc gives large blocks back at once and the system clears them again: 5,000 to 8,000 page faults
     a step. Kept, googlenet_bn_cifar32 trains 1.11 times and googlenet_cifar_small 1.06 times as fast, with the
     same peak (AMD EPYC, one thread). Other allocators take no notice; settings by MALLOC_ variables are left alone.
     """
@@ -128,12 +128,12 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Give the system what was freed: a network of other sizes would leave holes in it that no one fills."""
+    """Give the system what was freed: a network of other sizes could not use the gaps in it."""
     trim = _of_glibc("malloc_trim")
     if trim:
         trim(0)
 
 
 def _of_glibc(name: str) -> Callable[..., int] | None:
-    """Return a function of glibc's allocator; None where another one is at work."""
+    """Return a function of glibc's allocator; None where another one is used."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -1,4 +1,4 @@
-"""First weights from elsewhere: what of a file goes into a network, and which heads start anew."""
+"""Initial weights from a file: which of its tensors fit a network, and which heads keep random weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def checksum(path: str | Path) -> str:
 def initial_weights(spec: Spec, path: str | Path) -> Initial:
     """Return what a .safetensors, .pt or .pth file gives a network to begin with; no code of the file is run.
 
-    A head for another number of classes is skipped whole, and so is an auxiliary head that the file does not have.
+    A head for another number of classes is skipped, and so is an auxiliary head that the file does not have.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How a network does on a part of a data set."""
+"""Evaluate a network on a part of a data set: loss, accuracy, predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from arch.modules.plain import Network
 from search.data.batches import Batch, plain_batches
-from search.data.dataset import Data, Part
+from search.data.dataset import Data, ImagePart
 from search.recipes.recipe import Recipe
 from search.record.predictions import Predictions
 from search.training.hardware import memory_format, sum_type
@@ -22,9 +22,9 @@ _EVAL_BATCH = 250
 
 @dataclass(frozen=True)
 class Judged:
-    """How a network does on some images; `aux` by the row of each head, `predictions` (N,).
+    """A network's figures on some images; `aux` by the row of each head, `predictions` (N,).
 
-    `probabilities` (N, C) and `aux_predictions` (N,) are there where they were asked for.
+    `probabilities` (N, C) and `aux_predictions` (N,) are kept only on request.
     """
 
     loss: float
@@ -36,7 +36,9 @@ class Judged:
 
 
 @torch.no_grad()
-def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool = False, keep: bool = False) -> Judged:
+def judge(
+    network: Network, data: Data, part: ImagePart, recipe: Recipe, bf16: bool = False, keep: bool = False
+) -> Judged:
     """Return loss and accuracy of a network on a part of the data, its auxiliary heads' accuracies too.
 
     With `keep` also the probabilities of the classes and what each auxiliary head predicts.
@@ -80,8 +82,10 @@ def judge(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool =
 SHOWN, WRONG = 40, 20  # images kept to look at, and at most how many of them wrong
 
 
-def predictions_of(network: Network, data: Data, part: Part, recipe: Recipe, bf16: bool) -> tuple[Judged, Predictions]:
-    """Return a network's figures on a part of the data, and what it answered."""
+def predictions_of(
+    network: Network, data: Data, part: ImagePart, recipe: Recipe, bf16: bool
+) -> tuple[Judged, Predictions]:
+    """Return a network's figures on a part of the data, and its predictions."""
     judged = judge(network, data, part, recipe, bf16, keep=True)
     assert judged.probabilities is not None
     labels = part.labels.cpu().numpy()

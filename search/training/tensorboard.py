@@ -36,8 +36,8 @@ def check_events(recipe: Recipe) -> None:
 def event_files(folder: Path, recipe: Recipe) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Give a function that writes an epoch's metrics into an event file in `folder`, if the recipe asks for one.
 
-    A training that goes on gives its finished epochs again, so what an earlier start wrote is removed; where a
-    reader holds that still, the new file tells it to forget it.
+    A resumed training yields its finished epochs again, so the files of an earlier start are removed. A reader that
+    still shows them drops them at the new file's first entry.
     """
     if not recipe.tensorboard:
         yield lambda metrics: None
@@ -64,7 +64,7 @@ def event_files(folder: Path, recipe: Recipe) -> Iterator[Callable[[Mapping[str,
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Let a disk that is full be no fault of the training."""
+    """Raise a full disk as a WriteError, which does not count as the training's failure."""
     try:
         yield
     except OSError as error:
@@ -72,7 +72,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return an epoch's figures under the names that TensorBoard groups them by; those that are missing are left out."""
+    """Return an epoch's figures by the names that TensorBoard groups them by; missing ones are left out."""
     found = {tag: metrics[key] for key, tag in _NAMED.items() if metrics[key] is not None}
     rows = ((tag, row, value) for key, tag in _BY_ROW.items() for row, value in metrics[key].items())
     return found | {f"{tag}/{row}": value for tag, row, value in rows}

@@ -1,4 +1,4 @@
-"""Weights of a finished training: tensors with all that is needed to use them, in one safetensors file."""
+"""Weights of a finished training: a safetensors file with the spec, recipe and classes needed to use them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ WEIGHTS, CLASSES = "weights.safetensors", "class_indices.json"  # in the folder 
 
 
 class About(BaseModel):
-    """What weights say of themselves beside their spec.
+    """What a file of weights holds besides tensors and spec.
 
     Attributes
     ----------
-    mean, std : of the training images by channel, on the scale 0 to 1; the recipe's `normalise` says whether they count.
+    mean, std : of the training images by channel, on the scale 0 to 1; used where the recipe has `normalise: data`.
     size : (height, width) of the images that the recipe was given; None: those that the network reads.
     data, fingerprint, split : the data set trained on, its images, and which of them were held out.
-    everything : whether the held-out images were trained on too; None where that is not known.
+    everything : whether the held-out images were trained on too; None where that is unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -57,7 +57,7 @@ class About(BaseModel):
 
     @classmethod
     def of(cls, spec: Spec, data: Data, recipe: Recipe, config: DataConfig, everything: bool) -> About:
-        """Return what there is to say of a training on these images."""
+        """Return this for a training on these images."""
         return cls(
             classes=data.classes,
             recipe=recipe,
@@ -73,7 +73,7 @@ class About(BaseModel):
 
 @dataclass(frozen=True)
 class Weights:
-    """A network's tensors by their names in the state dict, its spec, and what the file says of them."""
+    """A network's tensors by their names in the state dict, its spec, and what else the file holds."""
 
     path: Path
     spec: Spec
@@ -101,12 +101,12 @@ def save_weights(path: Path, network: Network, about: About) -> None:
 
 
 def read_weights(path: str | Path) -> Weights:
-    """Return the weights in a file, or in the folder of a training, with what they say of themselves.
+    """Return the weights in a file, or in the folder of a training, with their spec, recipe and classes.
 
     Raises
     ------
     InputError
-        There is no such file, it is damaged, or it is none that a training here wrote; says what to do.
+        There is no such file, it is damaged, or no training here wrote it; says what to do.
     """
     file = find_weights(Path(path))
     try:

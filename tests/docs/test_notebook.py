@@ -13,7 +13,7 @@ import pytest
 
 import arch
 import reports
-from search.engines.supervisor import Outcome as Batch
+from search.engines.supervisor import TaskResults
 from tests.support import ROOT
 from tests.support.pages import execute
 
@@ -65,7 +65,7 @@ def test_everything_is_escaped_and_small() -> None:
     spec = replace(arch.load("googlenet_cifar_tiny"), name=evil, source=evil)
     run = replace(reports.load(ROOT / "docs/results/splits_cifar10"), name=evil)
     run.trials.loc[0, "state"] = evil
-    batch = Batch({evil: {"state": "failed", "reason": evil}}, 2)
+    batch = TaskResults({evil: {"state": "failed", "reason": evil}}, 2)
     for shown in (spec._repr_html_(), run._repr_html_(), batch._repr_html_()):
         Balanced(shown)
         assert "<script" not in shown

@@ -149,7 +149,7 @@ def test_a_damaged_journal_is_built_anew(damage: str, journalled: Path, tmp_path
     said: list[str] = []
     assert run_study(config(run_, journal=True), run_, show=Notes(said)).ended == "complete"  # type: ignore[arg-type]
     assert outcomes(run_) == before
-    assert any("study.log" in text and "built again" in text for text in said), said
+    assert any("study.log" in text and "rebuilt" in text for text in said), said
     assert len(list(run_.glob("study.log.damaged-*"))) == 1
 
 
@@ -193,7 +193,7 @@ def test_a_trials_folder_that_is_gone_is_made_anew(finished: Path, tmp_path: Pat
     said: list[str] = []
     assert run_study(config(run_), run_, show=Notes(said)).finished == 3  # type: ignore[arg-type]
     assert outcomes(run_) == outcomes(finished)
-    again = [f"trial {number}: its record is lost; the trial is made again" for number in outcomes(run_)]
+    again = [f"trial {number}: its record is missing; the trial runs again" for number in outcomes(run_)]
     assert [text for text in said if "trial" in text] == again  # and none has become another one
 
 

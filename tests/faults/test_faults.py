@@ -90,7 +90,7 @@ def test_on_a_full_disk_the_file_and_the_room_are_named_and_the_old_file_is_whol
     write(path, 1000)
     before = path.read_bytes()
     disk.fill(leave=200_000)
-    with pytest.raises(WriteError, match=rf"{name}: cannot be written .*0\.\d MiB are left in .*make room"):
+    with pytest.raises(WriteError, match=rf"{name}: cannot be written .*0\.\d MiB are left in .*free some space"):
         write(path, 1_000_000)
     assert path.read_bytes() == before
     assert [p.name for p in disk.folder.iterdir() if p.name != "ballast"] == [name]
@@ -166,7 +166,7 @@ def test_a_full_disk_under_the_storage_and_the_report(disk: Disk, tmp_path: Path
                 disk.fill()
 
     with pytest.raises(
-        WriteError, match=r"study\.(db|log): cannot be written \(.*\); 0\.\d MiB are left in .*make room"
+        WriteError, match=r"study\.(db|log): cannot be written \(.*\); 0\.\d MiB are left in .*free some space"
     ):
         run_study(asked, run_, show=Filling([]))  # type: ignore[arg-type]
     known = len(list(results(run_)))

@@ -1,4 +1,4 @@
-"""Trainings on the nodes of a Ray cluster, asked and told by this driver."""
+"""The engine that runs trainings on the nodes of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from typing import Any
 
 from arch.errors import InputError
 from search.engines.base import STOP_WITHIN, EngineConfig, Event
-from search.engines.ray.mailbox import Letter, Mailbox
+from search.engines.ray.mailbox import Mailbox, Message
 from search.engines.task import Task
 from search.record.files import replace_file, write_text
 from search.training.hardware import cores
 
-_LONG_POLL = 10.0  # seconds that the mailbox waits for something to say
+_LONG_POLL = 10.0  # seconds that the mailbox waits for a message
 _SIZE_EVERY = 5.0  # seconds between two looks at how large the cluster is
-_LEAVE_WITHIN = 10.0  # seconds that killed trainings have to be gone
-_OBJECTS = 100 << 20  # bytes of the object store of a cluster of our own: hardly anything goes through it
+_END_WITHIN = 10.0  # seconds that killed trainings have to be gone
+_OBJECTS = 100 << 20  # bytes of the object store of a cluster that is started here: hardly anything goes through it
 
 
 @dataclass
-class _Sent:
-    """A training that Ray has: what it is, its attempt, and when it is taken for hanging."""
+class _Submission:
+    """A training that was submitted to Ray: its task, its attempt, and from when on it counts as hanging."""
 
     key: str
     task: Task
-    attempt: int = 0  # 0: waits for room
+    attempt: int = 0  # 0: waits for resources
     until: float = float("inf")
     killed: str = ""
 
@@ -42,37 +42,38 @@ class _Sent:
 class Cluster:
     """One Ray task a training; Ray starts it elsewhere when its node dies, at most `max_retries` times.
 
-    Epochs, answers and the wish to stop go through a mailbox on this driver's node. Where a node sees the
-    run directory, the training writes there and an attempt goes on from the last one's checkpoint; where
-    it does not, its files come back through Ray, and an attempt after a lost node starts anew.
+    Epochs, answers and the request to stop go through a mailbox on this driver's node. Where a node sees the
+    run directory, the training writes there, and an attempt resumes from the last one's checkpoint. Where
+    it does not, its files come back through Ray, and an attempt after a dead node begins from the first step.
     """
 
-    attempts = 1  # what is lost here has been started often enough
+    attempts = 1  # of the supervisor's: Ray has restarted the training itself
 
     def __init__(self, config: EngineConfig, run: Path) -> None:
         self.config, self.run = config, run.absolute()
-        self._ray, self._ours = _connect(config.address)
-        from search.engines.ray.node import default_place, train_here
+        self._ray, self._started_here = _connect(config.address)
+        from search.engines.ray.node import driver_info, train_here
 
+        # A node that reads this token from the marker file sees the driver's run directory.
         self._token = uuid.uuid4().hex
         self._marker = self.run / f".seen-{self._token}"
-        self._place = default_place(self._marker, self._token, config.threads, config.max_retries + 1)
+        self._driver = driver_info(self._marker, self._token, config.threads, config.max_retries + 1)
         reserved = {"num_cpus": config.cpus, "num_gpus": config.gpus, "max_retries": config.max_retries}
         self._train = self._ray.remote(**reserved)(train_here)
-        self._mailbox = self._ray.remote(num_cpus=0)(Mailbox).options(**self._beside_driver()).remote()
-        try:
+        self._mailbox = self._ray.remote(num_cpus=0)(Mailbox).options(**self._on_driver_node()).remote()
+        try:  # a first call shows whether the cluster can import this package
             self._ray.get(self._mailbox.take.remote(0.0))
         except self._ray.exceptions.RayError as error:
-            self._leave()
+            self._disconnect()
             reason = next((line for line in str(error).splitlines() if "No module" in line), type(error).__name__)
-            raise InputError(f"engine ray: a node cannot begin ({reason}); install inceptory on every node.") from None
-        self._sent: dict[Any, _Sent] = {}
-        self._post: Any = None  # the mailbox's next delivery
+            raise InputError(f"engine ray: a node cannot start ({reason}); install inceptory on every node.") from None
+        self._submissions: dict[Any, _Submission] = {}
+        self._delivery: Any = None  # the mailbox's next delivery
         self._stop, self._stopping, self._stop_until = False, False, float("inf")
         self._size, self._sized = 1, float("-inf")
 
-    def _beside_driver(self) -> dict[str, Any]:
-        """Return how the mailbox is placed; through Ray's client the driver is no node, and its head is as good."""
+    def _on_driver_node(self) -> dict[str, Any]:
+        """Return options that place the mailbox on the driver's node; Ray's client has no node, and leaves it to Ray."""
         from ray.util import client
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -84,66 +85,72 @@ class Cluster:
 
     @property
     def slots(self) -> int:
-        """The trainings that the cluster has room for as it is now, at least 1; or `workers`."""
+        """How many trainings the cluster has resources for now, at least 1; or `workers`."""
         if self.config.workers:
             return self.config.workers
         if time.monotonic() - self._sized > _SIZE_EVERY:
-            there = self._ray.cluster_resources()
-            room = there.get("CPU", 0) / self.config.cpus
+            resources = self._ray.cluster_resources()
+            fitting = resources.get("CPU", 0) / self.config.cpus
             if self.config.gpus:
-                room = min(room, there.get("GPU", 0) / self.config.gpus)
-            self._size, self._sized = max(1, int(room)), time.monotonic()
+                fitting = min(fitting, resources.get("GPU", 0) / self.config.gpus)
+            self._size, self._sized = max(1, int(fitting)), time.monotonic()
         return self._size
 
     def start(self, key: str, task: Task) -> None:
-        """Hand a task to Ray, which starts it where there is room."""
+        """Submit a task to Ray, which starts it where resources are free."""
         if not self._marker.exists():
             write_text(self._marker, self._token)
-        self._submit(_Sent(key, replace(task, folder=str(Path(task.folder).absolute()))))
+        self._submit(_Submission(key, replace(task, folder=str(Path(task.folder).absolute()))))
 
-    def _submit(self, sent: _Sent) -> None:
+    def _submit(self, sent: _Submission) -> None:
+        # The checkpoint goes as a reference: only a node that does not see the run directory fetches it.
         path = Path(sent.task.folder) / "checkpoint.pt"
         checkpoint = [self._ray.put(path.read_bytes())] if path.exists() else []
-        self._sent[self._train.remote(self._mailbox, sent.key, sent.task, checkpoint, self._place)] = sent
+        self._submissions[self._train.remote(self._mailbox, sent.key, sent.task, checkpoint, self._driver)] = sent
 
     def events(self, timeout: float) -> list[Event]:
         """Return what the mailbox holds and which trainings have ended."""
         self._pass_on_stop()
         self._kill_hanging()
-        if not self._sent:
+        if not self._submissions:
             return []
-        self._post = self._post or self._mailbox.take.remote(_LONG_POLL)
-        refs = [self._post, *self._sent]
+        # One wait covers both: the mailbox's next delivery, and the end of any training.
+        self._delivery = self._delivery or self._mailbox.take.remote(_LONG_POLL)
+        refs = [self._delivery, *self._submissions]
         self._ray.wait(refs, num_returns=1, timeout=timeout)
+        # Then take all that is ready. Messages come first: an epoch precedes the end of its training.
         ready = self._ray.wait(refs, num_returns=len(refs), timeout=0)[0]
         found = []
-        if self._post in ready:
-            found += self._read(self._ray.get(self._post))
-            self._post = None
-        return found + [event for ref in ready if ref in self._sent for event in self._ended(ref)]
+        if self._delivery in ready:
+            found += self._read(self._ray.get(self._delivery))
+            self._delivery = None
+        return found + [event for ref in ready if ref in self._submissions for event in self._collected(ref)]
 
-    def _read(self, letters: list[Letter]) -> list[Event]:
-        by_key = {sent.key: sent for sent in self._sent.values()}
+    def _read(self, messages: list[Message]) -> list[Event]:
+        """Return the events in a delivery; messages of an attempt that another one has replaced are dropped."""
+        by_key = {sent.key: sent for sent in self._submissions.values()}
         found = []
-        for key, attempt, kind, payload in letters:
+        # First find each training's newest attempt; a later attempt means that Ray restarted the training.
+        for key, attempt, kind, payload in messages:
             if kind == "begun" and key in by_key:
                 sent = by_key[key]
                 sent.attempt = attempt
                 sent.until = time.monotonic() + self.config.time_limit if self.config.time_limit else float("inf")
-                if attempt > 1 and attempt <= self._place.attempts:
-                    why = sent.killed or "its worker or node was lost"
+                if attempt > 1 and attempt <= self._driver.attempts:
+                    why = sent.killed or "its worker or node died"
                     sent.killed = ""
-                    text = f"{why}; attempt {attempt} of {self._place.attempts}, on {payload}"
-                    found.append(Event(key, "again", text))
-        for key, attempt, kind, payload in letters:
+                    text = f"{why}; attempt {attempt} of {self._driver.attempts}, on {payload}"
+                    found.append(Event(key, "restarted", text))
+        for key, attempt, kind, payload in messages:
             if kind != "begun" and key in by_key and by_key[key].attempt == attempt:
                 found.append(Event(key, kind, payload))
         return found
 
-    def _ended(self, ref: Any) -> list[Event]:
+    def _collected(self, ref: Any) -> list[Event]:
+        """Return how a training ended, with its files in its folder."""
         from ray import exceptions
 
-        sent = self._sent.pop(ref)
+        sent = self._submissions.pop(ref)
         try:
             ended = self._ray.get(ref)
         except exceptions.TaskCancelledError:
@@ -155,43 +162,44 @@ class Cluster:
                 return [Event(sent.key, "refused", f"{where} ({cause}).")]
             return self._without_result(sent, f"{type(cause).__name__}: {cause}".splitlines()[0])
         except exceptions.RayError as error:
-            return self._without_result(sent, f"its worker or node was lost ({type(error).__name__})")
+            return self._without_result(sent, f"its worker or node died ({type(error).__name__})")
         return [self._with_result(sent, ended)]
 
-    def _with_result(self, sent: _Sent, ended: Any) -> Event:
+    def _with_result(self, sent: _Submission, ended: Any) -> Event:
         folder = Path(sent.task.folder)
-        for name in sorted(
-            ended.files, key=lambda name: name == "result.json"
-        ):  # the result last: it says that all is there
+        # The result comes last: it marks a complete folder.
+        for name in sorted(ended.files, key=lambda name: name == "result.json"):
             _write(folder / name, ended.files[name])
         if ended.kind == "done":
             (folder / "checkpoint.pt").unlink(missing_ok=True)
             (folder / ".lock").unlink(missing_ok=True)
         return Event(sent.key, ended.kind, ended.payload)
 
-    def _without_result(self, sent: _Sent, why: str) -> list[Event]:
+    def _without_result(self, sent: _Submission, why: str) -> list[Event]:
         if self._stopping:
             return [Event(sent.key, "stopped")]
-        if sent.killed and sent.attempt < self._place.attempts:  # Ray does not start anew what was killed here
+        # Ray does not restart a task that was cancelled, so a hanging training is submitted again here.
+        if sent.killed and sent.attempt < self._driver.attempts:
             sent.until = float("inf")
             self._submit(sent)
             return []
-        return [Event(sent.key, "lost", f"{sent.killed or why}, attempt {sent.attempt} of {self._place.attempts}")]
+        text = f"{sent.killed or why}, attempt {sent.attempt} of {self._driver.attempts}"
+        return [Event(sent.key, "died", text)]
 
     def _kill_hanging(self) -> None:
         now = time.monotonic()
-        for ref, sent in self._sent.items():
+        for ref, sent in self._submissions.items():
             if not sent.killed and now > min(sent.until, self._stop_until):
                 sent.killed = f"it took more than {self.config.time_limit:g} s"
                 self._ray.cancel(ref, force=True)
 
-    def answer(self, key: str, go_on: bool) -> None:
+    def answer(self, key: str, proceed: bool) -> None:
         """Put the answer into the mailbox."""
-        attempt = next(sent.attempt for sent in self._sent.values() if sent.key == key)
-        self._mailbox.answer.remote(key, attempt, go_on)
+        attempt = next(sent.attempt for sent in self._submissions.values() if sent.key == key)
+        self._mailbox.answer.remote(key, attempt, proceed)
 
     def stop(self) -> None:
-        """Let the next call for events pass the wish on; a signal's handler must not talk to Ray itself."""
+        """Let the next call of `events` pass the request on; a signal's handler must not call Ray itself."""
         self._stop = True
 
     def _pass_on_stop(self) -> None:
@@ -199,24 +207,24 @@ class Cluster:
             return
         self._stopping, self._stop_until = True, time.monotonic() + STOP_WITHIN
         self._mailbox.stop.remote()
-        for ref, sent in self._sent.items():
-            if not sent.attempt:  # it waits for room, perhaps for ever
+        for ref, sent in self._submissions.items():
+            if not sent.attempt:  # it waits for resources, perhaps for ever
                 self._ray.cancel(ref)
 
     def close(self) -> None:
-        """Kill what still runs, and leave the cluster, or end it where it is our own."""
+        """Kill what still runs, and end the cluster if it was started here."""
         try:
-            for ref in self._sent:
+            for ref in self._submissions:
                 self._ray.cancel(ref, force=True)
-            if self._sent:
-                self._ray.wait(list(self._sent), num_returns=len(self._sent), timeout=_LEAVE_WITHIN)
+            if self._submissions:
+                self._ray.wait(list(self._submissions), num_returns=len(self._submissions), timeout=_END_WITHIN)
             self._ray.kill(self._mailbox)
         finally:
             self._marker.unlink(missing_ok=True)
-            self._leave()
+            self._disconnect()
 
-    def _leave(self) -> None:
-        if self._ours:
+    def _disconnect(self) -> None:
+        if self._started_here:
             self._ray.shutdown()
 
 
@@ -239,7 +247,7 @@ def _connect(address: str) -> tuple[Any, bool]:
 
 @contextmanager
 def _environment(address: str) -> Iterator[None]:
-    """Set what Ray and the processes that it starts read, where the caller has not, and take out what was added, by Ray too."""
+    """Set the variables that Ray reads, unless the caller has; afterwards remove all that were added, by Ray too."""
     before = set(os.environ)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before the import, which reads it
     if address.startswith(("local", "127.0.0.1")):

@@ -1,4 +1,4 @@
-"""What runs on a node of a Ray cluster: one training, wherever its files end up."""
+"""What runs on a node of a Ray cluster: one training, in the run directory or in a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from search.engines.worker import train
 from search.record.lock import locked
 from search.training.fit import Control
 
-_SAY_EVERY = 1.0  # seconds between two notes about the step under way
-_FOLDER_FREE = 120.0  # seconds that an earlier attempt is given to leave the folder of its training
+_REPORT_EVERY = 1.0  # seconds between two reports of the current step
+_FOLDER_FREE = 120.0  # seconds that an earlier attempt has to release the folder of its training
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a node must know of the driver: its marker file in the run directory, version and data root."""
+class Driver:
+    """What a node needs from the driver: its marker file in the run directory, version and data root."""
 
     marker: str
     token: str
     version: str
     data: str
     threads: int
-    attempts: int  # most that a training has in all
+    attempts: int  # the most that a training has in all
 
     def shared(self) -> bool:
         """Return whether this node sees the driver's run directory."""
@@ -46,8 +46,8 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a training ended, as an event says it, and its files where the node does not share the driver's."""
+class TaskEnd:
+    """How a training ended: an event's kind and payload, and the files where the node has no shared run directory."""
 
     kind: str
     payload: str | None = None
@@ -58,69 +58,69 @@ class _Replaced(RuntimeError):
     """Another attempt at the same training has begun elsewhere."""
 
 
-class _Reins(Control):
-    """Talks with the driver through the mailbox; where that is gone, the training stops at its checkpoint."""
+class _MailboxControl(Control):
+    """Reports to the driver through the mailbox; where that has ended, the training stops at its checkpoint."""
 
     def __init__(self, mailbox: Any, key: str, attempt: int) -> None:
         super().__init__()
         self.mailbox, self.key, self.attempt = mailbox, key, attempt
-        self.asked: Any = None
-        self.said = 0.0
+        self.reply: Any = None
+        self.reported_at = 0.0
 
     def tick(self, done: int, steps: int) -> bool:
         now = time.monotonic()
-        try:
-            if self.asked is not None and ray.wait([self.asked], timeout=0)[0]:
-                self.stop = not ray.get(self.asked)
-                self.asked = None
-            if self.asked is None and now - self.said > _SAY_EVERY:
-                self.said = now
-                self.asked = self.mailbox.step.remote(self.key, self.attempt, (done, steps))
-        except ray.exceptions.RayError:  # raised here it would be taken for the training's own failure
+        try:  # a report does not wait for its reply: a later step reads it
+            if self.reply is not None and ray.wait([self.reply], timeout=0)[0]:
+                self.stop = not ray.get(self.reply)
+                self.reply = None
+            if self.reply is None and now - self.reported_at > _REPORT_EVERY:
+                self.reported_at = now
+                self.reply = self.mailbox.step.remote(self.key, self.attempt, (done, steps))
+        except ray.exceptions.RayError:  # raised here, it would count as the training's own failure
             self.stop = True
         return not self.stop
 
-    def goes_on(self, metrics: Mapping[str, Any]) -> bool:
+    def continues(self, metrics: Mapping[str, Any]) -> bool:
         answer = ray.get(self.mailbox.epoch.remote(self.key, self.attempt, dict(metrics)))
         if answer is None:
             raise _Replaced(f"{self.key}: attempt {self.attempt} was replaced by another one")
         return bool(answer)
 
 
-def train_here(mailbox: Any, key: str, task: Task, checkpoint: list[Any], place: Place) -> Ended:
-    """Run a task on this node: in the run directory where the node sees it, else in a folder of its own.
+def train_here(mailbox: Any, key: str, task: Task, checkpoint: list[Any], driver: Driver) -> TaskEnd:
+    """Run a task on this node: in the run directory where the node sees it, else in a temporary folder.
 
     `checkpoint` holds a reference to the training's checkpoint, if there is one; it travels only where needed.
     """
     version = importlib.metadata.version("inceptory")
     node = platform.node()
-    if version != place.version:
-        return Ended(
-            "refused", f"node {node} has inceptory {version}, the driver {place.version}; install one version."
+    if version != driver.version:
+        return TaskEnd(
+            "refused", f"node {node} has inceptory {version}, the driver {driver.version}; install one version."
         )
-    os.environ.setdefault("INCEPTORY_DATA", place.data)
-    torch.set_num_threads(place.threads)
+    os.environ.setdefault("INCEPTORY_DATA", driver.data)
+    torch.set_num_threads(driver.threads)
     attempt = ray.get(mailbox.begin.remote(key, node))
     if not attempt:
-        return Ended("stopped")
-    if attempt > place.attempts:  # Ray starts what ran out of memory anew without counting
-        return Ended("lost", f"its worker or node was lost {place.attempts} times")
-    reins = _Reins(mailbox, key, attempt)
-    if place.shared():
+        return TaskEnd("stopped")
+    if attempt > driver.attempts:  # Ray restarts what ran out of memory without counting
+        return TaskEnd("died", f"its worker or node died {driver.attempts} times")
+    control = _MailboxControl(mailbox, key, attempt)
+    if driver.shared():
         folder = Path(task.folder)
-        with locked(folder, "this training", _FOLDER_FREE):  # one that was only thought dead may still be leaving it
-            if (folder / "result.json").exists():  # the node was lost between writing and saying so
-                return Ended("done")
-            return Ended(*train(task, reins, reins.goes_on))
+        with locked(folder, "this training", _FOLDER_FREE):  # an attempt wrongly taken for dead may still hold it
+            if (folder / "result.json").exists():  # the node died between writing and reporting
+                return TaskEnd("done")
+            return TaskEnd(*train(task, control, control.continues))
     with tempfile.TemporaryDirectory(prefix="inceptory-") as name:
         folder = Path(name)
         if checkpoint:
             (folder / "checkpoint.pt").write_bytes(ray.get(checkpoint[0]))
-        kind, payload = train(replace(task, folder=name), reins, reins.goes_on)
-        return Ended(kind, payload, {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
+        kind, payload = train(replace(task, folder=name), control, control.continues)
+        return TaskEnd(kind, payload, {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
 
 
-def default_place(marker: Path, token: str, threads: int, attempts: int) -> Place:
-    """Return what a node must know of this driver."""
+def driver_info(marker: Path, token: str, threads: int, attempts: int) -> Driver:
+    """Return what a node needs from this driver."""
     version = importlib.metadata.version("inceptory")
-    return Place(str(marker), token, version, str(data_root()), threads, attempts)
+    return Driver(str(marker), token, version, str(data_root()), threads, attempts)

@@ -1,4 +1,4 @@
-"""What is measured on each trained network for a study that is judged by it; a measurement a file."""
+"""Measurements of trained networks that a study may have as objectives; one a file. A new file needs no other edit."""
 
 from __future__ import annotations
 

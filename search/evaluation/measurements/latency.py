@@ -1,4 +1,4 @@
-"""How long a trained network takes for an image, on the device and threads that trained it."""
+"""The measurement `latency`: ms an image, on the device and threads of the training."""
 
 from __future__ import annotations
 

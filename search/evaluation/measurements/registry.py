@@ -8,7 +8,7 @@ from typing import Any
 from arch.modules.plain import Network
 from arch.registry import Registry
 
-# From a trained network, and whether it runs in bf16, to figures for its result; one of them has the measurement's name.
+# From a trained network and whether it runs in bf16 to figures for its result; one has the measurement's name.
 Measurement = Callable[[Network, bool], dict[str, Any]]
 MEASUREMENTS: Registry[Measurement] = Registry("measurement")
 

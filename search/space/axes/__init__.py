@@ -1,4 +1,4 @@
-"""What a study may vary: the keys of `space` in a study's file, an axis a file. A new file needs no other edit."""
+"""The axes of a search space, one a file: the keys of `space` in a study. A new file needs no other edit."""
 
 from __future__ import annotations
 

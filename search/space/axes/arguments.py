@@ -1,4 +1,4 @@
-"""Arguments that only some families take: the n of asymmetric kernels, the scale of residual modules."""
+"""Axes of arguments that only some families take: the n of 1xn kernels, the scale of residual modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An axis: one thing that a study may vary. What all axes share; each axis is a class in a file of its own here.
+"""The base class of axes: an axis is one thing that a study may vary, such as widths or block families.
 
 Every choice goes to Optuna by its name, never by its position, so that a list of choices can grow.
 """
@@ -20,11 +20,11 @@ from search.space.choosers import Chooser
 from search.space.iso_macs import Solved
 
 STRICT = ConfigDict(frozen=True, extra="forbid")
-Kind = TypeVar("Kind", bound="type[Axis]")
+AxisClass = TypeVar("AxisClass", bound="type[Axis]")
 
 
 class Draft(NamedTuple):
-    """A network and its recipe while the axes decide, one after the other."""
+    """A network and its recipe while the axes change them, one after the other."""
 
     spec: Spec
     recipe: Recipe
@@ -59,7 +59,7 @@ class Pick(NamedTuple):
     branch: str
 
 
-# What a chooser must answer, by the name of the parameter, to come to a wanted network; a pick for each row that it serves.
+# The decisions that lead to a given network, by the parameter's name; one of several rows has a pick for each.
 Decisions = Mapping[str, Any]
 
 
@@ -72,7 +72,7 @@ class Axis:
     ----------
     key : its key in `space`.
     title : what varies, for sentences: `channel splits`.
-    turn : when it decides; axes decide in the order of their turns, and each sees what those before it made.
+    turn : when it decides; axes decide in the order of their turns, and each gets the draft of those before it.
     absent : how a space without it is written.
     needs_splits : whether it varies rows that take the common split.
     """
@@ -90,7 +90,7 @@ class Axis:
 
     @classmethod
     def known_keys(cls) -> list[str]:
-        """Return the keys of what a study's file says of it; of a mapping's values those of a range."""
+        """Return the keys that a study's file may give for it; where these are free, the keys of each value's range."""
         fields = list(getattr(cls, "model_fields", {}))
         return list(Range.model_fields) if fields == ["root"] else fields
 
@@ -98,14 +98,14 @@ class Axis:
         """Raise InputError where it does not fit the base network and recipe; the text starts with `where`."""
 
     def drawn(self, setting: Setting, draft: Draft, chooser: Chooser) -> Draft:
-        """Let a chooser decide, and return the draft with that made.
+        """Return the draft changed by a chooser's decisions.
 
-        A parameter is named by what it decides, such as `family.4`, and asked for only where it decides something.
+        A parameter is named by what it decides, such as `family.4`, and drawn only where it decides something.
         """
         raise NotImplementedError
 
     def decisions(self, setting: Setting, draft: Draft, wanted: Draft, where: str) -> Decisions:
-        """Return what `drawn` must be answered so that the draft becomes a wanted network: the inverse of `drawn`."""
+        """Return the decisions with which `drawn` turns the draft into a wanted network: the inverse of `drawn`."""
         return {}
 
     def settled(self, setting: Setting, draft: Draft) -> Solved | None:
@@ -116,7 +116,7 @@ class Axis:
 AXES: Registry[type[Axis]] = Registry("axis")
 
 
-def axis(kind: Kind) -> Kind:
+def axis(kind: AxisClass) -> AxisClass:
     """Register a class of axes under its key."""
     AXES.add(kind.key, kind)
     return kind
@@ -153,7 +153,7 @@ class Range(BaseModel):
 
 
 def named(choices: Iterable[Any]) -> Mapping[str, Any]:
-    """Return choices by the names that Optuna knows them by: text as it is, anything else as JSON."""
+    """Return choices by their names in Optuna: text as it is, anything else as JSON."""
     return {choice if isinstance(choice, str) else json.dumps(choice): choice for choice in choices}
 
 
@@ -164,7 +164,7 @@ def choose(name: str, choices: Sequence[Any], chooser: Chooser) -> Any:
 
 
 def check_names(choices: Sequence[Any], where: str) -> None:
-    """Refuse two choices that Optuna would know by the same name."""
+    """Refuse two choices with the same name in Optuna."""
     if len(named(choices)) < len(choices):
         texts = [next(iter(named([choice]))) for choice in choices]
         twice = next(text for text in texts if texts.count(text) > 1)

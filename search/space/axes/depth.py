@@ -1,4 +1,4 @@
-"""How many rows a stage has."""
+"""The axis of depths: how many rows a stage has."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Depth(Axis, RootModel[dict[_Text, _Counts]]):
         return bool(self.root)
 
     def check(self, setting: Setting, where: str) -> None:
-        """Refuse stages that the base network has not."""
+        """Refuse stages that the base network does not have."""
         for stage, counts in self.root.items():
             for count in counts:
                 with within(where):

@@ -1,4 +1,4 @@
-"""How much the classifier drops."""
+"""The axis of the classifier's dropout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which block family rows are built in."""
+"""The axis of block families: which one a row or stage is built of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Auxiliary heads: where they hang, and how much their losses weigh."""
+"""The axes of auxiliary heads: their positions, and the weights of their losses."""
 
 from __future__ import annotations
 

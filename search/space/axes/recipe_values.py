@@ -1,4 +1,4 @@
-"""Values of the recipe."""
+"""The axis of recipe values, such as the learning rate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from search.recipes.recipe import APART, Recipe
 from search.space.axes.base import Axis, Decisions, Draft, Range, Setting, axis, check_names
 from search.space.choosers import Chooser
 
-_ELSEWHERE = (*APART, "aux_weight")  # what is no part of a training, and what has an axis of its own
+_ELSEWHERE = (*APART, "aux_weight")  # what changes no training, and what has its own axis
 
 
 @axis
@@ -32,7 +32,7 @@ class RecipeValues(Axis, RootModel[dict[str, Range]]):
         return bool(self.root)
 
     def check(self, setting: Setting, where: str) -> None:
-        """Refuse keys that a recipe has not, and values that it does not take."""
+        """Refuse keys that a recipe does not have, and values that it does not take."""
         for key, values in self.root.items():
             if key not in Recipe.model_fields or key in _ELSEWHERE:
                 raise InputError(f"{where}: '{key}' cannot be searched.{near(key, Recipe.model_fields)}")

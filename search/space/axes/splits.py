@@ -1,4 +1,4 @@
-"""How rows divide their channels among the four branches."""
+"""The axis of channel splits: how rows divide their channels among the four branches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How wide everything is."""
+"""The axis of widths: one factor for every channel number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Width(Axis, Range):
     turn: ClassVar = 30
 
     def check(self, setting: Setting, where: str) -> None:
-        """Refuse what is no factor, and widths that follow from equal MACs."""
+        """Refuse what is no factor, and a width where `iso_macs` already decides it."""
         splits = setting.space.get("splits")
         if splits and splits.mode == "iso_macs":
             raise InputError(

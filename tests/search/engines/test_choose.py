@@ -63,8 +63,8 @@ def test_a_worker_that_is_killed_is_lost_and_its_training_goes_on(
     pool.start("a", asked)
     until(pool, lambda event: event.kind == "epoch" and event.payload["epoch"] == 2)
     os.kill(pool._workers[0].process.pid, signal.SIGKILL)
-    assert until(pool, lambda event: event.kind == "lost") == Event(
-        "a", "lost", "its process ended with signal SIGKILL"
+    assert until(pool, lambda event: event.kind == "died") == Event(
+        "a", "died", "its process ended with signal SIGKILL"
     )
     assert not (tmp_path / "result.json").exists()
     pool.start("a", asked)
@@ -89,7 +89,7 @@ def test_a_training_without_memory_fails_with_its_reason(
         arch.to_mapping(micro) | {"rows": [{**row, **({"out": 4096} if row["name"] == "stem" else {})} for row in arch.to_mapping(micro)["rows"]]}
     )  # fmt: skip
     pool.start("wide", task(tmp_path / "wide", wide, batch=512))
-    ended = until(pool, lambda event: event.kind in ("done", "lost"))
+    ended = until(pool, lambda event: event.kind in ("done", "died"))
     if ended.kind == "done":
         result = read_json(tmp_path / "wide" / "result.json")
         assert result["state"] == "failed"
@@ -121,7 +121,7 @@ def test_a_worker_that_cannot_begin_is_lost(
     monkeypatch.setattr("sys.executable", "/bin/false")
     pools.append(pool := LocalPool(1))
     pool.start("a", task(tmp_path, micro))
-    assert until(pool, lambda event: True) == Event("a", "lost", "its process ended with exit code 1")
+    assert until(pool, lambda event: True) == Event("a", "died", "its process ended with exit code 1")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell's")
@@ -148,7 +148,7 @@ def test_a_training_that_hangs_is_killed_at_its_time_limit(
     worker = pool._workers[0]
     pool.time_limit, worker.until = 1.0, time.monotonic() + 1
     os.kill(worker.process.pid, signal.SIGSTOP)
-    assert until(pool, lambda event: event.kind == "lost").payload == "it took more than 1 s"
+    assert until(pool, lambda event: event.kind == "died").payload == "it took more than 1 s"
     assert worker.process.returncode == -signal.SIGKILL
     assert (tmp_path / "checkpoint.pt").exists()
 

@@ -186,7 +186,7 @@ def test_nothing_is_set_aside_where_the_storage_cannot_be_built_again(
     (run / "distributions.json").unlink()
     (run / "study.db").write_bytes(b"no database")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    with pytest.raises(arch.InputError, match=r"distributions\.json: says nothing of .*family\.3a.*bring back it"):
+    with pytest.raises(arch.InputError, match=r"distributions\.json: lacks the range of .*family\.3a.*restore it"):
         run_study(asked, run)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 

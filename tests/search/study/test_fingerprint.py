@@ -173,7 +173,7 @@ def test_choices_grow_into_a_copy_of_the_study(tmp_path: Path) -> None:
     assert {c["optuna_study"] for c in read_lines(tmp_path / "changes.jsonl")} == {"micro.2"}
     assert run_study(grown, tmp_path, trials=15).finished == 15
     fewer = study(space=family("inception_v1", "inception_v3"), trials=16)
-    with pytest.raises(arch.InputError, match="the choice 'inception_v2' is gone, and trial"):
+    with pytest.raises(arch.InputError, match="the choice 'inception_v2' was removed, but trial"):
         run_study(fewer, tmp_path, allow=["space"])
 
 

@@ -96,7 +96,7 @@ def test_over_the_limit_is_never_trained(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("instant")
 def test_nothing_feasible_ends_with_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.study.ends._MOST_INFEASIBLE", 5)
+    monkeypatch.setattr("search.study.stopping._MOST_INFEASIBLE", 5)
     space = {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"low": 0.0, "high": 1.0}}
     assert run_study(study(max_macs=1000, space=space), tmp_path).ended == "nothing feasible"
     assert run_study(study(max_macs=1000), tmp_path / "counted").ended == "nothing feasible"
@@ -317,7 +317,7 @@ def test_a_storage_that_was_lost_or_is_anothers_is_refused(tmp_path: Path) -> No
     with pytest.raises(arch.InputError, match=r"is new, but the storage holds 1 trials of a study called micro"):
         run_study(study(trials=2, storage=url), tmp_path / "three")
     (tmp_path / "shared.db").unlink()
-    with pytest.raises(arch.InputError, match="holds 1 trials, but the storage knows 0"):
+    with pytest.raises(arch.InputError, match="holds 1 trials, but the storage holds 0"):
         run_study(study(trials=2, storage=url), tmp_path / "one")
 
 

@@ -64,7 +64,9 @@ def test_a_full_disk_under_the_event_file_fails_no_training(
     begun = task(tmp_path, micro, recipe=FLAG)
     with monkeypatch.context() as patched:
         patched.setattr(RecordWriter, "write", full)
-        with pytest.raises(WriteError, match=r"events\.out\.tfevents: cannot be written .*MiB are left.*make room"):
+        with pytest.raises(
+            WriteError, match=r"events\.out\.tfevents: cannot be written .*MiB are left.*free some space"
+        ):
             list(run(begun))
     assert not (tmp_path / "result.json").exists()
     list(run(begun))

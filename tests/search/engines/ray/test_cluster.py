@@ -122,7 +122,7 @@ def test_a_node_that_dies_costs_an_attempt_and_nothing_else(cluster: Any, tmp_pa
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     text = process.communicate(timeout=300)[0]
     assert process.returncode == 0, text
-    assert text.count("its worker or node was lost; attempt 2 of 4") == 1, text
+    assert text.count("its worker or node died; attempt 2 of 4") == 1, text
     assert states(run) == ["COMPLETE"] * 2
     assert trainings(cluster) == []
     assert not list(run.glob(".seen-*"))

@@ -1,4 +1,4 @@
-"""What ends a study: its total, a space that is exhausted or over the limit, failures in a row, or a signal."""
+"""When a study stops: at its total, at the end of its space, with nothing feasible, or after failures in a row."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal
 
 from search.study.config import StudyConfig
 
-Ended = Literal["complete", "space exhausted", "nothing feasible", "failing", "interrupted"]
-_MOST_INFEASIBLE = 500  # proposals that may not be trained in a row, before a study gives up
+EndReason = Literal["complete", "space exhausted", "nothing feasible", "failing", "interrupted"]
+_MOST_INFEASIBLE = 500  # infeasible proposals in a row, after which a study stops
 
 
 @dataclass
-class Ends:
-    """Sees what may end a study.
+class StopRules:
+    """Counts what ends a study.
 
     Attributes
     ----------
-    candidates : the keys of all candidates that may be trained, where these can be counted off.
+    candidates : the keys of all candidates that may be trained, where the space can be enumerated.
     infeasible : how many of the last proposals may not be trained.
     failures : how many of the last trainings failed for the same reason; `failure` is the last one's.
     """
@@ -30,21 +30,21 @@ class Ends:
     failure: str = ""
 
     def proposed(self, feasible: bool) -> None:
-        """Take note of a proposal."""
+        """Count a proposal."""
         self.infeasible = 0 if feasible else self.infeasible + 1
 
     def trained(self, failure: str) -> None:
-        """Take note of a training's end, and why it failed; empty where it did not."""
+        """Count a finished training; `failure` is why it failed, empty where it did not."""
         alike = failure and _kind(failure) == _kind(self.failure)
         self.failures = self.failures + 1 if alike else int(bool(failure))
         self.failure = failure
 
-    def why(self, missing: int, tried: set[str]) -> Ended | None:
+    def why(self, missing: int, tried: set[str]) -> EndReason | None:
         """Return why no other trial is proposed, or None where one is.
 
         Parameters
         ----------
-        missing : how many trials lack to the total.
+        missing : how many trials are still to be proposed.
         tried : the keys of the candidates that some trial has.
         """
         if missing <= 0:
@@ -57,8 +57,8 @@ class Ends:
             return "space exhausted"
         return None
 
-    def sentence(self, ended: Ended) -> str:
-        """Return what a person is told of an end before the total; empty where there is nothing to tell."""
+    def sentence(self, ended: EndReason) -> str:
+        """Return why a study ended before its total, and what to do; empty where it did not."""
         if ended == "space exhausted":
             return f"the space holds {len(self.candidates or ())} candidates within the limit; all have been tried"
         if ended == "nothing feasible":
@@ -74,5 +74,5 @@ class Ends:
 
 
 def _kind(reason: str) -> str:
-    """Return what failures for the same reason have in common: it without its numbers, and every divergence is one."""
+    """Return a reason without its numbers, so that alike failures compare equal; all divergences are alike."""
     return "diverged" if reason.startswith("diverged") else re.sub(r"[-+.\d]*\d", "#", reason)
