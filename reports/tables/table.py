@@ -194,7 +194,7 @@ def _broken(header: str, side: str) -> str:
 
 
 def longtable(table: Table, wide: str, width: str = "6cm") -> str:
-    """Return a table that goes on over pages, column `wide` set as paragraphs, the notes behind it."""
+    """Return a table that continues over pages, column `wide` set as paragraphs, the notes behind it."""
     body = table.printed().rename(columns=tex).map(tex)
     text = body.style.hide(axis="index").to_latex(
         hrules=True,
@@ -211,7 +211,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def whole(value: float) -> str:
+def integer(value: float) -> str:
     """Show a count with separators."""
     return f"{int(value):,}"
 
