@@ -160,17 +160,17 @@ Saturated: from that trial on a worker waits for the driver for more than a tent
 
 ## What to set
 
-- **Sampler.** TPE looks at all earlier trials at each proposal, so its time grows with the study: the column
-  "per 1,000" is what bounds a long one. For {record["trials"]:,} short trials take `random` or `qmc`, or several studies
+- **Sampler.** TPE looks at all earlier trials at each proposal, so its time grows with the study. The column
+  "per 1,000" bounds a long one. For {record["trials"]:,} short trials take `random` or `qmc`, or several studies
   of TPE with a part of the trials each, the best of which start the next one (`start: [{{run: ..., top: 5}}]`).
 - **Storage.** Every drawn parameter is a commit of its own in SQLite and PostgreSQL; `journal:///path` appends. A
   server is for dashboards and for several studies at once, not for speed. SQLite suffices up to some trials a second.
 - **Longer trials.** The load on the driver falls as trials take longer: train for more epochs, or give a trial more
-  of a machine (`engine.cpus`, `engine.gpus`), before looking for a faster driver.
+  of a machine (`engine.cpus`, `engine.gpus`). Look for a faster driver after that.
 - **Splitting a study.** A study has one driver, which holds its total exactly. Studies that share a PostgreSQL server,
   each with a driver and run directory of its own, scale out; `inceptory confirm RUN --with RUN2:5` compares their best.
-- **Records.** A trial's folder lies on a file system that all nodes share or comes back with its result (Ray); put the
-  run directory on one that takes the rate above times five small files.
+- **Records.** A trial's folder lies on a file system that all nodes share, or comes back with its result (Ray). Put the
+  run directory on a file system that writes five small files a trial at the rate above.
 """
 
 

@@ -260,4 +260,4 @@ def _judged_by(comparison: Comparison) -> tuple[str, str]:
     images = f"{comparison.plan['train_images']:,} training images"
     if comparison.judged == "test_accuracy":
         return f"all {images}", "test set opened once a training, after its last epoch"
-    return f"{images}, the others held out to judge by", "the test set was not opened"
+    return f"{images}, the others held out for evaluation", "the test set was not opened"
