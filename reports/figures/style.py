@@ -48,7 +48,7 @@ def look(index: int) -> tuple[str, str, str]:
 
 
 def narrow(width: float) -> bool:
-    """Say whether a figure is for one column of two."""
+    """Return whether a figure is for one column of two."""
     return width < _NARROW
 
 

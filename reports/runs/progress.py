@@ -17,7 +17,7 @@ class Progress(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Say whether nothing is to come."""
+        """Return whether nothing is left to do."""
         return self.done >= self.planned
 
     def __str__(self) -> str:

@@ -110,7 +110,7 @@ class _Effect:
         return pd.concat(each, axis=1).dropna().mean(axis=1).tolist()
 
     def complete(self, found: Scored) -> bool:
-        """Say whether no training of the pairs is missing."""
+        """Return whether no training of the pairs is missing."""
         return not any(found.missing[name] for pair in self.pairs for name in pair)
 
     def sources(self, found: Scored) -> Folders:

@@ -124,7 +124,7 @@ def _branches(row: Row) -> dict[str, Any]:
 
 
 def _fits(branch: tuple[str, Any]) -> bool:
-    """Say whether a branch's channels go into its columns: one number, or a reduction and an output."""
+    """Return whether a branch's channels go into its columns: one number, or a reduction and an output."""
     key, value = branch
     return isinstance(value, int) or (isinstance(value, Reduced) and len(BRANCHES[key]) == 2)
 

@@ -133,12 +133,12 @@ def points(run: Run, frame: pd.DataFrame) -> list[tuple[float, float]]:
 
 
 def same_cost(run: Run) -> bool:
-    """Say whether a study's trials cost the same but for rounding, so that there is no trade-off to show."""
+    """Return whether a study's trials cost the same but for rounding, so that there is no trade-off to show."""
     return "macs" not in run.ranked or level(run.ranked["macs"])
 
 
 def level(costs: pd.Series) -> bool:
-    """Say whether costs are the same but for rounding; so are those of fewer than two networks."""
+    """Return whether costs are the same but for rounding; so are those of fewer than two networks."""
     values = costs.astype(float)
     return len(values) < 2 or float(values.max() / values.min() - 1) < _SAME_COST
 
@@ -171,7 +171,7 @@ def front(run: Run) -> Table | None:
 
 
 def has_front(run: Run) -> bool:
-    """Say whether there are trials of different costs to compare."""
+    """Return whether there are trials of different costs to compare."""
     return enough(run) and not same_cost(run)
 
 
@@ -228,7 +228,7 @@ def quantiles(run: Run) -> Table | None:
 
 
 def whose(run: Run) -> str:
-    """Say whether the trials stand for the space, or for what a sampler made of it."""
+    """Return whether the trials stand for the space, or for what a sampler made of it."""
     sampler = (run.config.get("sampler") or {}).get("name", "-")
     if sampler in ("random", "qmc"):
         return f"The sampler ({sampler}) draws evenly, so this is the space as far as it is feasible."

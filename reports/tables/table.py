@@ -162,7 +162,7 @@ class Table:
             yield ["" if absent(value) else value for value in row]
 
     def is_number(self, column: str) -> bool:
-        """Say whether a column holds numbers."""
+        """Return whether a column holds numbers."""
         values = [value for value in self.frame[column] if not absent(value)]
         return bool(values) and all(isinstance(v, int | float) or hasattr(v, "dtype") for v in values)
 
@@ -173,7 +173,7 @@ class Table:
 
 
 def absent(value: Any) -> bool:
-    """Say whether a cell holds nothing."""
+    """Return whether a cell holds nothing."""
     return value is None or (isinstance(value, float) and value != value) or value is pd.NA
 
 
