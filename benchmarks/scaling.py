@@ -1,8 +1,8 @@
 """A plan on paper for large studies: where one driver, its sampler and its storage saturate.
 
 A simulation, not a measurement of a cluster: `--workers` workers take trials whose times are drawn from recorded ones
-(docs/results/curves, scaled to a mean), and one driver serves them one after another: a finished trial is told and the next one asked,
-which takes what benchmarks/search.py measured, a + b * n seconds with n trials in the storage.
+(docs/results/curves, scaled to a mean), and one driver serves them one after another. It records a finished trial and
+proposes the next one, which takes what benchmarks/search.py measured, a + b * n seconds with n trials in the storage.
 
     python -m benchmarks.scaling            # to docs/results/performance/scaling.json and docs/scaling.md
 """
@@ -139,17 +139,17 @@ def page(record: dict[str, Any]) -> str:
     pace = record["workers"] / MEANS[0]
     return f"""# {record["workers"]:,} GPUs, {record["trials"]:,} trials: a plan on paper
 
-One driver asks the sampler, tells the storage and writes the records; everything else is done by the workers. So the
-driver, the sampler and the storage are one queue, and a study saturates where that queue is slower than the workers. With
-{record["workers"]:,} workers and trials of {MEANS[0]:.0f} s it must serve {pace:.1f} trials a second, {1e3 / pace:.0f} ms each.
+One driver calls the sampler, writes to the storage and writes the records; the workers do everything else. So the
+driver, the sampler and the storage are one queue, and a study saturates where that queue is slower than the workers.
+With {record["workers"]:,} workers and trials of {MEANS[0]:.0f} s it must serve {pace:.1f} trials a second, {1e3 / pace:.0f} ms each.
 
 This page is a simulation (`python -m benchmarks.scaling`), not a measurement of a cluster. What goes in is measured: the
 driver's time a trial at 0 and {most:,} earlier trials (`python -m benchmarks.search`, medians of {measured["turns"]} runs;
 {about["processor"]}, one core, torch {about["versions"]["torch"]}, Optuna {about["versions"]["optuna"]}, files on {about["filesystem"]}), as a line that is
 drawn on to {record["trials"]:,} trials, equally steep for all storages of a sampler; and the spread of trial
-times, from the 48 recorded curves, scaled to the means below. Not in it: the cluster's own scheduling, epochs reported in
-between, a busy database server, and on a disk the time of its commits: some 35 a trial here with SQLite and PostgreSQL, one for each
-drawn parameter.
+times, from the 48 recorded curves, scaled to the means below. Not in it: the cluster's own scheduling, epochs reported
+in between, a busy database server, and on a disk the time of its commits: some 35 a trial here with SQLite and PostgreSQL,
+one for each drawn parameter.
 
 {table(rows)}
 Saturated: from that trial on a worker waits for the driver for more than a tenth of a trial.
@@ -160,17 +160,17 @@ Saturated: from that trial on a worker waits for the driver for more than a tent
 
 ## What to set
 
-- **Sampler.** TPE looks at all earlier trials whenever it is asked, so its time grows with the study: the column
-  "per 1,000" is what bounds a long one. For {record["trials"]:,} short trials take `random` or `qmc`, or several studies
+- **Sampler.** TPE looks at all earlier trials at each proposal, so its time grows with the study. The column
+  "per 1,000" bounds a long one. For {record["trials"]:,} short trials take `random` or `qmc`, or several studies
   of TPE with a part of the trials each, the best of which start the next one (`start: [{{run: ..., top: 5}}]`).
-- **Storage.** Every drawn parameter is a commit of its own in SQLite and PostgreSQL; `journal:///path` appends. A server is for
-  dashboards and for several studies at once, not for speed. SQLite stays right up to some trials a second.
+- **Storage.** Every drawn parameter is a commit of its own in SQLite and PostgreSQL; `journal:///path` appends. A
+  server is for dashboards and for several studies at once, not for speed. SQLite suffices up to some trials a second.
 - **Longer trials.** The load on the driver falls as trials take longer: train for more epochs, or give a trial more
-  of a machine (`engine.cpus`, `engine.gpus`), before looking for a faster driver.
-- **Splitting a study.** A study has one driver, which holds its total exactly. Studies that share a PostgreSQL server, each
-  with a driver and run directory of its own, scale out; `inceptory confirm RUN --with RUN2:5` compares their best.
-- **Records.** A trial's folder lies on a file system that all nodes share or comes back with its result (Ray); put the run
-  directory on one that takes the rate above times five small files.
+  of a machine (`engine.cpus`, `engine.gpus`). Look for a faster driver after that.
+- **Splitting a study.** A study has one driver, which holds its total exactly. Studies that share a PostgreSQL server,
+  each with a driver and run directory of its own, scale out; `inceptory confirm RUN --with RUN2:5` compares their best.
+- **Records.** A trial's folder lies on a file system that all nodes share, or comes back with its result (Ray). Put the
+  run directory on a file system that writes five small files a trial at the rate above.
 """
 
 

@@ -68,7 +68,7 @@ def _sizes(text: str) -> list[int]:
 def _table(found: Bench) -> Any:
     import pandas as pd
 
-    from reports.tables.table import Table, decimals, whole
+    from reports.tables.table import Table, decimals, integer
 
     rows = [
         {
@@ -81,7 +81,7 @@ def _table(found: Bench) -> Any:
         }
         for timing in found.timings
     ]
-    formats = {"mean (ms)": decimals(3), "std (ms)": decimals(3), "img/s": whole, "GMACs/s": decimals(2)}
+    formats = {"mean (ms)": decimals(3), "std (ms)": decimals(3), "img/s": integer, "GMACs/s": decimals(2)}
     return Table("bench", f"Time of a batch of {found.network}", pd.DataFrame(rows), formats, tuple(_notes(found)))
 
 

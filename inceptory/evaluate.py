@@ -54,7 +54,7 @@ def evaluate(
 def _summary_table(found: Evaluation) -> Any:
     import pandas as pd
 
-    from reports.tables.table import Table, decimals, percent, whole
+    from reports.tables.table import Table, decimals, integer, percent
 
     row = {
         "network": found.network,
@@ -67,7 +67,7 @@ def _summary_table(found: Evaluation) -> Any:
         "loss": found.loss,
         "calibration error": found.calibration_error,
     }
-    formats = {"images": whole, "loss": decimals(4)}
+    formats = {"images": integer, "loss": decimals(4)}
     formats |= {key: percent for key in row if key.startswith(("top-", "aux ", "calibration"))}
     return Table("evaluation", "Evaluation", pd.DataFrame([row]), formats, tuple(_notes(found)))
 
@@ -94,20 +94,20 @@ def _notes(found: Evaluation) -> list[str]:
 def _calibration_table(found: Evaluation) -> Any:
     import pandas as pd
 
-    from reports.tables.table import Table, decimals, percent, whole
+    from reports.tables.table import Table, decimals, integer, percent
 
     bins = pd.DataFrame(found.bins)
     formats = {"lower": decimals(3), "upper": decimals(3)}
-    formats |= {"images": whole, "accuracy": percent, "confidence": percent}
+    formats |= {"images": integer, "accuracy": percent, "confidence": percent}
     return Table("calibration", "Confidence and accuracy", bins[bins["images"] > 0], formats)
 
 
 def _class_table(found: Evaluation) -> Any:
     import pandas as pd
 
-    from reports.tables.table import Table, percent, whole
+    from reports.tables.table import Table, integer, percent
 
-    formats = {"images": whole, "accuracy": percent, "precision": percent}
+    formats = {"images": integer, "accuracy": percent, "precision": percent}
     return Table("classes", "By class", pd.DataFrame(found.classes), formats)
 
 

@@ -18,7 +18,7 @@ _NOISE = 9  # decimals of a difference that count; what is behind them is roundi
 _RESAMPLES = 10_000
 
 Interval = tuple[float, float]
-Verdict = Literal["better", "worse", "inconclusive", "no verdict"]
+ComparisonVerdict = Literal["better", "worse", "inconclusive", "no verdict"]
 Free = Literal["sign flip", "Wilcoxon"]  # the tests that assume no distribution
 
 
@@ -130,10 +130,10 @@ def holm(ps: Sequence[float]) -> list[float]:
 
     A missing p (NaN) counts as 1: it belongs to the family, whatever would have come of it.
     """
-    whole = [1.0 if math.isnan(p) else p for p in ps]
+    known = [1.0 if math.isnan(p) else p for p in ps]
     adjusted, most = [1.0] * len(ps), 0.0
-    for rank, index in enumerate(sorted(range(len(ps)), key=whole.__getitem__)):
-        most = max(most, min(1.0, (len(ps) - rank) * whole[index]))
+    for rank, index in enumerate(sorted(range(len(ps)), key=known.__getitem__)):
+        most = max(most, min(1.0, (len(ps) - rank) * known[index]))
         adjusted[index] = most
     return adjusted
 
@@ -164,8 +164,8 @@ def detectable(std: float, n: int, wanted: float = 0.8, alpha: float = ALPHA) ->
     return std * float(optimize.brentq(lambda effect: power(effect, n, alpha) - wanted, 0.0, most))
 
 
-def verdict(mean: float, p: float, pairs: int, alpha: float = ALPHA) -> Verdict:
-    """Return what a comparison says, from its (adjusted) p: a difference is one only where the test supports it."""
+def verdict_of(mean: float, p: float, pairs: int, alpha: float = ALPHA) -> ComparisonVerdict:
+    """Return the verdict on a comparison, from its (adjusted) p: a difference counts only where it is significant."""
     if pairs < MIN_PAIRS or math.isnan(p):
         return "no verdict"
     if p >= alpha:
@@ -173,14 +173,14 @@ def verdict(mean: float, p: float, pairs: int, alpha: float = ALPHA) -> Verdict:
     return "better" if mean > 0 else "worse"
 
 
-def best_supported(verdicts: Mapping[str, Verdict], base: str) -> set[str]:
+def best_supported(verdicts: Mapping[str, ComparisonVerdict], base: str) -> set[str]:
     """Return what may stand out in a table: the candidates that are better than the base by their verdicts.
 
     The base where all candidates are worse. The largest mean alone is no reason; candidates are not compared with
     each other, so several may stand out.
     """
-    better = {name for name, said in verdicts.items() if said == "better"}
-    all_worse = bool(verdicts) and all(said == "worse" for said in verdicts.values())
+    better = {name for name, verdict in verdicts.items() if verdict == "better"}
+    all_worse = bool(verdicts) and all(verdict == "worse" for verdict in verdicts.values())
     return {base} if all_worse else better
 
 
@@ -191,8 +191,8 @@ class Compared:
     Attributes
     ----------
     p, adjusted : of the paired t test, as it is and after Holm; the verdict follows the second.
-    free, free_p, free_floor : the test beside it that assumes no distribution, its p, and the least that its p could
-        be: that of these differences if all had one sign.
+    free, free_p, free_floor : the distribution-free test, its p, and the least p that it could give: that of these
+        differences if all had one sign.
     """
 
     n: int
@@ -206,7 +206,7 @@ class Compared:
     free_floor: float
     effect: float
     detectable: float
-    verdict: Verdict
+    verdict: ComparisonVerdict
 
 
 def compare(differences: Sequence[Sequence[float]], complete: Sequence[bool] | None = None) -> list[Compared]:
@@ -220,15 +220,18 @@ def compare(differences: Sequence[Sequence[float]], complete: Sequence[bool] | N
     complete : whether all planned pairs are there; a candidate that lacks some gets no verdict, as those that are
         there may be the lucky ones, and counts as p = 1 in the family.
     """
-    whole = list(complete) if complete is not None else [True] * len(differences)
+    have_all = list(complete) if complete is not None else [True] * len(differences)
     raw = [paired_t(d) for d in differences]
     adjusted = holm(
-        [p if sure and len(d) >= MIN_PAIRS else math.nan for p, d, sure in zip(raw, differences, whole, strict=True)]
+        [
+            p if there and len(d) >= MIN_PAIRS else math.nan
+            for p, d, there in zip(raw, differences, have_all, strict=True)
+        ]
     )
     free: Free = "sign flip" if max(map(len, differences), default=0) <= _EXACT_UP_TO else "Wilcoxon"
     found = []
-    for d, p, corrected, sure in zip(differences, raw, adjusted, whole, strict=True):
-        (mean, std), judged = mean_std(d), len(d) if sure else 0
+    for d, p, corrected, all_there in zip(differences, raw, adjusted, have_all, strict=True):
+        (mean, std), counted = mean_std(d), len(d) if all_there else 0
         found.append(
             Compared(
                 len(d),
@@ -236,11 +239,11 @@ def compare(differences: Sequence[Sequence[float]], complete: Sequence[bool] | N
                 std,
                 t_interval(d),
                 p,
-                corrected if judged >= MIN_PAIRS else math.nan,
+                corrected if counted >= MIN_PAIRS else math.nan,
                 *_free(d, free),
                 effect_size(d),
                 detectable(std, len(d)),
-                verdict(mean, corrected, judged),
+                verdict_of(mean, corrected, counted),
             )
         )
     return found

@@ -24,7 +24,7 @@ from reports.figures.style import write
 
 Point = tuple[float, float]
 
-# Tints of Okabe and Ito's palette: told apart by colour-blind readers, and black text stays legible on them.
+# Tints of Okabe and Ito's palette: colour-blind readers distinguish them, and black text stays legible on them.
 FILLS = {
     "input": "#FFFFFF",
     "conv": "#CFE7F7",

@@ -103,7 +103,10 @@ def text() -> str:
     parts += [
         _figure("blocks", block, f"{network}, row {row}", _what(block)) for block, (network, row) in BLOCKS.items()
     ]
-    parts += ["## Whole networks", *(_figure("networks", network, arch.load(network).source) for network in NETWORKS)]
+    parts += [
+        "## Complete networks",
+        *(_figure("networks", network, arch.load(network).source) for network in NETWORKS),
+    ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -286,9 +286,9 @@ def _conv_lines(node: Conv, channels: int, usual: tuple[bool, bool]) -> tuple[st
     depthwise = 1 < node.groups == channels
     groups = f"{node.groups} groups" if node.groups > 1 and not depthwise else ""
     follows = (bool(node.norm), bool(node.activation))
-    said = {(False, False): "linear", (True, False): "no ReLU", (False, True): "no norm", (True, True): "norm, ReLU"}
+    names = {(False, False): "linear", (True, False): "no ReLU", (False, True): "no norm", (True, True): "norm, ReLU"}
     name = f"{_shape(node.kernel)} {'depthwise ' if depthwise else ''}conv"
-    name = ", ".join([name, said[follows]]) if follows != usual else name
+    name = ", ".join([name, names[follows]]) if follows != usual else name
     return _lines(name, str(node.out), groups, _window(node))
 
 

@@ -71,7 +71,7 @@ def composition(shares: pd.DataFrame, width: float = TEXT) -> Figure:
 
 
 def cost_by_row(costs: pd.DataFrame, width: float = TEXT) -> Figure:
-    """MACs and parameters of each row, networks beside one another, from `reports.runs.frames.row_costs`."""
+    """MACs and parameters of each row, networks side by side, from `reports.runs.frames.row_costs`."""
     networks, rows = list(dict.fromkeys(costs["network"])), list(dict.fromkeys(costs["row"]))
     thick = 0.8 / len(networks)
     each = 0.9 + max(0.16, 0.11 * len(networks)) * len(rows)
@@ -111,7 +111,7 @@ def cost_by_row(costs: pd.DataFrame, width: float = TEXT) -> Figure:
 
 @run_figure(
     "composition",
-    "How the best networks divide their channels among the branches, beside the base and GoogLeNet.",
+    "How the best networks divide their channels among the branches, next to the base and GoogLeNet.",
     composition,
     order=100,
     of=("study",),

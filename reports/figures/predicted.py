@@ -69,7 +69,7 @@ def confusion_matrix(counts: pd.DataFrame, width: float = TEXT) -> Figure:
 
 
 def _write_shares(axes: Any, shares: pd.DataFrame, small: bool) -> None:
-    """Write each share into its cell; in a small figure only whole per cents."""
+    """Write each share into its cell; in a small figure only rounded per cents."""
     for i, line in enumerate(shares.to_numpy(dtype=float)):
         for j, share in enumerate(line):
             if share >= (0.5 if small else 0.05):
@@ -93,8 +93,8 @@ def reliability(bins: pd.DataFrame, width: float = TEXT) -> Figure:
     upper.set_xlim(0, 100)
     upper.set_ylim(0, 100)
     rows = [{str(key): value for key, value in row.items()} for row in bins.to_dict("records")]
-    said = f"expected calibration error {100 * calibration_error(rows):.2f} points"
-    upper.set_title(said, loc="left", fontsize=letters(width) - 0.5)
+    title = f"expected calibration error {100 * calibration_error(rows):.2f} points"
+    upper.set_title(title, loc="left", fontsize=letters(width) - 0.5)
     lower.bar(left, bins["images"], wide, align="edge", color=GREY, edgecolor="white")
     lower.set_ylabel("images")
     lower.set_xlabel("confidence (%)")
@@ -113,9 +113,9 @@ def image_grid(pictures: pd.DataFrame, width: float = TEXT) -> Figure:
     for axes, row in zip(grid, pictures.to_dict("records"), strict=False):
         image = row["image"]
         axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
-        said = f"{'✓' if row['right'] else '✗'} {shortened(row['predicted'], most - 2)}"
+        predicted = f"{'✓' if row['right'] else '✗'} {shortened(row['predicted'], most - 2)}"
         truth = "" if row["right"] else f"\nis {shortened(row['label'], most - 3)}"
-        axes.set_title(said + truth, fontsize=5.5, pad=2, color=GREEN if row["right"] else ORANGE)
+        axes.set_title(predicted + truth, fontsize=5.5, pad=2, color=GREEN if row["right"] else ORANGE)
     for axes in grid:
         axes.set_axis_off()
     return figure

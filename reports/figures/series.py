@@ -18,8 +18,8 @@ def ordered(curves: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `epoch`, `mean`, `low`, `high` of a series' trainings, at the epochs that all of them reached."""
     found = frame.groupby("epoch")["accuracy"].agg(["mean", "min", "max", "count"]).reset_index()
-    whole = found[found["count"] == frame["training"].nunique()]
-    return whole.rename(columns={"min": "low", "max": "high"})[["epoch", "mean", "low", "high"]]
+    complete = found[found["count"] == frame["training"].nunique()]
+    return complete.rename(columns={"min": "low", "max": "high"})[["epoch", "mean", "low", "high"]]
 
 
 def cost_label(networks: pd.DataFrame, cost: str) -> tuple[str, float]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from search.record.files import replace_file
 
-# Okabe and Ito's palette, told apart by colour-blind readers; every colour goes with a marker of its own.
+# Okabe and Ito's palette, which colour-blind readers can distinguish; every colour goes with a marker of its own.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#888888"
 PURPLE, YELLOW, SKY, BLACK = "#CC79A7", "#E69F00", "#56B4E9", "#1C1E21"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, BLACK)
@@ -42,13 +42,13 @@ _STYLE: Any = {
 
 
 def look(index: int) -> tuple[str, str, str]:
-    """Return colour, marker and dash of the series of that number; 28 are told apart, then they repeat."""
+    """Return colour, marker and dash of the series of that number; 28 differ, then they repeat."""
     turn, place = divmod(index, len(PALETTE))
     return PALETTE[place], MARKERS[(place + turn) % len(MARKERS)], DASHES[turn % len(DASHES)]
 
 
 def narrow(width: float) -> bool:
-    """Say whether a figure is for one column of two."""
+    """Return whether a figure is for one column of two."""
     return width < _NARROW
 
 
@@ -106,7 +106,7 @@ def shortened(name: str, most: int) -> str:
 
 
 def whole_numbers(axis: Any) -> None:
-    """Let an axis have ticks at whole numbers only."""
+    """Let an axis have ticks at integers only."""
     axis.get_major_locator().set_params(integer=True)
 
 

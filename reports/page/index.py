@@ -31,8 +31,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A run's figures: accuracies in per cent, where there are any, by which images, of how many trainings each."""
+class Headline:
+    """A run's accuracies in its row of the index: in per cent, on which images, over how many trainings each."""
 
     best: float | None = None
     base: float | None = None
@@ -44,13 +44,13 @@ _NUMBERS = ("best (%)", "base (%)", "n")
 _COLUMNS = ("run", "kind", "network", "state", "best (%)", "base (%)", "images", "n", "started")
 _NOTE = (
     "Best: of a study the best trial, n = 1, or the same network confirmed with n fresh seeds; of an ablation the change with "
-    "the highest mean; of a training its own accuracy. Whether a difference is more than chance is said in each report, and "
-    "a run without a link has none yet (inceptory report RUN)."
+    "the highest mean; of a training its own accuracy. Each report says whether a difference is more than chance. "
+    "A run without a link has no report yet (inceptory report RUN)."
 )
 
 
 def index(folder: str | Path, *, reload: float = 0) -> Path:
-    """Write `index.html` into a folder of runs: a row a run with what it is, how far, what came out; return its path.
+    """Write `index.html` into a folder of runs: a row a run with its kind, progress and accuracies. Return its path.
 
     A run that cannot be read is named with the reason.
 
@@ -76,7 +76,7 @@ def index(folder: str | Path, *, reload: float = 0) -> Path:
 
 
 def _row(run: Run, name: str, folder: Path) -> list[Cell]:
-    found, time = outcome(run), str(run.environment.get("time", ""))
+    found, time = headline(run), str(run.environment.get("time", ""))
     pages = (f"{name}/report/index.html", f"{name}/index.html")
     link = next((quote(page) for page in pages if (folder / page).exists()), "")
     network = run.specs["base"].name if "base" in run.specs else str(run.config.get("network", MISSING))
@@ -98,32 +98,32 @@ def _number(value: float | None) -> Cell:
 
 
 def _state(run: Run) -> str:
-    far = progress(run)
+    done = progress(run)
     failed = int((run.trials["state"] == "failed").sum())
-    return f"{'complete' if far.complete else 'not complete'}, {far}" + (f", {failed} failed" if failed else "")
+    return f"{'complete' if done.complete else 'not complete'}, {done}" + (f", {failed} failed" if failed else "")
 
 
-def outcome(run: Run) -> Outcome:
-    """Return the accuracies that a run is known by."""
+def headline(run: Run) -> Headline:
+    """Return the accuracies that stand in a run's row of the index."""
     if run.kind == "study":
         return _confirmed(run) or _searched(run)
     if run.ablation:
         found = scored(run.ablation)
-        return _compared(found, found.compared) or Outcome()
+        return _compared(found, found.compared) or Headline()
     row = {} if run.trials.empty else dict(run.trials.iloc[0])
     judged = (column for column in JUDGED if not absent(row.get(column)))
-    return next((Outcome(100 * float(row[column]), None, JUDGED[column], 1) for column in judged), Outcome())
+    return next((Headline(100 * float(row[column]), None, JUDGED[column], 1) for column in judged), Headline())
 
 
-def _searched(run: Run) -> Outcome:
+def _searched(run: Run) -> Headline:
     if run.ranked.empty:
-        return Outcome()
+        return Headline()
     base = run.base
     best = 100 * float(run.ranked.iloc[0]["val_accuracy"])
-    return Outcome(best, 100 * float(base["val_accuracy"]) if base else None, "held-out", 1)
+    return Headline(best, 100 * float(base["val_accuracy"]) if base else None, "held-out", 1)
 
 
-def _confirmed(run: Run) -> Outcome | None:
+def _confirmed(run: Run) -> Headline | None:
     """Return the means of the base and of the candidate that was the best in the search."""
     if run.confirmation is None:
         return None
@@ -131,11 +131,11 @@ def _confirmed(run: Run) -> Outcome | None:
     return _compared(found, [next(iter(found.compared))])
 
 
-def _compared(found: Scored, candidates: Iterable[str]) -> Outcome | None:
+def _compared(found: Scored, candidates: Iterable[str]) -> Headline | None:
     """Return the means of the base and of the best of the candidates; None before there are both."""
     scores: Any = found.scores
     base, *reached = (scores.loc[name].dropna().tolist() for name in (BASE, *candidates))
     best: list[float] = max(filter(None, reached), key=fmean, default=[])
     if not base or not best:
         return None
-    return Outcome(fmean(best), fmean(base), JUDGED[found.comparison.judged], min(len(best), len(base)))
+    return Headline(fmean(best), fmean(base), JUDGED[found.comparison.judged], min(len(best), len(base)))

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that opens offline, beside its tables and figures as files."""
+"""The report of a run: one HTML page that opens offline, next to its tables and figures as files."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ def environment_of(run: Run) -> list[tuple[str, Facts]]:
     for title, attempts in (("Starts", run.attempts), ("Confirmation", _attempts(run))):
         starts = [attempt for attempt in attempts if "pid" in attempt]
         if starts:
-            told = [(str(a.get("time", "-")), _start(a)) for a in starts]
-            parts.append((title, told))
+            listed = [(str(a.get("time", "-")), _start(a)) for a in starts]
+            parts.append((title, listed))
     return parts
 
 
@@ -71,20 +71,20 @@ def _steps(run: Run) -> Iterator[tuple[str, str]]:
     elif run.kind == "study":
         yield (
             "inceptory search study.yaml --run RUN",
-            "study.yaml lies in the run directory with every default written out; the same command goes on with a run that was "
-            "stopped.",
+            "study.yaml lies in the run directory with every default written out; the same command "
+            "resumes a run that was stopped.",
         )
     else:
         yield (
             "inceptory ablate ablation.yaml --run RUN",
-            "ablation.yaml lies in the run directory with every default written out; the same command goes on with a run that "
-            "was stopped.",
+            "ablation.yaml lies in the run directory with every default written out; the same "
+            "command resumes a run that was stopped.",
         )
     if run.confirmation:
         seeds = ",".join(str(seed) for seed in run.confirmation.plan["seeds"])
         yield (
             f"inceptory confirm RUN --seeds {seeds}",
-            "With the networks and the recipe of confirm/plan.json (confirm.json beside this page); in a folder of its own it "
+            "With the networks and the recipe of confirm/plan.json (confirm.json next to this page). In another folder it "
             "trains all of them again.",
         )
     yield "inceptory report RUN", "This page."

@@ -1,4 +1,4 @@
-"""A run in the reader's words: what was asked, what came out, how sure that is."""
+"""A run in words: its question, its result, and how certain that result is."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import pandas as pd
 
 from reports.runs.run import Comparison, Run
 from reports.tables.confirmation import verdicts
-from reports.tables.paired import JUDGED, Scored, missing_note, said, scored, sentence_of
-from reports.tables.protocol import told
+from reports.tables.paired import JUDGED, Scored, missing_note, scored, sentence_of, verdict_text
+from reports.tables.protocol import objective_text
 from reports.tables.table import absent, macs_unit, percent
 
 
 class Summary(NamedTuple):
     """Three answers, a sentence or two each."""
 
-    asked: str
-    found: str
-    sure: str
+    question: str
+    result: str
+    certainty: str
 
 
 def summarised(run: Run) -> Summary:
-    """Return what was asked, what came out and how sure it is."""
+    """Return a run's question, its result and how certain that is."""
     if run.kind == "study":
-        return Summary(_asked_of_study(run), *_found_by_study(run))
+        return Summary(_question_of_study(run), *_result_of_study(run))
     return _ablation(run, run.ablation) if run.ablation else _training(run)
 
 
-def _asked_of_study(run: Run) -> str:
-    judged = " and ".join(objective.title for objective in run.objectives.each)
+def _question_of_study(run: Run) -> str:
+    titles = " and ".join(objective.title for objective in run.objectives.each)
     return (
-        f"Which {_varied(run)} of {_base_name(run)} give the best {judged} on {_data(run.config)}"
+        f"Which {_varied(run)} of {_base_name(run)} give the best {titles} on {_data(run.config)}"
         f"{_limit(run.config)}? {_effort(run.config)}."
     )
 
@@ -64,9 +64,9 @@ def _base_name(run: Run) -> str:
     return run.specs["base"].name if "base" in run.specs else str(run.config.get("network", "the base"))
 
 
-def _found_by_study(run: Run) -> tuple[str, str]:
+def _result_of_study(run: Run) -> tuple[str, str]:
     if run.ranked.empty:
-        return f"No trial of {run.name} has come to its end yet.", "There is nothing to be sure of yet."
+        return f"No trial of {run.name} has finished yet.", "Nothing is certain yet."
     found = f"{_best_of(run)}{_front_of(run)}{_base_of(run)}."
     return found, verdicts(run) or _unconfirmed(len(run.ranked))
 
@@ -90,56 +90,56 @@ def _base_of(run: Run) -> str:
 
 
 def _reached(run: Run, row: Mapping[Any, Any] | pd.Series) -> str:
-    return f"{told(run, row[run.objective])} at {_macs(row['macs'])}"
+    return f"{objective_text(run, row[run.objective])} at {_macs(row['macs'])}"
 
 
 def _unconfirmed(finished: int) -> str:
     return (
-        f"Not sure: every network was trained once (n = 1) and the best was picked out of {finished}, so the difference "
-        "is inconclusive until both are trained again with fresh seeds (inceptory confirm)."
+        f"Inconclusive: every network was trained once (n = 1), and the best was picked out of {finished}. "
+        "Only training both again with fresh seeds tells (inceptory confirm)."
     )
 
 
 def _training(run: Run) -> Summary:
     row = {} if run.trials.empty else dict(run.trials.iloc[0])
     recipe = run.config.get("recipe") or {}
-    asked = (
+    question = (
         f"How well does {run.name} do on {row.get('data') or _data(run.config)} after "
         f"{_count(recipe.get('epochs'), 'epoch')} with the recipe {recipe.get('name', '-')}?"
     )
     if not row or row["state"] != "complete":
-        return Summary(asked, _unfinished(run, row), "Nothing is sure yet.")
-    sure = f"{run.name} was trained once; n = 1, so nothing here says how much a random seed changes."
-    return Summary(asked, _found_by_training(run, row), sure)
+        return Summary(question, _unfinished(run, row), "Nothing is certain yet.")
+    certainty = f"{run.name} was trained once (n = 1), so nothing here says how much a random seed changes."
+    return Summary(question, _result_of_training(run, row), certainty)
 
 
 def _unfinished(run: Run, row: Mapping[Any, Any]) -> str:
     why = f" It {row['state']}: {row['reason']}." if row and row["state"] == "failed" else ""
     done = 0 if run.epochs.empty else int(run.epochs["epoch"].max())
-    return f"The training has not come to its end; {_count(done, 'epoch')} recorded.{why}"
+    return f"The training has not finished; {_count(done, 'epoch')} recorded.{why}"
 
 
-def _found_by_training(run: Run, row: Mapping[Any, Any]) -> str:
+def _result_of_training(run: Run, row: Mapping[Any, Any]) -> str:
     images = {"test_accuracy": "test images", "val_accuracy": "held-out images"}
-    judged = [f"{percent(row[key])} % of the {name}" for key, name in images.items() if not absent(row.get(key))]
+    shares = [f"{percent(row[key])} % of the {name}" for key, name in images.items() if not absent(row.get(key))]
     return (
-        f"{run.name} classifies {' and '.join(judged) or 'an unknown part'} rightly, with {int(row['params']):,} parameters "
-        f"and {_macs(row['macs'])}."
+        f"{run.name} classifies {' and '.join(shares) or 'an unknown part'} correctly, with {int(row['params']):,} "
+        f"parameters and {_macs(row['macs'])}."
     )
 
 
 def _ablation(run: Run, comparison: Comparison) -> Summary:
     found = scored(comparison)
-    text = f"Beside the base, in points: {sentence_of(found)}."
-    return Summary(_asked_of_ablation(run, found), " ".join((text, *missing_note(found))), _by_verdict(found))
+    text = f"Differences to the base, in points: {sentence_of(found)}."
+    return Summary(_question_of_ablation(run, found), " ".join((text, *missing_note(found))), _by_verdict(found))
 
 
-def _asked_of_ablation(run: Run, found: Scored) -> str:
+def _question_of_ablation(run: Run, found: Scored) -> str:
     changes, images = list(found.compared), JUDGED[found.comparison.judged]
     question = run.config.get("question") or f"What do changes of {_base_name(run)} do?"
     return (
         f"{question} {_count(len(changes), 'change')} ({', '.join(changes)}) and the base, each trained with the same "
-        f"{_count(len(found.seeds), 'seed')} on {_data(run.config)} and judged by {images} accuracy."
+        f"{_count(len(found.seeds), 'seed')} on {_data(run.config)} and compared by {images} accuracy."
     )
 
 
@@ -147,9 +147,9 @@ def _by_verdict(found: Scored) -> str:
     """Return the changes of each verdict, in one sentence."""
     names: dict[str, list[str]] = {}
     for name in found.compared:
-        names.setdefault(said(found, name).replace(": ", ", "), []).append(name)
-    sure = "; ".join(f"{verdict}: {', '.join(changes)}" for verdict, changes in names.items())
-    return f"{sure[:1].upper()}{sure[1:]}."
+        names.setdefault(verdict_text(found, name).replace(": ", ", "), []).append(name)
+    text = "; ".join(f"{verdict}: {', '.join(changes)}" for verdict, changes in names.items())
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _data(config: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A report that is written again while its run goes on."""
+"""A report that is written again while its run continues."""
 
 from __future__ import annotations
 

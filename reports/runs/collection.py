@@ -1,4 +1,4 @@
-"""A whole folder of runs as tidy frames."""
+"""A folder of runs as tidy frames."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Runs:
 
 
 def load_all(folder: str | Path) -> Runs:
-    """Return every run in a folder, at any depth, as frames to write tables of one's own from.
+    """Return every run in a folder, at any depth, as frames to write your own tables from.
 
     What lies inside a run (its trials, its report) is no run of its own. A run that cannot be read is named in
     `unread` and left out of the frames.

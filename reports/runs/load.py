@@ -35,7 +35,7 @@ _MARKS = ("trials.csv", "study.yaml", "ablation.yaml", "spec.yaml")  # one of th
 
 
 def is_run(folder: Path) -> bool:
-    """Say whether a folder holds a run, or what one left."""
+    """Return whether a folder holds a run, or what one left."""
     return any((folder / mark).exists() for mark in _MARKS)
 
 

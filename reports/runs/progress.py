@@ -12,30 +12,30 @@ class Progress(NamedTuple):
     """How many of the trainings, or of a training's epochs, are done; `unit` names them."""
 
     done: int
-    asked: int
+    planned: int
     unit: str
 
     @property
     def complete(self) -> bool:
-        """Say whether nothing is to come."""
-        return self.done >= self.asked
+        """Return whether nothing is left to do."""
+        return self.done >= self.planned
 
     def __str__(self) -> str:
-        return f"{self.done} of {self.asked} {self.unit}"
+        return f"{self.done} of {self.planned} {self.unit}"
 
 
 def progress(run: Run) -> Progress:
-    """Return how far a run is; of a study with a confirmation that is not through, how far that is."""
+    """Return how far a run is; of a study whose confirmation is not finished, how far the confirmation is."""
     if run.kind == "training":
-        asked = int((run.config.get("recipe") or {}).get("epochs", 0))
+        planned = int((run.config.get("recipe") or {}).get("epochs", 0))
         done = 0 if run.epochs.empty else int(run.epochs["epoch"].max())
-        return Progress(done, done if len(run.trials) else max(asked, done + 1), "epochs")
+        return Progress(done, done if len(run.trials) else max(planned, done + 1), "epochs")
     if run.kind == "study":
         counted = run.trials[(run.trials["trial"] != BASE) & (run.trials["state"] != "infeasible")]
         searched = Progress(len(counted), int(run.config.get("trials", len(counted))), "trials")
         if run.confirmation is None or not searched.complete:
             return searched
-        planned, what = run.confirmation.runs, "trainings of the confirmation"
-        confirmed = Progress(int((planned["state"] != "missing").sum()), len(planned), what)
+        runs, what = run.confirmation.runs, "trainings of the confirmation"
+        confirmed = Progress(int((runs["state"] != "missing").sum()), len(runs), what)
         return searched if confirmed.complete else confirmed
     return Progress(int((run.trials["state"] != "missing").sum()), len(run.trials), "trainings")

@@ -17,7 +17,7 @@ from search.record.predictions import Predictions
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks beside a base, each trained with the same seeds: a confirmation, or an ablation.
+    """A base and other networks, each trained with the same seeds: a confirmation, or an ablation.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def objectives(self) -> Objectives:
-        """What the study is judged by."""
+        """What the study optimises."""
         return Objectives(self.config.get("objective") or "val_accuracy", self.environment.get("objectives"))
 
     @property
@@ -89,7 +89,7 @@ class Run:
 
     @property
     def ranked(self) -> pd.DataFrame:
-        """Trained trials that came to their end, best first; duplicates, the base and failures are left out.
+        """Trained trials that finished, best first; duplicates, the base and failures are left out.
 
         Of several objectives the front comes first, in the order of the first objective.
         """
@@ -131,7 +131,7 @@ class Run:
 
     @property
     def base(self) -> dict[str, Any] | None:
-        """The base network's row, if it was trained to its end."""
+        """The base network's row, if its training finished."""
         found = self.trials[(self.trials["trial"] == BASE) & (self.trials["state"] == "complete")]
         found = found[found[self.objective].notna()] if self.objective in found else found.iloc[:0]
         return None if found.empty else dict(found.iloc[0])

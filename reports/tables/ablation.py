@@ -31,7 +31,7 @@ from reports.tables.paired import (
     trainings,
 )
 from reports.tables.run_tables import run_table
-from reports.tables.table import Folders, Format, Spread, Table, decimals, macs_head, whole
+from reports.tables.table import Folders, Format, Spread, Table, decimals, integer, macs_head
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 
@@ -44,7 +44,7 @@ def ablation(run: Run) -> Table | None:
     found, networks = scored(run.ablation), run.ablation.plan["networks"]
     costs = {name: cost(from_mapping(n["spec"], f"{run.name}, change {name}")) for name, n in networks.items()}
     head, per_mac = macs_head(total.macs for total in costs.values())
-    formats: dict[str, Format] = {"params": decimals(3), "macs": decimals(3), "n": whole}
+    formats: dict[str, Format] = {"params": decimals(3), "macs": decimals(3), "n": integer}
     formats |= dict.fromkeys(("mean", "sd", "low", "high"), decimals(2))
     heads = {"params": "parameters (M)", "macs": head, "mean": f"{JUDGED[run.ablation.judged]} accuracy, mean (%)"}
     note = "Parameters and MACs without auxiliary heads."
@@ -110,7 +110,7 @@ class _Effect:
         return pd.concat(each, axis=1).dropna().mean(axis=1).tolist()
 
     def complete(self, found: Scored) -> bool:
-        """Say whether no training of the pairs is missing."""
+        """Return whether no training of the pairs is missing."""
         return not any(found.missing[name] for pair in self.pairs for name in pair)
 
     def sources(self, found: Scored) -> Folders:
@@ -136,7 +136,7 @@ def ablation_factors(run: Run) -> Table | None:
         pd.DataFrame([_effect_row(*pair) for pair in zip(effects, compared, strict=True)]),
         DIFFERENCE_FORMATS,
         (note, *comparison_protocol(run.ablation)),
-        difference_heads(compared) | {"base": "beside", "words": "verdict"},
+        difference_heads(compared) | {"base": "compared with", "words": "verdict"},
         sources=[effect.sources(found) for effect in effects],
     )
 

@@ -124,7 +124,7 @@ def _branches(row: Row) -> dict[str, Any]:
 
 
 def _fits(branch: tuple[str, Any]) -> bool:
-    """Say whether a branch's channels go into its columns: one number, or a reduction and an output."""
+    """Return whether a branch's channels go into its columns: one number, or a reduction and an output."""
     key, value = branch
     return isinstance(value, int) or (isinstance(value, Reduced) and len(BRANCHES[key]) == 2)
 
@@ -213,7 +213,7 @@ def _figures(lines: Sequence[_Line]) -> tuple[str, str]:
 
 
 def _rounded(value: float) -> str:
-    """Show a figure as Table 1 does: whole from 10 on, with a decimal below it, nothing for nothing."""
+    """Show a figure as Table 1 does: an integer from 10 on, with a decimal below it, nothing for nothing."""
     if not value:
         return ""
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 0.1 else f"{value:.1g}"

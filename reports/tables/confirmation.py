@@ -23,7 +23,7 @@ from reports.tables.paired import (
     trainings,
 )
 from reports.tables.run_tables import run_table
-from reports.tables.table import Folders, Format, Spread, Table, decimals, macs_head, whole
+from reports.tables.table import Folders, Format, Spread, Table, decimals, integer, macs_head
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 
@@ -36,7 +36,7 @@ def confirmation(run: Run) -> Table | None:
     found = scored(run.confirmation)
     head, per_mac = macs_head(network["searched"]["macs"] for network in found.comparison.plan["networks"].values())
     formats: dict[str, Format] = dict.fromkeys(("searched", "mean", "sd", "low", "high"), decimals(2))
-    formats |= {"macs": decimals(3), "n": whole} | dict.fromkeys(("shrinkage", "beyond"), "{:+.2f}".format)
+    formats |= {"macs": decimals(3), "n": integer} | dict.fromkeys(("shrinkage", "beyond"), "{:+.2f}".format)
     heads = {"macs": head, "searched": "held-out, in the search (%)", "mean": "test, mean (%)"}
     heads |= INTERVAL | {"shrinkage": "shrinkage (points)", "beyond": "beyond the base's"}
     bold, notes = supported(found, "mean"), comparison_protocol(run.confirmation)
@@ -81,7 +81,7 @@ def _sources(run: Run, found: Scored) -> dict[str, list[Folders]]:
 
 
 def _searched_in(run: Run, plan: Mapping[str, Any], searched: Mapping[str, Any]) -> Folders:
-    """Return where the search's training of a confirmed network lies; another study's beside this run's folder."""
+    """Return where the search's training of a confirmed network lies; another study's next to this run's folder."""
     own, trial = plan["networks"][BASE]["searched"].get("run"), run.folder_of(str(searched["trial"]))
     return (trial if searched.get("run") == own else f"../{searched['run']}/{trial}",)
 
@@ -128,6 +128,6 @@ def verdicts(run: Run) -> str:
         return ""
     found = scored(run.confirmation)
     return (
-        f"Trained again with {len(found.seeds)} fresh seeds and judged on the test set, beside the base in points: "
+        f"Retrained with {len(found.seeds)} fresh seeds and compared on the test set; differences to the base in points: "
         f"{sentence_of(found)}."
     )

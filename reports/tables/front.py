@@ -40,5 +40,5 @@ def _latency_note(run: Run) -> str:
     threads = f", {int(first['latency_threads'])} thread(s)" if first["latency_threads"] else ""
     return (
         f"Latency: median forward time over batches of {int(first['latency_batch'])} images on "
-        f"{first['latency_device']}{threads}, taken as each training ended, beside whatever else ran."
+        f"{first['latency_device']}{threads}, taken as each training ended, with other work on the machine."
     )

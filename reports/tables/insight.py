@@ -1,4 +1,4 @@
-"""What was learnt from a study: which parameters mattered, the front, how good the space is, what the heads did."""
+"""What a study teaches: which parameters mattered, the front, how good the space is, what the heads did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reports.tables.table import Folders, Format, Table, decimals, macs_head
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 
-_LEAST = 4  # finished trials below which nothing is said of a study
+_LEAST = 4  # finished trials below which a report says nothing of a study
 _SAME_COST = 0.02  # where all MACs are this close, cost is no second objective
 _LEAST_CORRELATED = 5  # and below which no correlation is
 _AUX = "aux_weight."
@@ -64,13 +64,13 @@ def _shares(run: Run, varying: list[str]) -> pd.DataFrame:
     """Return `parameter`, its `importance` by fANOVA, and its `mdi`, the most important first."""
     import optuna
 
-    study, judges = _study_of(run, varying), optuna.importance
+    study, methods = _study_of(run, varying), optuna.importance
     evaluators = {
-        "importance": judges.FanovaImportanceEvaluator(seed=0),
-        "mdi": judges.MeanDecreaseImpurityImportanceEvaluator(seed=0),
+        "importance": methods.FanovaImportanceEvaluator(seed=0),
+        "mdi": methods.MeanDecreaseImpurityImportanceEvaluator(seed=0),
     }
     shares = {
-        column: judges.get_param_importances(study, evaluator=evaluator, params=varying)
+        column: methods.get_param_importances(study, evaluator=evaluator, params=varying)
         for column, evaluator in evaluators.items()
     }
     order = list(shares["importance"])
@@ -95,7 +95,7 @@ def _study_of(run: Run, varying: list[str]) -> Any:
 
 
 def enough(run: Run) -> bool:
-    """Say whether so many trials have finished that something can be said of the study."""
+    """Return whether enough trials have finished to say something of the study."""
     return len(run.ranked) >= _LEAST
 
 
@@ -133,12 +133,12 @@ def points(run: Run, frame: pd.DataFrame) -> list[tuple[float, float]]:
 
 
 def same_cost(run: Run) -> bool:
-    """Say whether a study's trials cost the same but for rounding, so that there is no trade-off to show."""
+    """Return whether a study's trials cost the same but for rounding, so that there is no trade-off to show."""
     return "macs" not in run.ranked or level(run.ranked["macs"])
 
 
 def level(costs: pd.Series) -> bool:
-    """Say whether costs are the same but for rounding; so are those of fewer than two networks."""
+    """Return whether costs are the same but for rounding; so are those of fewer than two networks."""
     values = costs.astype(float)
     return len(values) < 2 or float(values.max() / values.min() - 1) < _SAME_COST
 
@@ -171,7 +171,7 @@ def front(run: Run) -> Table | None:
 
 
 def has_front(run: Run) -> bool:
-    """Say whether there are trials of different costs to compare."""
+    """Return whether there are trials of different costs to compare."""
     return enough(run) and not same_cost(run)
 
 
@@ -180,7 +180,7 @@ def _places(run: Run) -> Format:
 
 
 def hypervolume_by_trial(run: Run) -> pd.DataFrame:
-    """Return the front's hypervolume after each trial that came to its end, in the order of proposal.
+    """Return the front's hypervolume after each finished trial, in the order of proposal.
 
     As a share of the box between the worst and the best of both quantities that any of them had, so its scale
     is the study's own; `trained` counts the trials, `hypervolume` is the share.
@@ -228,7 +228,7 @@ def quantiles(run: Run) -> Table | None:
 
 
 def whose(run: Run) -> str:
-    """Say whether the trials stand for the space, or for what a sampler made of it."""
+    """Return whether the trials stand for the space, or for what a sampler made of it."""
     sampler = (run.config.get("sampler") or {}).get("name", "-")
     if sampler in ("random", "qmc"):
         return f"The sampler ({sampler}) draws evenly, so this is the space as far as it is feasible."

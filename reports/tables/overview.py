@@ -11,9 +11,9 @@ from arch.analysis.cost import RowCost, cost
 from arch.specs.spec import Spec
 from reports.runs.run import Run
 from reports.runs.splits import splits
-from reports.tables.protocol import label, protocol, told
+from reports.tables.protocol import label, objective_text, protocol
 from reports.tables.run_tables import run_table
-from reports.tables.table import Folders, Format, Table, absent, decimals, macs_head, percent, whole
+from reports.tables.table import Folders, Format, Table, absent, decimals, integer, macs_head, percent
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 from search.record.objectives import OBJECTIVES
@@ -31,7 +31,7 @@ class _Line(NamedTuple):
 
 @run_table(order=10, of=("study", "training"))
 def summary(run: Run) -> Table:
-    """What was asked, what came out, what it took: one line each."""
+    """What was configured, what came out, what it took: one line each."""
     lines = [_Line("network", str(run.config.get("network", run.name)), _config(run))]
     for part in (_counts, _best, _base, _accuracies, _speed):
         lines += part(run)
@@ -69,13 +69,13 @@ def _counts(run: Run) -> Iterator[_Line]:
 def _best(run: Run) -> Iterator[_Line]:
     if run.kind == "study" and not run.ranked.empty:
         best = run.ranked.iloc[0]
-        reached = f"{told(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)"
+        reached = f"{objective_text(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)"
         yield _Line(f"best {label(run)}", reached, run.folders(run.ranked.iloc[:1])[0])
 
 
 def _base(run: Run) -> Iterator[_Line]:
     if base := run.base:
-        reached = f"{told(run, base[run.objective])} ({int(base['macs']):,} MACs)"
+        reached = f"{objective_text(run, base[run.objective])} ({int(base['macs']):,} MACs)"
         yield _Line(f"base {label(run)}", reached, (run.folder_of(BASE),))
 
 
@@ -87,8 +87,8 @@ def _accuracies(run: Run) -> Iterator[_Line]:
         for column, name in names.items():
             if not absent(row.get(column)):
                 yield _Line(name, f"{percent(row[column])} %", sources)
-        yield _Line("parameters", whole(row["params"]), sources)
-        yield _Line("MACs", whole(row["macs"]), sources)
+        yield _Line("parameters", integer(row["params"]), sources)
+        yield _Line("MACs", integer(row["macs"]), sources)
 
 
 def _speed(run: Run) -> Iterator[_Line]:
@@ -176,7 +176,7 @@ def best_and_base(run: Run) -> Table | None:
     of_base, of_best = (run.folder_of(BASE),), (run.folder_of(trial),)
     return Table(
         "best",
-        f"{run.name}: best network beside the base",
+        f"{run.name}: best network next to the base",
         frame,
         formats,
         ("Splits read 1x1 | 3x3 reduce>3x3 | 5x5 reduce>5x5 | pool projection.", *protocol(run)),

@@ -12,7 +12,7 @@ import pandas as pd
 from reports.runs.run import Comparison
 from reports.stats import MIN_PAIRS, Compared, Free, best_supported, compare, mean_std, t_interval
 from reports.tables.protocol import commits_of, hardware_note
-from reports.tables.table import Folders, Format, Table, decimals, whole
+from reports.tables.table import Folders, Format, Table, decimals, integer
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 
@@ -24,7 +24,7 @@ JUDGED = {"test_accuracy": "test", "val_accuracy": "held-out"}
 class Scored:
     """A comparison's numbers: `scores` one row a network with its seeds as columns, in per cent, NaN where missing.
 
-    `missing` says why, `compared` holds each candidate beside the base, by name.
+    `missing` says why, `compared` holds each candidate's comparison to the base, by name.
     """
 
     comparison: Comparison
@@ -55,8 +55,8 @@ def scored(comparison: Comparison) -> Scored:
         missing[row[comparison.by]][int(row["seed"])] = _why(row)
     candidates = [name for name in plan["networks"] if name != BASE]
     differences = [(scores.loc[name] - scores.loc[BASE]).dropna().tolist() for name in candidates]
-    whole_ones = [not missing[name] and not missing[BASE] for name in candidates]
-    compared = dict(zip(candidates, compare(differences, whole_ones), strict=True))
+    complete = [not missing[name] and not missing[BASE] for name in candidates]
+    compared = dict(zip(candidates, compare(differences, complete), strict=True))
     return Scored(comparison, scores, missing, compared)
 
 
@@ -89,7 +89,7 @@ def pairs(found: Scored) -> pd.DataFrame:
     """
     return pd.DataFrame(
         [
-            {"name": name, **difference(c), "verdict": c.verdict, "words": said(found, name)}
+            {"name": name, **difference(c), "verdict": c.verdict, "words": verdict_text(found, name)}
             for name, c in found.compared.items()
         ]
     )
@@ -125,11 +125,11 @@ def supported(found: Scored, column: str) -> frozenset[tuple[int, str]]:
 
 def bold_note(cells: frozenset[tuple[int, str]]) -> tuple[str, ...]:
     """Return what bold means, where something is bold."""
-    said = (
+    note = (
         "Bold: what the paired test supports as better than the base (or the base, where it finds all others worse); "
         "candidates are not compared with each other."
     )
-    return (said,) if cells else ()
+    return (note,) if cells else ()
 
 
 def difference(c: Compared) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def difference(c: Compared) -> dict[str, Any]:
 _SIGNED, _P = "{:+.2f}".format, decimals(4)
 INTERVAL = {"low": "95 % from", "high": "to"}
 DIFFERENCE_FORMATS: dict[str, Format] = (
-    {"pairs": whole, "detectable": decimals(2), "sd": decimals(2), "d_z": decimals(2)}
+    {"pairs": integer, "detectable": decimals(2), "sd": decimals(2), "d_z": decimals(2)}
     | dict.fromkeys(("difference", "low", "high"), _SIGNED)
     | dict.fromkeys(("p", "holm", "free", "floor"), _P)
 )
@@ -187,7 +187,7 @@ def trainings(name: str, caption: str, first: str, comparison: Comparison, notes
         "seconds": "time (s)",
     }
     formats: dict[str, Format] = dict.fromkeys((judged, "train_accuracy"), decimals(2))
-    formats |= {"epochs": whole, "seconds": decimals(0)}
+    formats |= {"epochs": integer, "seconds": decimals(0)}
     return Table(name, caption, frame, formats, notes, heads, sources=_places(comparison))
 
 
@@ -199,7 +199,7 @@ def _places(comparison: Comparison) -> list[Folders]:
     ]
 
 
-def said(found: Scored, name: str) -> str:
+def verdict_text(found: Scored, name: str) -> str:
     """Return a candidate's verdict in words, or why there is none."""
     verdict, seeds = found.compared[name].verdict, len(found.seeds)
     if verdict != "no verdict":
@@ -210,7 +210,7 @@ def said(found: Scored, name: str) -> str:
 
 def sentence_of(found: Scored) -> str:
     """Return each candidate's difference to the base and its verdict, in points, as one line."""
-    return "; ".join(f"{name} {_points(c.mean)} ({said(found, name)})" for name, c in found.compared.items())
+    return "; ".join(f"{name} {_points(c.mean)} ({verdict_text(found, name)})" for name, c in found.compared.items())
 
 
 def _points(value: float) -> str:
@@ -260,4 +260,4 @@ def _judged_by(comparison: Comparison) -> tuple[str, str]:
     images = f"{comparison.plan['train_images']:,} training images"
     if comparison.judged == "test_accuracy":
         return f"all {images}", "test set opened once a training, after its last epoch"
-    return f"{images}, the others held out to judge by", "the test set was not opened"
+    return f"{images}, the others held out for evaluation", "the test set was not opened"

@@ -1,4 +1,4 @@
-"""What every table and figure of a run says about itself: n, seeds, data, recipe, hardware, versions."""
+"""The protocol under every table and figure of a run: n, seeds, data, recipe, hardware, versions."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def label(run: Run) -> str:
     return run.objectives.first.header
 
 
-def told(run: Run, value: float) -> str:
+def objective_text(run: Run, value: float) -> str:
     """Return a value of the objective as it is printed."""
     return run.objectives.first.text(value)

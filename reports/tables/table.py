@@ -162,7 +162,7 @@ class Table:
             yield ["" if absent(value) else value for value in row]
 
     def is_number(self, column: str) -> bool:
-        """Say whether a column holds numbers."""
+        """Return whether a column holds numbers."""
         values = [value for value in self.frame[column] if not absent(value)]
         return bool(values) and all(isinstance(v, int | float) or hasattr(v, "dtype") for v in values)
 
@@ -173,7 +173,7 @@ class Table:
 
 
 def absent(value: Any) -> bool:
-    """Say whether a cell holds nothing."""
+    """Return whether a cell holds nothing."""
     return value is None or (isinstance(value, float) and value != value) or value is pd.NA
 
 
@@ -194,7 +194,7 @@ def _broken(header: str, side: str) -> str:
 
 
 def longtable(table: Table, wide: str, width: str = "6cm") -> str:
-    """Return a table that goes on over pages, column `wide` set as paragraphs, the notes behind it."""
+    """Return a table that continues over pages, column `wide` set as paragraphs, the notes behind it."""
     body = table.printed().rename(columns=tex).map(tex)
     text = body.style.hide(axis="index").to_latex(
         hrules=True,
@@ -211,7 +211,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def whole(value: float) -> str:
+def integer(value: float) -> str:
     """Show a count with separators."""
     return f"{int(value):,}"
 

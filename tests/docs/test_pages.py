@@ -16,7 +16,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS = typer.main.get_command(app)
 
 
-LONG = {"ablations", "quickstart", "write_your_own_block", "write_your_own_study"}  # half a minute each
+LONG = {"ablations", "extend", "quickstart", "write_your_own_block", "write_your_own_study"}  # half a minute each
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_from_a_study_to_its_report(tmp_path: Path) -> None:
     assert "held-out accuracy" in done.stderr
     status = json.loads(run("status", "runs/micro", "--format", "json", cwd=tmp_path).stdout)[0]
     assert (status["finished"], status["of"], status["complete"]) == (2, 2, 2)
-    assert "best network beside the base" in run("best", "runs/micro", cwd=tmp_path).stdout
+    assert "best network next to the base" in run("best", "runs/micro", cwd=tmp_path).stdout
     best = run("best", "runs/micro", "--format", "yaml", cwd=tmp_path).stdout
     (tmp_path / "best.yaml").write_text(best)
     assert run("count", "best.yaml", cwd=tmp_path).returncode == 0

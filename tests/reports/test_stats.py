@@ -21,7 +21,7 @@ from reports.stats import (
     sign_flip_floor,
     spearman,
     t_interval,
-    verdict,
+    verdict_of,
     wilcoxon,
 )
 
@@ -96,10 +96,10 @@ def test_too_little_is_nan_and_no_verdict() -> None:
     assert math.isnan(mean_std([])[0])
     assert all(map(math.isnan, (*t_interval([1.0]), *bootstrap_interval([1.0]), paired_t([1.0]), detectable(1.0, 1))))
     assert math.isnan(sign_flip([]))
-    assert verdict(1.0, 0.001, MIN_PAIRS - 1) == "no verdict"
-    assert verdict(1.0, 0.049, MIN_PAIRS) == "better"
-    assert verdict(-1.0, 0.049, MIN_PAIRS) == "worse"
-    assert verdict(1.0, 0.05, MIN_PAIRS) == "inconclusive"
+    assert verdict_of(1.0, 0.001, MIN_PAIRS - 1) == "no verdict"
+    assert verdict_of(1.0, 0.049, MIN_PAIRS) == "better"
+    assert verdict_of(-1.0, 0.049, MIN_PAIRS) == "worse"
+    assert verdict_of(1.0, 0.05, MIN_PAIRS) == "inconclusive"
     assert paired_t([2.0] * 6) == 0.0
     assert paired_t([0.0] * 6) == 1.0
 

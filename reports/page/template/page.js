@@ -25,7 +25,7 @@ function sort(head) {
 for (const button of document.querySelectorAll("th button"))
   button.addEventListener("click", () => { sort(button.parentElement); pause(true); });
 
-// Figures: the library is unpacked and run when the first one is asked for. Without it the drawing stays.
+// Figures: the library is unpacked and run when a reader first explores a figure. Without it the drawing stays.
 let plotly;
 async function unpack() {
   const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), letter => letter.charCodeAt(0));

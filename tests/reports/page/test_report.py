@@ -77,7 +77,7 @@ def test_tables_hold_what_the_records_hold(finished: Path) -> None:
     assert any("torch" in note and "cores" in note for note in table.notes)
 
 
-def test_the_report_is_one_offline_page_with_files_beside_it(reported: Path) -> None:
+def test_the_report_is_one_offline_page_with_files_next_to_it(reported: Path) -> None:
     text = (reported / "index.html").read_text()
     assert "src=" not in text.replace("img-src", "")
     assert "<link" not in text
@@ -140,7 +140,7 @@ def test_there_are_committed_results() -> None:
 
 
 def test_the_figures_in_the_texts_are_those_of_the_records() -> None:
-    """What docs/results/README.md says, against the records beside it."""
+    """What docs/results/README.md says, against the records next to it."""
     results = (RESULTS / "README.md").read_text()
     for name in ("googlenet_cifar_small", "googlenet_bn_cifar32"):
         (row,) = reports.load(RESULTS / name).trials.to_dict("records")
@@ -187,7 +187,7 @@ def test_a_run_that_has_just_begun_and_no_run_at_all(finished: Path, tmp_path: P
     begun.mkdir()
     for name in ("study.yaml", "base.yaml", "environment.json"):
         (begun / name).write_text((finished / name).read_text())
-    assert "No trial" in summarised(reports.load(begun)).found
+    assert "No trial" in summarised(reports.load(begun)).result
     assert report(begun).exists()
     with pytest.raises(arch.InputError, match="no run is here"):
         reports.load(tmp_path)

@@ -13,7 +13,7 @@ import pytest
 import reports
 from arch.errors import InputError
 from reports.page import watch as watching
-from reports.page.index import index, outcome
+from reports.page.index import headline, index
 from reports.page.watch import watch, write
 from reports.runs.progress import progress
 from tests.support import RESULTS
@@ -131,7 +131,7 @@ def rows(page: str) -> list[list[str]]:
 
 def test_a_confirmed_study_is_known_by_its_test_accuracy() -> None:
     """The best of the search, not whichever did best on the test set."""
-    found = outcome(run_with(confirmation(base=BASE, trial_1=shifted(0.01), trial_2=shifted(0.05))))
+    found = headline(run_with(confirmation(base=BASE, trial_1=shifted(0.01), trial_2=shifted(0.05))))
     assert (found.images, found.n) == ("test", 6)
     assert found.base == pytest.approx(100 * sum(BASE) / 6)
     assert found.best == pytest.approx(100 * sum(shifted(0.01)) / 6)

@@ -18,12 +18,12 @@ def test_the_answer_opens_with_the_question_and_gives_verdicts() -> None:
     assert differences["down"] == "worse"
     assert differences["same"] == "inconclusive"
     assert differences["gone"] == "no verdict: 6 of 6 pairs missing"
-    asked, found, sure = summarised(run)
-    assert asked.startswith(
+    question, result, certainty = summarised(run)
+    assert question.startswith(
         "Does it help? 4 changes (up, down, same, gone) and the base, each trained with the same 6 seeds"
     )
-    assert "(better)" in found
-    assert sure.startswith("Better: up; worse: down; inconclusive: same; no verdict")
+    assert "(better)" in result
+    assert certainty.startswith("Better: up; worse: down; inconclusive: same; no verdict")
     assert [name for name, _, _ in figures_of(run, tables_of(run))] == ["ablation"]
 
 

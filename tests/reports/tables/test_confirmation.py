@@ -49,7 +49,7 @@ def test_verdicts_in_words() -> None:
     said = verdicts(run_with(found))
     assert "trial-1 +2.00 (better)" in said or "trial-1 +2.02 (better)" in said
     assert "(inconclusive)" in said
-    assert said == summarised(run_with(found)).sure
+    assert said == summarised(run_with(found)).certainty
 
 
 def test_one_candidate_that_is_better_alone_may_not_be_among_many() -> None:
