@@ -151,9 +151,9 @@ def _trial_network(run: Path, loaded: Run, trial: int | None) -> arch.Spec:
 
 def _accuracies(run: Run) -> str:
     """Return the best trial's and the base's value of the objective as text."""
-    top = run.ranked.iloc[0]
-    text = f"{run.objective} {top[run.objective]:.4f} (trial {top['trial']})"
-    return text + (f", base {run.base[run.objective]:.4f}" if run.base else "")
+    top, first = run.ranked.iloc[0], run.objectives.first
+    text = f"{first.title} {first.text(top[first.name])} (trial {top['trial']})"
+    return text + (f", base {first.text(run.base[first.name])}" if run.base else "")
 
 
 @app.command(rich_help_panel=STUDIES)

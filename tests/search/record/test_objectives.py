@@ -131,7 +131,7 @@ def test_a_study_by_training_loss(tmp_path: Path) -> None:
     assert found.direction.name == "MINIMIZE"
     assert [trial.value for trial in found.trials] == [result["train_loss"] for result in results(tmp_path)]
     assert reports.load(tmp_path).ranked["train_loss"].is_monotonic_increasing
-    assert "train_loss" in CliRunner().invoke(app, ["best", str(tmp_path)]).stdout
+    assert "train loss" in CliRunner().invoke(app, ["best", str(tmp_path)]).stdout
     assert "train loss" in report(tmp_path).read_text()
 
 
