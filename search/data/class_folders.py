@@ -137,7 +137,7 @@ def folder_pixels(listing: Listing, size: tuple[int, int]) -> Pixels:
     return Pixels.of(torch.stack(images), listing.labels, listing.classes)
 
 
-def check_images(listing: Listing, note: Path) -> None:
+def check_readable(listing: Listing, note: Path) -> None:
     """Decode every image once, so that a damaged one is found before a training starts.
 
     The file `note` in the cache records that this was done; its name changes when an image file does.

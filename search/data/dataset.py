@@ -19,7 +19,7 @@ from arch.errors import InputError, from_validation, near
 from arch.registry import shipped
 from search.data.batches import Batch, stratified
 from search.data.cache import Pixels, cached
-from search.data.class_folders import Files, Listing, check_images, find_folder, folder_pixels, is_small, list_images
+from search.data.class_folders import Files, Listing, check_readable, find_folder, folder_pixels, is_small, list_images
 from search.data.decode import READING, size_of
 from search.data.normalise import prepare
 from search.data.sources import DATASETS
@@ -257,7 +257,7 @@ def _from_folder(config: DataConfig, folder: Path, place: Path) -> Data:
 
     def open_files(part: str) -> tuple[Files, str]:
         images = listed(part)
-        check_images(images, kept(part, images, ".checked"))
+        check_readable(images, kept(part, images, ".checked"))
         return Files(images.paths, images.labels), images.signature
 
     half = (0.5, 0.5, 0.5)  # unused: a recipe cannot ask for the mean of images that are not in memory

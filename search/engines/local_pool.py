@@ -29,7 +29,7 @@ _ASSUMED_NEED = 1 << 30  # bytes that a training counts for until one has been m
 class _Worker:
     process: subprocess.Popen[bytes]
     pipe: Connection
-    cpu: int
+    slot: int
     key: str | None = None
     until: float = float("inf")  # from when on it counts as hanging
     killed: str = ""  # why it was killed, where it was
@@ -94,7 +94,7 @@ class LocalPool:
 
     def _start_worker(self) -> _Worker:
         # A free slot decides the cores; where slots exceed cores, several workers share one.
-        taken = {worker.cpu for worker in self._workers}
+        taken = {worker.slot for worker in self._workers}
         slot = next(slot for slot in range(self.slots) if slot not in taken)
         usable = cores()
         pinned = [usable[(slot * self.threads + i) % len(usable)] for i in range(self.threads)]

@@ -38,10 +38,10 @@ from search.record.files import (
     write_text,
     write_yaml,
 )
-from search.record.layout import mend, write_result
+from search.record.layout import mend_training, write_result
 from search.training.fit import Control, Diverged, Epoch, Stopped, fit
 from search.training.hardware import pick_device, pick_execution, pick_precision
-from search.training.initial_weights import checksum
+from search.training.initial_weights import weights_checksum
 from search.training.tensorboard import check_events, event_files
 from search.training.weights import CLASSES, WEIGHTS, About, save_weights, write_classes
 
@@ -235,7 +235,7 @@ def identity(task: Task) -> dict[str, Any]:
         "train_fraction": config.train_fraction,
         "seed": task.seed,
         "everything": task.everything,
-        "init": checksum(task.init) if task.init else None,
+        "init": weights_checksum(task.init) if task.init else None,
     }
 
 
@@ -264,7 +264,7 @@ def answered(task: Task) -> dict[str, Any] | None:
         The folder holds another training; names the differences.
     """
     path = Path(task.folder) / "result.json"
-    for damage in mend(path.parent):
+    for damage in mend_training(path.parent):
         warnings.warn(f"{damage}; it is trained again", stacklevel=2)
     if not path.exists():
         return None

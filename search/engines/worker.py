@@ -16,7 +16,7 @@ from search.training.fit import Control, Stopped
 _REPORT_EVERY = 0.5  # seconds between two reports of the current step
 
 
-def train(task: Task, control: Control, continues: Callable[[Mapping[str, Any]], bool]) -> tuple[str, str | None]:
+def train_task(task: Task, control: Control, continues: Callable[[Mapping[str, Any]], bool]) -> tuple[str, str | None]:
     """Run a task; `continues` decides after each epoch. Return how it ended and why: an event's kind and payload."""
     try:
         epochs = run(task, control)
@@ -62,4 +62,4 @@ def work(pipe: Connection, stopping: Event) -> None:
         if pipe.poll(1.0):  # at most a second, so that an idle worker notices a stop
             key, task = pipe.recv()
             control = _PipeControl(pipe, key, stopping)
-            pipe.send((key, *train(task, control, control.continues)))
+            pipe.send((key, *train_task(task, control, control.continues)))

@@ -23,7 +23,7 @@ from search.record.predictions import (
     reliability,
     top_accuracy,
 )
-from search.training.checks import check_images
+from search.training.checks import check_input
 from search.training.hardware import pick_device, pick_execution, pick_precision
 from search.training.judge import Judged, predictions_of
 from search.training.weights import Weights, read_weights
@@ -145,7 +145,7 @@ def _request(weights: Weights, name: str | None) -> _Request:
             f"{_named(about.classes)} apart; name a data set of the same classes."
         )
     data = replace(data, mean=torch.tensor(about.mean), std=torch.tensor(about.std))  # as in the training
-    check_images(weights.spec, data, about.recipe)
+    check_input(weights.spec, data, about.recipe)
     return _Request(weights, data, own, trained_on is not None)
 
 

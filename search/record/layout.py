@@ -33,7 +33,7 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     write_sealed(folder / RESULT, result, _SEALED)
 
 
-def mend(folder: Path) -> list[str]:
+def mend_training(folder: Path) -> list[str]:
     """Set aside what is damaged in a training's folder, and its result with it, so that it is trained again.
 
     Returns a sentence for each damaged file. Nothing is deleted, and what is missing stays so.

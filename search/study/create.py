@@ -20,7 +20,7 @@ from arch.specs.write import to_yaml
 from search.record.differences import differing
 from search.record.environment import environment
 from search.record.files import append_line, read_json, sealed_yaml, write_sealed, write_text, write_yaml
-from search.record.layout import BASE, allowed_changes, comparable_since, mend
+from search.record.layout import BASE, allowed_changes, comparable_since, mend_training
 from search.record.objectives import Objectives
 from search.storage.migrate import changed_choices, migrate
 from search.storage.recover import open_consistent
@@ -67,8 +67,8 @@ def open_study(plan: Plan, run: Path, allow: Collection[str], give_up: Callable[
     new = fingerprint.fingerprint(config, plan.base, plan.recipe, plan.data)
     storage = cache(lambda: _opened(config, run, give_up))
     # Damaged files are set aside first: nothing can be compared with them. The storage holds the fingerprint, too.
-    damaged = [note for folder in (run / BASE, *(run / "trials").glob("[0-9]*")) for note in mend(folder)]
-    damaged += fingerprint.mend(run, lambda: storage()[0].user_attrs.get("fingerprint"))
+    damaged = [note for folder in (run / BASE, *(run / "trials").glob("[0-9]*")) for note in mend_training(folder)]
+    damaged += fingerprint.mend_study(run, lambda: storage()[0].user_attrs.get("fingerprint"))
     # A start that differs from the last one is refused before its storage is touched.
     contract = fingerprint.check(run, new, about, allow)
     study, backend, rebuilt = storage()

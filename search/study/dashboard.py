@@ -48,7 +48,7 @@ class Dashboard:
         if not (folder / "study.yaml").exists():
             raise InputError(f"{run}: no study is here; it would hold study.yaml.")
         self.study = study_name(folder)
-        url = storage or storage_of(folder)
+        url = storage or recorded_storage(folder)
         _check_there(url, folder)
         opened = open_storage(url, patience=_PATIENCE)
         try:
@@ -86,7 +86,7 @@ def study_name(run: Path) -> str:
     return str(next(later, load_yaml(run / "study.yaml")["name"]))
 
 
-def storage_of(run: Path) -> str:
+def recorded_storage(run: Path) -> str:
     """Return the URL of a run's storage as it is recorded, so without a password."""
     url = str(load_yaml(run / "study.yaml").get("storage") or f"sqlite:///{run / 'study.db'}")
     return url if file_of(url) else _without_marks(url)

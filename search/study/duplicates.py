@@ -51,7 +51,7 @@ class TrainedCandidates:
         for _, number in ordered[self.keep_weights :]:
             (trial_folder(self.run, number) / "weights.safetensors").unlink(missing_ok=True)
 
-    def answer(self, key: str) -> dict[str, Any]:
+    def result_for_duplicate(self, key: str) -> dict[str, Any]:
         """Return the result of a training for a duplicate of it, without what belongs to the original alone."""
         original = read_json(self.folder(key) / RESULT)
         own = ("start", REMADE)

@@ -158,7 +158,7 @@ def keep(run: Path, new: Mapping[str, Any]) -> None:
     write_sealed(run / FINGERPRINT, new)
 
 
-def mend(run: Path, known: Callable[[], Mapping[str, Any] | None]) -> list[str]:
+def mend_study(run: Path, known: Callable[[], Mapping[str, Any] | None]) -> list[str]:
     """Set aside the damaged files of a run that can be written again; return a sentence for each.
 
     Parameters

@@ -135,6 +135,8 @@ class Trials:
             self._record(trial, candidate, about | {"state": "infeasible", "reason": reason})
             return False
         self.trained.tried.add(candidate.key)
+        # The first trial of a candidate trains it. A later one is a duplicate: it waits for that training to end, or
+        # copies its result at once.
         training_key = self.trained.trained_by.setdefault(candidate.key, key)
         if training_key == key:
             self._recall(trial.number, candidate.macs)
@@ -142,7 +144,7 @@ class Trials:
         elif training_key in self._unfinished:
             self._duplicates.setdefault(training_key, []).append(trial)
         else:
-            self._record(trial, candidate, self.trained.answer(training_key) | about)
+            self._record(trial, candidate, self.trained.result_for_duplicate(training_key) | about)
         return True
 
     def _candidate_of(self, trial: Trial | FrozenTrial) -> Candidate:

@@ -25,7 +25,7 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
             f"recipe {recipe.name}: normalise: data needs the mean of images in memory, and {data.name} is read from "
             "files as it trains; use --set recipe.normalise=half."
         )
-    check_images(spec, data, recipe)
+    check_input(spec, data, recipe)
     if spec.classes != len(data.classes):
         raise InputError(
             f"{spec.name} has {spec.classes} classes, but {data.name} has {len(data.classes)}; "
@@ -35,7 +35,7 @@ def check_fit(spec: Spec, data: Data, recipe: Recipe) -> None:
     check_memory(spec, min(recipe.batch, len(data.everything)), training=True, limit=largest)
 
 
-def check_images(spec: Spec, data: Data, recipe: Recipe) -> None:
+def check_input(spec: Spec, data: Data, recipe: Recipe) -> None:
     """Raise InputError where a data set's images, after the recipe's resizing, are not of the network's input shape."""
     have = (len(data.mean), *data.size_at(spec.input[1:]))
     if recipe.resize:

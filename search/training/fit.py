@@ -36,7 +36,7 @@ from search.training.hardware import (
     pick_precision,
     sum_type,
 )
-from search.training.initial_weights import checksum, initial_weights
+from search.training.initial_weights import initial_weights, weights_checksum
 from search.training.judge import Judged, judge
 
 _Execution = Literal["plain", "fused", "compiled"]
@@ -279,7 +279,7 @@ def _fingerprint(plan: _Plan, on: str, execution: _Execution, init: Path | None)
         "data": plan.data.fingerprint,
         "split": plan.data.split,
         "on": on,
-        "init": checksum(init) if init else None,
+        "init": weights_checksum(init) if init else None,
         "device": plan.device.type,
         "threads": torch.get_num_threads() if plan.device.type == "cpu" else 0,
         "precision": "bf16" if plan.bf16 else "fp32",

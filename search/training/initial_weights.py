@@ -25,7 +25,7 @@ class Initial:
     skipped: Mapping[str, str]
 
 
-def checksum(path: str | Path) -> str:
+def weights_checksum(path: str | Path) -> str:
     """Return the SHA-256 of a file of weights; InputError where it cannot be read."""
     try:
         with open(path, "rb") as file:

@@ -18,7 +18,7 @@ import torch
 
 from search.data.dataset import data_root
 from search.engines.task import Task
-from search.engines.worker import train
+from search.engines.worker import train_task
 from search.record.lock import locked
 from search.training.fit import Control
 
@@ -27,7 +27,7 @@ _FOLDER_FREE = 120.0  # seconds that an earlier attempt has to release the folde
 
 
 @dataclass(frozen=True)
-class Driver:
+class DriverInfo:
     """What a node needs from the driver: its marker file in the run directory, version and data root."""
 
     marker: str
@@ -87,7 +87,7 @@ class _MailboxControl(Control):
         return bool(answer)
 
 
-def train_here(mailbox: Any, key: str, task: Task, checkpoint: list[Any], driver: Driver) -> TaskEnd:
+def train_here(mailbox: Any, key: str, task: Task, checkpoint: list[Any], driver: DriverInfo) -> TaskEnd:
     """Run a task on this node: in the run directory where the node sees it, else in a temporary folder.
 
     `checkpoint` holds a reference to the training's checkpoint, if there is one; it travels only where needed.
@@ -111,16 +111,16 @@ def train_here(mailbox: Any, key: str, task: Task, checkpoint: list[Any], driver
         with locked(folder, "this training", _FOLDER_FREE):  # an attempt wrongly taken for dead may still hold it
             if (folder / "result.json").exists():  # the node died between writing and reporting
                 return TaskEnd("done")
-            return TaskEnd(*train(task, control, control.continues))
+            return TaskEnd(*train_task(task, control, control.continues))
     with tempfile.TemporaryDirectory(prefix="inceptory-") as name:
         folder = Path(name)
         if checkpoint:
             (folder / "checkpoint.pt").write_bytes(ray.get(checkpoint[0]))
-        kind, payload = train(replace(task, folder=name), control, control.continues)
+        kind, payload = train_task(replace(task, folder=name), control, control.continues)
         return TaskEnd(kind, payload, {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
 
 
-def driver_info(marker: Path, token: str, threads: int, attempts: int) -> Driver:
+def driver_info(marker: Path, token: str, threads: int, attempts: int) -> DriverInfo:
     """Return what a node needs from this driver."""
     version = importlib.metadata.version("inceptory")
-    return Driver(str(marker), token, version, str(data_root()), threads, attempts)
+    return DriverInfo(str(marker), token, version, str(data_root()), threads, attempts)

@@ -149,7 +149,7 @@ def test_what_nobody_knows_is_not_repeated(server: Server, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         lose(storage, 0, patch)
         patch.setattr("search.storage.postgres.committed", refuse)
-        with pytest.raises(optuna.exceptions.StorageInternalError, match="may have come through"):
+        with pytest.raises(optuna.exceptions.StorageInternalError, match="may have succeeded"):
             storage.create_new_trial(known._study_id)
     assert len(optuna.load_study(study_name="undecided", storage=server.url).trials) == 1
 

@@ -17,7 +17,7 @@ from arch.errors import InputError
 from inceptory.studies import LOOPBACK, dashboard
 from search.record.files import write_lines, write_yaml
 from search.storage.urls import open_storage
-from search.study.dashboard import Dashboard, storage_of, study_name
+from search.study.dashboard import Dashboard, recorded_storage, study_name
 from tests.support.browser import EVIL, started
 
 
@@ -118,4 +118,4 @@ def test_a_recorded_url_has_no_password_and_none_is_made_up(tmp_path: Path) -> N
     write_yaml(
         tmp_path / "study.yaml", {"storage": "postgresql+psycopg://me:***@host/db?sslpassword=hidden&sslmode=require"}
     )
-    assert storage_of(tmp_path) == "postgresql+psycopg://me@host/db?sslmode=require"
+    assert recorded_storage(tmp_path) == "postgresql+psycopg://me@host/db?sslmode=require"

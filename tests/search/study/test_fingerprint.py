@@ -88,7 +88,7 @@ def test_a_killed_study_proposes_what_it_would_have_proposed(
     whole = proposed(tmp_path / "whole")
     assert len({result["key"] for result in whole}) > 5
     kills = 0
-    exact = sampler not in ("gp", "nsga3")  # these say so where a trial was being drawn
+    exact = sampler not in ("gp", "nsga3")  # these say so where a trial was partly drawn
     for writes in (3, 11, 23) if exact else (1, 2, 3, 4):
         with monkeypatch.context() as patch:
             killed_after(patch, writes, TOLD + DRAWN if exact else TOLD)

@@ -15,7 +15,7 @@ from search.engines.single import train
 from search.engines.task import Task, run
 from search.progress import Silent
 from search.record.files import read_json
-from search.training.initial_weights import checksum, initial_weights
+from search.training.initial_weights import initial_weights, weights_checksum
 
 RECIPE = {"epochs": 2, "batch": 128, "precision": "fp32"}
 
@@ -103,7 +103,7 @@ def test_the_file_is_part_of_what_a_training_is(micro: arch.Spec, tmp_path: Path
         with pytest.raises(arch.InputError, match="init was"):
             next(run(Task(begun.folder, begun.spec, RECIPE, begun.data, init=other)))
     resumed = [epoch.metrics() for epoch in run(begun)]
-    assert read_json(tmp_path / "run" / "result.json")["init"] == checksum(one)
+    assert read_json(tmp_path / "run" / "result.json")["init"] == weights_checksum(one)
     straight = [
         epoch.metrics() for epoch in run(Task(str(tmp_path / "other"), begun.spec, RECIPE, begun.data, init=str(one)))
     ]
