@@ -18,12 +18,12 @@ class Dying:
 
     def start(self, key: str, task: Task) -> None:
         self.begun.append(key)
-        self.waiting.append(Event(key, "lost", "its process ended with signal SIGKILL"))
+        self.waiting.append(Event(key, "died", "its process ended with signal SIGKILL"))
 
     def events(self, timeout: float) -> list[Event]:
         events, self.waiting = self.waiting, []
         return events
 
-    def answer(self, key: str, go_on: bool) -> None: ...
+    def answer(self, key: str, proceed: bool) -> None: ...
     def stop(self) -> None: ...
     def close(self) -> None: ...
