@@ -17,7 +17,7 @@ from inceptory.options import ClassesOption, Format, FormatOption, InputOption, 
 from inceptory.printing import Rows, err, mib, print_rows, say
 
 _PARTS = ("optimizers", "schedules", "losses", "augmentations", "datasets", "samplers", "pruners")
-_LISTED = ("networks", "blocks", "heads", "recipes", *_PARTS)
+_LISTED = ("networks", "blocks", "heads", "recipes", *_PARTS, "axes", "objectives")
 
 
 @app.command("list", rich_help_panel=NETWORKS)
@@ -29,7 +29,7 @@ def list_(
     """List networks, blocks, recipes, data sets and more."""
     if kind not in _LISTED:
         raise InputError(f"'{kind}' cannot be listed.{near(kind, _LISTED)} Choose from {', '.join(_LISTED)}.")
-    listed = {"networks": _networks, "recipes": _recipes}.get(kind)
+    listed = {"networks": _networks, "recipes": _recipes, "axes": _axes, "objectives": _objectives}.get(kind)
     rows = listed(pattern) if listed else _registered(kind, pattern)
     if not rows and format is not Format.json:
         err.print(f"nothing among the {kind} matches '{pattern}'", markup=False)
@@ -58,6 +58,23 @@ def _recipes(pattern: str) -> Rows:
 
     keys = ("name", "optimizer", "lr", "schedule", "batch", "epochs", "source")
     return [{key: getattr(recipe, key) for key in keys} for recipe in map(load_recipe, list_recipes(pattern))]
+
+
+def _axes(pattern: str) -> Rows:
+    """Return a row for each key that a study's `space` may hold."""
+    from search.space.space import AXES
+
+    kinds = [AXES.get(name) for name in AXES.names(pattern)]
+    return [{"name": kind.key, "keys": ", ".join(kind.known_keys()), "what": kind.summary()} for kind in kinds]
+
+
+def _objectives(pattern: str) -> Rows:
+    from search.record.objectives import OBJECTIVES
+
+    found = [OBJECTIVES.get(name) for name in OBJECTIVES.names(pattern)]
+    return [
+        {"name": o.name, "what": o.header, "direction": o.direction, "computed from": f"each {o.source}"} for o in found
+    ]
 
 
 def _registered(kind: str, pattern: str) -> Rows:

@@ -5,6 +5,7 @@ Every choice goes to Optuna by its name, never by its position, so that a list o
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
@@ -89,10 +90,14 @@ class Axis:
         return True
 
     @classmethod
+    def summary(cls) -> str:
+        """Return the first line of its docstring."""
+        return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+    @classmethod
     def known_keys(cls) -> list[str]:
-        """Return the keys that a study's file may give for it; where these are free, the keys of each value's range."""
-        fields = list(getattr(cls, "model_fields", {}))
-        return list(Range.model_fields) if fields == ["root"] else fields
+        """Return the keys of what a study's file says of it; none where these are names of the study's own."""
+        return [key for key in getattr(cls, "model_fields", {}) if key != "root"]
 
     def check(self, setting: Setting, where: str) -> None:
         """Raise InputError where it does not fit the base network and recipe; the text starts with `where`."""
@@ -113,7 +118,7 @@ class Axis:
         return None
 
 
-AXES: Registry[type[Axis]] = Registry("axis")
+AXES: Registry[type[Axis]] = Registry("axis", "axes")
 
 
 def axis(kind: AxisClass) -> AxisClass:

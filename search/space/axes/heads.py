@@ -18,7 +18,7 @@ from search.space.choosers import Chooser
 
 @axis
 class Heads(Axis, RootModel[dict[str, list[str]]]):
-    """Positions of the auxiliary heads by a name of yours, such as `{none: [], early: [3b], both: [3b, 4b]}`."""
+    """Positions of the auxiliary heads, each by a name: `{none: [], early: [3b], both: [3b, 4b]}`."""
 
     key: ClassVar = "aux"
     title: ClassVar = "positions of the auxiliary heads"
@@ -51,7 +51,10 @@ class Heads(Axis, RootModel[dict[str, list[str]]]):
 
 @axis
 class AuxWeight(Axis, Range):
-    """The weight of each auxiliary head's loss. How it decays is `recipe: {aux_decay: {choices: [none, linear]}}`."""
+    """The weight of each auxiliary head's loss.
+
+    How it decays is `recipe: {aux_decay: {choices: [none, linear]}}`.
+    """
 
     key: ClassVar = "aux_weight"
     title: ClassVar = "auxiliary weights"

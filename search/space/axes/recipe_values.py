@@ -31,6 +31,11 @@ class RecipeValues(Axis, RootModel[dict[str, Range]]):
         """Whether there is a value that varies."""
         return bool(self.root)
 
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """Return the keys of a value's range."""
+        return list(Range.model_fields)
+
     def check(self, setting: Setting, where: str) -> None:
         """Refuse keys that a recipe does not have, and values that it does not take."""
         for key, values in self.root.items():

@@ -163,3 +163,16 @@ def test_how_objectives_are_printed() -> None:
     assert OBJECTIVES.get("macs").header == "MACs (M)"
     with pytest.raises(arch.InputError, match="Did you mean val_accuracy"):
         OBJECTIVES.get("accuracy")
+
+
+def test_axes_and_objectives_are_listed() -> None:
+    runner = CliRunner()
+    rows = json.loads(runner.invoke(app, ["list", "objectives", "--format", "json"]).stdout)
+    assert {"name": "val_loss", "what": "held-out loss", "direction": "minimize", "computed from": "each epoch"} in rows
+    axes = {row["name"]: row for row in json.loads(runner.invoke(app, ["list", "axes", "--format", "json"]).stdout)}
+    assert axes["dropout"] == {
+        "name": "dropout",
+        "keys": "low, high, log, choices",
+        "what": "The dropout probability of the final head.",
+    }
+    assert "splits" in axes
