@@ -75,6 +75,17 @@ register(
         "params", "parameters", "network", unit="M", factor=1e-6, digits=3, of_network=lambda spec: cost(spec).params
     )
 )
+register(
+    Objective(
+        "activations",
+        "activations",
+        "network",
+        unit="k",
+        factor=1e-3,
+        digits=1,
+        of_network=lambda spec: cost(spec).activations,
+    )
+)
 register(Objective("latency", "latency", "trained network", unit="ms an image"))
 
 
