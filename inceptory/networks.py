@@ -62,7 +62,8 @@ def _recipes(pattern: str) -> Rows:
 
 def _axes(pattern: str) -> Rows:
     """Return a row for each key that a study's `space` may hold."""
-    from search.space.space import AXES
+    import search.space.space  # noqa: F401 - registers ours
+    from search.space.axes.base import AXES
 
     kinds = [AXES.get(name) for name in AXES.names(pattern)]
     return [{"name": kind.key, "keys": ", ".join(kind.known_keys()), "what": kind.summary()} for kind in kinds]
