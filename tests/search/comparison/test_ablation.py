@@ -193,7 +193,7 @@ def test_frames_tables_and_the_page(run: Path) -> None:
     assert loaded.trials["trial"].tolist() == [f"{c}/{s}" for c in ("base", "none") for s in fresh_seeds(2, [0])]
     assert set(loaded.epochs["change"]) == {"base", "none"}
     assert [table.name for table in tables_of(loaded)] == ["ablation", "ablation_differences", "ablation_runs"]
-    assert summarised(loaded).sure == "No verdict, 2 of 6 seeds: none."
+    assert summarised(loaded).certainty == "No verdict, 2 of 6 seeds: none."
     page = report(run, run.parent / "page").read_text()
     assert "Differences to the base" in page
     again = reports.load(run.parent / "page")
