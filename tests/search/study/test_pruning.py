@@ -31,7 +31,7 @@ def ends(run: Path) -> list[tuple[Any, ...]]:
 def test_a_driver_that_dies_before_its_verdict_comes_to_the_same_one(
     pruner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = study(recipe=RECIPE, trials=5, pruner={"name": pruner, **LATE[pruner]})
+    config = study(recipe=RECIPE, trials=10, pruner={"name": pruner, **LATE[pruner]})
     run_study(config, tmp_path / "whole")
     assert {epochs for _, state, epochs, _ in ends(tmp_path / "whole") if state == "pruned"} == {2}
     original, killed = optuna.trial.Trial.should_prune, set()
@@ -44,7 +44,7 @@ def test_a_driver_that_dies_before_its_verdict_comes_to_the_same_one(
         return found
 
     monkeypatch.setattr(optuna.trial.Trial, "should_prune", dying)
-    for _ in range(6):
+    for _ in range(12):
         try:
             run_study(config, tmp_path / "killed")
         except Killed:
