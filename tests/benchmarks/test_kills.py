@@ -17,7 +17,7 @@ from tests.support import study
 @pytest.mark.parametrize(
     ("only", "kills"),
     [
-        ("search:driver", 3),
+        pytest.param("search:driver", 3, marks=pytest.mark.slow),
         pytest.param("train:driver,search:driver", 12, marks=pytest.mark.slow),
         pytest.param("confirm:driver,ablate:driver", 8, marks=pytest.mark.slow),
     ],

@@ -273,7 +273,7 @@ def test_from_a_study_to_its_report(tmp_path: Path) -> None:
 
 def test_train_stops_resumes_and_answers_from_its_record(tmp_path: Path) -> None:
     args = ["train", str(MICRO), "--data", "digits", "--threads", "1", "--test", "--run", "run"]
-    short = ["--set", "recipe.epochs=6", "--set", "recipe.batch=32"]
+    short = ["--set", "recipe.epochs=3", "--set", "recipe.batch=32"]
     command = [sys.executable, "-m", "inceptory", *args, *short]
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -289,7 +289,7 @@ def test_train_stops_resumes_and_answers_from_its_record(tmp_path: Path) -> None
     done = run(*args, *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = read_json(tmp_path / "run" / "result.json")
-    assert result["epochs"] == 6
+    assert result["epochs"] == 3
     assert f"test accuracy {result['test_accuracy']:.2%}" in done.stdout
     assert run(*args, *short, cwd=tmp_path).stdout == done.stdout
     assert len((tmp_path / "run" / "test_openings.jsonl").read_text().splitlines()) == 1

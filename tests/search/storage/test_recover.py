@@ -39,7 +39,14 @@ RECIPE = {"base": "default", "epochs": 4, "batch": 128, "precision": "fp32"}
 TOTAL = 12
 FAILS = 5  # the number of the trial that fails
 ENDS = {"complete", "failed", "infeasible", "duplicate"}
-CASES = [(name, "val_accuracy") for name in PRUNERS] + [("rungs", ["val_accuracy", "macs"])]
+FAST = (
+    "none",
+    "median",
+    "rungs",
+)  # one of Optuna's pruners stands for all, as what they leave in a storage is the same
+CASES = [pytest.param(name, "val_accuracy", marks=[] if name in FAST else [pytest.mark.slow]) for name in PRUNERS] + [
+    ("rungs", ["val_accuracy", "macs"])
+]
 
 
 def config(run: Path, storage: str, pruner: str, objective: Any, **changes: Any) -> dict[str, Any]:

@@ -84,7 +84,10 @@ def test_who_cannot_is_refused_by_name(changes: dict[str, Any], fragments: list[
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "nsga3", "qmc", "gp"])
+@pytest.mark.parametrize(
+    "sampler",
+    ["tpe", "nsga2", "qmc", "gp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("random", "nsga3"))],
+)
 @pytest.mark.parametrize("objective", ["val_loss", ["val_accuracy", "macs"]])
 def test_who_can_does(sampler: str, objective: Any, tmp_path: Path) -> None:
     """Choices, ranges, a limit on MACs, one objective and several, beyond the sampler's start at random."""
