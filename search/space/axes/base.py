@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
@@ -64,7 +65,7 @@ class Pick(NamedTuple):
 Decisions = Mapping[str, Any]
 
 
-class Axis:
+class Axis(ABC):
     """One thing that a study may vary.
 
     Subclasses are pydantic models of what a study's file says under `key`, and register themselves with `@axis`.
@@ -102,12 +103,12 @@ class Axis:
     def check(self, setting: Setting, where: str) -> None:
         """Raise InputError where it does not fit the base network and recipe; the text starts with `where`."""
 
+    @abstractmethod
     def drawn(self, setting: Setting, draft: Draft, chooser: Chooser) -> Draft:
         """Return the draft changed by a chooser's decisions.
 
         A parameter is named by what it decides, such as `family.4`, and drawn only where it decides something.
         """
-        raise NotImplementedError
 
     def decisions(self, setting: Setting, draft: Draft, wanted: Draft, where: str) -> Decisions:
         """Return the decisions with which `drawn` turns the draft into a wanted network: the inverse of `drawn`."""
