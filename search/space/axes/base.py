@@ -100,7 +100,7 @@ class Axis(ABC):
         """Return the keys of what a study's file says of it; none where these are names of the study's own."""
         return [key for key in getattr(cls, "model_fields", {}) if key != "root"]
 
-    def check(self, setting: Setting, where: str) -> None:
+    def check(self, setting: Setting, where: str) -> None:  # noqa: B027 - an axis may fit every network
         """Raise InputError where it does not fit the base network and recipe; the text starts with `where`."""
 
     @abstractmethod
