@@ -155,7 +155,7 @@ def test_a_full_disk_stops_a_search_and_fails_no_trial(disk: Disk, engine: str) 
 
 @pytest.mark.fault("the disk is full")
 @pytest.mark.usefixtures("instant")
-@pytest.mark.parametrize("storage", ["", "journal"])
+@pytest.mark.parametrize("storage", [pytest.param("", marks=pytest.mark.slow), "journal"])
 def test_a_full_disk_under_the_storage_and_the_report(disk: Disk, tmp_path: Path, storage: str) -> None:
     url = {"": f"sqlite:///{disk.folder / 'study.db'}", "journal": f"journal://{disk.folder / 'study.log'}"}[storage]
     asked, run_ = study(trials=20, storage=url), tmp_path / "run"
