@@ -60,7 +60,7 @@ def test_a_wheel_in_an_empty_environment_lists_all_networks(tmp_path: Path) -> N
         check=True,
     )
     assert [row["name"] for row in json.loads(listed.stdout)] == arch.list_networks()
-    # Every sub-package, and what lies beside the code: published figures, recipes, the demo, templates, C++.
+    # Every sub-package, and the data files: published figures, recipes, the demo, templates, C++.
     shipped = (
         "import importlib, pkgutil, json\n"
         "names = [m.name for room in ('arch', 'search', 'reports', 'inceptory')"
