@@ -14,6 +14,7 @@ from tests.support.sources import modules
 ORDER = {
     "arch": ["files", "blocks", "specs", "analysis", "modules", "exchange", "ledger"],
     "search": [
+        "statistics",
         "record",
         "recipes",
         "data",
@@ -27,7 +28,7 @@ ORDER = {
     ],
     "reports": ["runs", "tables", "figures", "drawings", "page"],
 }
-MAY = {"arch": ["arch"], "search": ["arch", "search"], "reports": ["arch", "reports", "search.record"]}
+MAY = {"arch": ["arch"], "search": ["arch", "search"], "reports": ["arch", "reports", "search.record", "search.statistics"]}
 TORCH = ["arch.modules", "arch.exchange"]
 MOST_FILES = 16
 
