@@ -1,4 +1,4 @@
-"""Which candidate gets one more seed. All functions take any leading dimensions: simulated races call what races call."""
+"""What a race trains next. All functions take any leading dimensions: simulated races call what races call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 
 from search.statistics.effects import Variances
 
-_REDRAWS = 20  # of the posterior, until another one leads
+MIN_COMPLETE = 5  # candidates before any gets a further seed: of fewer, the spread of the space is not known
+_REDRAWS = 8  # of the posterior, until another one leads
 
 
 def posterior(
@@ -32,7 +33,7 @@ def posterior(
 def top_two(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the candidate that gets one more training, (...), by top-two Thompson sampling (Russo 2016).
 
-    A draw from each posterior names a leader. Draws are repeated until another one leads, at most 20 times; after
+    A draw from each posterior names a leader. Draws are repeated until another one leads, at most 8 times; after
     that the second of the last draw stands in. Of the two, the one with the larger `sd`, of which less is known, is
     trained; a fair coin decides between equal ones.
 
@@ -62,3 +63,37 @@ def top_two(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator) -> np.nd
 
 def _draw(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return mean + sd * rng.standard_normal(mean.shape)
+
+
+def wants_seed(
+    further: np.ndarray | float, work: np.ndarray | float, share: float, complete: np.ndarray | int
+) -> np.ndarray:
+    """Return whether the next training is a further seed rather than a new candidate, (...).
+
+    It is while further seeds took less than their share of all work, once `MIN_COMPLETE` candidates are complete.
+
+    Parameters
+    ----------
+    further, work : (...) epochs of further seeds, of the base's too, and of all trainings.
+    share : of the work that further seeds are to take.
+    complete : (...) candidates with a complete training.
+    """
+    return (np.asarray(further) < share * np.asarray(work)) & (np.asarray(complete) >= MIN_COMPLETE)
+
+
+def to_continue(early: np.ndarray, paused: np.ndarray, keep: float) -> np.ndarray:
+    """Return the paused training that continues, (...), or -1 for none: asynchronous halving (Li et al. 2020, ASHA).
+
+    It is the best paused one, if it is among the best `keep` of all that reached the pause, rounded up.
+
+    Parameters
+    ----------
+    early : (..., candidates) score at the pause; NaN for those that did not reach it.
+    paused : (..., candidates) which ones wait there.
+    """
+    waiting = np.where(paused, early, -np.inf)
+    best = waiting.argmax(axis=-1)
+    score = np.take_along_axis(waiting, best[..., None], axis=-1)
+    ahead = (early > score).sum(axis=-1)  # comparisons with NaN are false
+    reached = (~np.isnan(early)).sum(axis=-1)
+    return np.where(paused.any(axis=-1) & (ahead < np.ceil(keep * reached - 1e-9)), best, -1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.statistics.allocation import posterior, top_two
+from search.statistics.allocation import posterior, to_continue, top_two, wants_seed
 from search.statistics.effects import Training, Variances, estimate
 
 
@@ -72,3 +72,17 @@ def test_seeds_by_top_two_find_a_better_candidate_than_seeds_for_all() -> None:
         n[rows, at] += 1
     chosen = posterior(total / n, n, 0.0, variances)[0].argmax(axis=1)
     assert truth[rows, chosen].mean() > truth[rows, evenly.argmax(axis=1)].mean() + 0.05
+
+
+def test_further_seeds_take_their_share() -> None:
+    assert list(wants_seed(np.array([0, 24, 25]), 100, 0.25, 5)) == [True, True, False]
+    assert not wants_seed(0, 100, 0.25, 4)
+    assert not wants_seed(0, 100, 0.0, 50)
+
+
+def test_the_best_paused_one_continues_if_it_is_in_the_share() -> None:
+    early = np.array([[3.0, 2.0, 1.0, np.nan], [3.0, 2.0, 1.0, 2.5], [3.0, np.nan, np.nan, np.nan], [np.nan] * 4])
+    paused = np.array([[False, True, True, False], [False, True, True, True], [True] + [False] * 3, [False] * 4])
+    assert list(to_continue(early, paused, 0.5)) == [1, 3, 0, -1]
+    assert list(to_continue(early, paused, 0.3)) == [-1, 3, 0, -1]  # one of three, two of four, one of one
+    assert to_continue(early[1], paused[1], 0.25) == -1
