@@ -26,7 +26,7 @@ class Reliability(NamedTuple):
     Attributes
     ----------
     reliability : share of variance of a single score that is the network's own (ICC(1), Shrout and Fleiss 1979), >= 0.
-    ratio : F, the variance between networks' means over what noise alone would give them; 1 where only noise is.
+    ratio : variance of the networks' true values over that of the noise, >= 0; reliability / (1 - reliability).
     networks : with at least one training.
     trainings : of all of them.
     """
@@ -109,9 +109,9 @@ def _reliability(score: str, values: np.ndarray, candidates: Sequence[str], seed
     means = np.array([group.mean() for group in groups])
     between = float((sizes * (means - values.mean()) ** 2).sum()) / (len(groups) - 1)
     size = (len(values) - float((sizes**2).sum()) / len(values)) / (len(groups) - 1)  # of a group, as the theory has it
-    total = between + (size - 1) * within
-    reliability = max(0.0, between - within) / total if total > 0 else math.nan
-    ratio = between / within if within > 0 else math.inf if between > 0 else math.nan
+    own = max(0.0, between - within) / size
+    reliability = own / (own + within) if own + within > 0 else math.nan
+    ratio = own / within if within > 0 else math.inf if own > 0 else math.nan
     return Reliability(score, reliability, ratio, len(groups), len(values))
 
 
