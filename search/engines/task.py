@@ -38,7 +38,7 @@ from search.record.files import (
     write_text,
     write_yaml,
 )
-from search.record.layout import mend_training, write_result
+from search.record.layout import CHECKPOINT, mend_training, write_result
 from search.training.fit import Control, Diverged, Epoch, Stopped, fit
 from search.training.hardware import pick_device, pick_execution, pick_precision
 from search.training.initial_weights import weights_checksum
@@ -51,7 +51,8 @@ class Task:
     """Everything that a training needs, as plain data that can be sent to another process.
 
     `init` is a file of weights to begin with. `test` opens the test set after the last epoch, `measured`
-    names what is measured on the trained network. `about` goes into the result as it is.
+    names what is measured on the trained network. `about` goes into the result as it is. With `pauses` a pruned
+    training keeps its checkpoint.
     """
 
     folder: str
@@ -65,6 +66,7 @@ class Task:
     execution: str = "auto"
     measured: tuple[str, ...] = ()
     init: str = ""
+    pauses: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -146,7 +148,7 @@ class _Job:
             device=task.device,
             execution=task.execution,
             init=Path(task.init) if task.init else None,
-            checkpoint=self.folder / "checkpoint.pt",
+            checkpoint=self.folder / CHECKPOINT,
             control=control,
         )
 
@@ -166,7 +168,8 @@ class _Job:
         machine = environment(threads=torch.get_num_threads(), device=str(self.device), execution=_execution(self.task))
         write_json(self.folder / "environment.json", machine)
         write_result(self.folder, result)
-        (self.folder / "checkpoint.pt").unlink(missing_ok=True)
+        if not (self.task.pauses and ended["state"] == "pruned"):
+            (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def _about(self) -> dict[str, Any]:
         """Return what a result records of its training, apart from how it ended."""

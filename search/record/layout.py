@@ -24,6 +24,9 @@ OTHER_VALUES = ("data", "split", "seed", "recipe")  # after a change of these, e
 BASE = "base"  # the folder of a study's base network, and the name of its training
 # a training's record: its result, and the files that the result's seal covers
 RESULT = "result.json"
+CHECKPOINT = "checkpoint.pt"  # the state of a training that has not finished, or pauses
+CONTINUED = "continued.json"  # in the folder of a trial that continues a paused one: which, and after how many epochs
+PILOT = "pilot"  # the folder of a study's pilot
 _KINDS = {"study.yaml": "a study", "ablation.yaml": "an ablation", "spec.yaml": "a training"}  # by their own file
 _SEALED = ("spec.yaml", "recipe.yaml", "metrics.jsonl", "weights.safetensors")
 

@@ -22,7 +22,7 @@ from search.record.layout import results, trial_folder
 from search.record.objectives import Objectives
 from search.space.feasible import Limit
 from search.storage.distributions import distributions
-from search.storage.tell import REMADE, attributes, known, outcome
+from search.storage.tell import REMADE, attributes, enqueued, known, outcome
 from search.storage.urls import file_of, open_storage, shown
 
 _SQLITE_BUSY = 60.0  # seconds that SQLite waits for another writer
@@ -206,7 +206,7 @@ def _frozen(
         values=values,
         params=searched,
         distributions={name: ranges[name] for name in searched},
-        user_attrs=attributes(result) | ({"start": result["start"]} if "start" in result else {}),
+        user_attrs=attributes(result) | enqueued(result),
         intermediate_values=reported,
         constraints=_constraints(result, limit),
     )

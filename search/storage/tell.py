@@ -14,6 +14,9 @@ from search.record.objectives import Objectives
 _ATTRIBUTES = ("macs", "spec_id", "duplicate_of", "reason")
 _CENSORED = ("epochs", "val_accuracy", "val_loss")  # a pruned trial's last epoch is a value that it at least reached
 
+# What a trial was enqueued with: the name of a start, or what of which trial it repeats or continues.
+ENQUEUED = ("start", "replicate_of", "continues")
+
 # Key of a result whose trial ran again because its record was missing. Such a trial has ended in Optuna, which keeps
 # its first result.
 REMADE = "remade"
@@ -30,6 +33,12 @@ def outcome(result: Mapping[str, Any], objectives: Objectives) -> tuple[TrialSta
 def known(trial: FrozenTrial) -> tuple[TrialState, list[float] | None]:
     """Return the state and values in Optuna; the value that it gives a pruned trial, of its last epoch, is left out."""
     return trial.state, trial.values if trial.state is TrialState.COMPLETE else None
+
+
+def enqueued(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the user attributes with which a recorded trial was enqueued."""
+    found = {name: result[name] for name in ENQUEUED if name in result}
+    return found | ({"seed": result["seed"]} if {"replicate_of", "continues"} & set(found) else {})
 
 
 def attributes(result: Mapping[str, Any]) -> dict[str, Any]:

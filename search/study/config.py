@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from arch.specs.spec import Spec
 from search.config_file import ConfigFile, network_path
@@ -17,6 +17,8 @@ from search.recipes.recipe import Recipe
 from search.record.objectives import OBJECTIVES, Objectives
 from search.space.axes.base import AXES
 from search.space.space import Space
+from search.study.race.budget import Budget
+from search.study.race.policy import RaceConfig
 from search.study.warm_start import Earlier, Start
 
 DEMO = Path(__file__).parent / "demo.yaml"
@@ -29,7 +31,9 @@ class StudyConfig(ConfigFile):
     ----------
     objective : one, or several, by their names in `search.record.objectives`; the first is a figure of each epoch.
     max_macs : the limit on multiply-adds without auxiliary heads; 0: none. What is over it is never trained.
-    trials : the total number of finished trials, over all restarts.
+    trials : the total number of finished trials, over all restarts; 0, the default with a budget: no limit.
+    budget : how much work the study may take, `{epochs: 500}` or `{core_hours: 3}`.
+    race : how candidates are repeated with further seeds (`search.study.race.policy`); without it each is trained once.
     start : what is tried first: names of networks, files with specs, run directories (the best of each), or
         `{run: runs/x, top: 5}`.
     storage : a URL for `search.storage.urls.open_storage`; empty: SQLite in the run directory.
@@ -50,12 +54,27 @@ class StudyConfig(ConfigFile):
     max_macs: int = Field(0, ge=0)
     sampler: dict[str, Any] = {"name": "tpe"}
     pruner: dict[str, Any] = {"name": "none"}
-    trials: int = Field(20, ge=1, le=10_000_000)
+    trials: int = Field(20, ge=0, le=10_000_000)
+    budget: Budget | None = None
+    race: RaceConfig | None = None
     start: list[str | Earlier] = []
     storage: str = ""
     keep_weights: int = Field(3, ge=0)
     most_failures_in_a_row: int = Field(10, ge=0)
     engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_limit_with_a_budget(cls, values: Any) -> Any:
+        return {"trials": 0, **values} if isinstance(values, Mapping) and values.get("budget") else values
+
+    @model_validator(mode="after")
+    def _ends(self) -> StudyConfig:
+        if not self.trials and not self.budget:
+            raise ValueError("a study ends: give trials, at least 1, or a budget")
+        if self.race and len(Objectives(self.objective)) > 1:
+            raise ValueError("a race has one objective; remove race, or all objectives but the first")
+        return self
 
     @field_validator("objective")
     @classmethod
@@ -71,7 +90,9 @@ class StudyConfig(ConfigFile):
     @classmethod
     def _keys_allowed(cls, error: ValidationError) -> Iterable[str]:
         """Return the keys allowed in the part of the file that holds an unknown one."""
-        part, *rest = error.errors()[0]["loc"]
+        if not (path := error.errors()[0]["loc"]):  # the keys do not go together
+            return cls.model_fields
+        part, *rest = path
         kind = cls.model_fields[str(part)].annotation if part in cls.model_fields else None
         if part == "space" and rest:
             return AXES.names() if len(rest) == 1 else AXES.get(str(rest[0])).known_keys()

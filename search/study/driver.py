@@ -72,7 +72,7 @@ class Driver:
         opened = open_study(plan, run, allow, give_up=lambda: bool(supervisor.signal))
         self.trials = Trials(plan, opened, run, show)
         note_start(run, self.trials.finished, self.trials.created)
-        show.begin(self.config.name, self.config.trials, self.trials.finished)
+        show.begin(*self.trials.progress)
         for note in opened.notes:
             show.note(note)
         self.trials.resume()
@@ -81,7 +81,9 @@ class Driver:
             show.note(f"the base network's {base.macs:,} MACs are over max_macs {limit.max_macs:,}")
         found = enumerate_space(self.config.space, plan.base, plan.recipe, MOST_ENUMERATED)
         feasible = None if found is None else {c.key for c in found if not limit.why_not(c)}
-        self.stop_rules = StopRules(self.config, feasible)
+        self.feasible = feasible
+        # A race that has tried every candidate still repeats them.
+        self.stop_rules = StopRules(self.config, None if self.config.race and feasible else feasible)
 
     def next(self) -> tuple[str, Task] | None:
         """Return the next training, proposing trials until one needs a training; None where there is none now."""
@@ -89,7 +91,8 @@ class Driver:
         # Most proposals need a training. Not so a duplicate, which takes the result of its original, nor a candidate
         # over the limit: both are recorded without one, and the next trial is proposed. A signal ends the loop.
         while not trials.waiting and not self.supervisor.signal and not self._stop_reason():
-            self.stop_rules.proposed(feasible=trials.propose())
+            exhausted = self.feasible is not None and self.feasible <= trials.trained.tried
+            self.stop_rules.proposed(feasible=trials.propose(exhausted))
         if not trials.waiting:
             return None
         training = trials.waiting.popleft()
@@ -113,4 +116,4 @@ class Driver:
         ended: EndReason = (None if signal else self._stop_reason()) or "interrupted"
         if sentence := self.stop_rules.sentence(ended):
             self.show.note(sentence)
-        return StudyOutcome(self.run, self.trials.finished, self.config.trials, ended, signal)
+        return StudyOutcome(self.run, self.trials.finished, self.config.trials or self.trials.finished, ended, signal)

@@ -9,7 +9,7 @@ from typing import Any
 from search.record.files import read_json
 from search.record.layout import BASE, RESULT, allowed_changes, comparable_since, results, trial_folder
 from search.record.objectives import Losses, Objectives, best_first
-from search.storage.tell import REMADE
+from search.storage.tell import ENQUEUED, REMADE
 
 
 class TrainedCandidates:
@@ -17,7 +17,7 @@ class TrainedCandidates:
 
     Attributes
     ----------
-    trained_by : candidate key -> the training that has its result.
+    trained_by : candidate key and seed -> the training that has its result.
     tried : the keys of candidates that some trial has or will have.
     kept : the trials that keep their weights, best first: those on the front of several objectives before
         others, and of these the best in the first objective. Deleted weights do not come back.
@@ -25,7 +25,7 @@ class TrainedCandidates:
 
     def __init__(self, run: Path, objectives: Objectives, keep_weights: int, since: int) -> None:
         self.run, self.objectives, self.keep_weights, self.since = run, objectives, keep_weights, since
-        self.trained_by: dict[str, str] = {}
+        self.trained_by: dict[tuple[str, int], str] = {}
         self.tried: set[str] = set()
         self.kept: list[tuple[Losses, int]] = []
 
@@ -38,7 +38,7 @@ class TrainedCandidates:
         if "duplicate_of" in result:
             return
         if result["trial"] >= self.since:
-            self.trained_by.setdefault(result["key"], key_of(result["trial"]))
+            self.answers(result["key"], result["seed"], key_of(result["trial"]), again="continues" in result)
         values = self.objectives.values(result)
         if values is None:
             return
@@ -51,15 +51,21 @@ class TrainedCandidates:
         for _, number in ordered[self.keep_weights :]:
             (trial_folder(self.run, number) / "weights.safetensors").unlink(missing_ok=True)
 
+    def answers(self, key: str, seed: int, training: str, *, again: bool = False) -> str:
+        """Return the training that has the result of a candidate with a seed: the first one, or `again` this one."""
+        if again:
+            self.trained_by[key, seed] = training
+        return self.trained_by.setdefault((key, seed), training)
+
     def result_for_duplicate(self, key: str) -> dict[str, Any]:
         """Return the result of a training for a duplicate of it, without what belongs to the original alone."""
         original = read_json(self.folder(key) / RESULT)
-        own = ("start", REMADE)
-        return {k: v for k, v in original.items() if k not in own} | {"duplicate_of": original["trial"]}
+        own = (*ENQUEUED, REMADE)
+        return {k: v for k, v in original.items() if k not in own} | {"duplicate_of": original.get("trial", key)}
 
     def folder(self, key: str) -> Path:
         """Return the folder of a training."""
-        return self.run / BASE if key == BASE else trial_folder(self.run, int(key.removeprefix("trial ")))
+        return trial_folder(self.run, int(key.removeprefix("trial "))) if key.startswith("trial ") else self.run / key
 
 
 def ranked(run: Path, objectives: Objectives) -> list[int]:

@@ -108,7 +108,7 @@ class Proposer:
     """
 
     def __init__(self, config: StudyConfig, base: Spec, recipe: Recipe, study: optuna.Study) -> None:
-        self.config, self.study = config, study
+        self.config, self.base, self.recipe, self.study = config, base, recipe, study
         found, sometimes = parameters(config.space, base, recipe)
         self.names = None if sometimes else set(found)  # of a candidate's parameters, where all have the same
         self.sampler = SAMPLERS.get(config.sampler["name"])
@@ -122,8 +122,21 @@ class Proposer:
         """Return the next trial: one that waits, or a new one."""
         number = self.waiting.popleft() if self.waiting else self.created
         self.created = max(self.created, number + 1)
-        self.study.sampler = self._sampler(number, tried)
+        self.study.sampler = self._sharing(self._sampler(number, tried))
         return self.study.ask()
+
+    def drawn(self, view: optuna.Study, tried: Collection[str]) -> dict[str, Any]:
+        """Return the parameters of the next candidate, drawn by the sampler from what a view shows it."""
+        view.sampler = self._sampler(self.created, tried)
+        trial = view.ask()
+        decode(self.config.space, self.base, self.recipe, Sampled(trial))
+        return trial.params
+
+    def enqueue(self, params: dict[str, Any], attributes: dict[str, Any]) -> None:
+        """Add a trial with given parameters; `ask` returns it next."""
+        self.study.enqueue_trial(params, user_attrs=attributes)
+        self.waiting.append(self.created)
+        self.created += 1
 
     def resume(self, frozen: FrozenTrial, tried: Collection[str]) -> Trial:
         """Return a trial of an earlier start, with the parameters that were already drawn."""
@@ -131,7 +144,7 @@ class Proposer:
             self.study.sampler = RandomSampler()  # nothing is left to be drawn
             return Trial(self.study, frozen._trial_id)
         # The same sampler draws the same values again, in the same order: its state is then as it was.
-        sampler = self.study.sampler = self._sampler(frozen.number, tried)
+        sampler = self.study.sampler = self._sharing(self._sampler(frozen.number, tried))
         trial = Trial(self.study, frozen._trial_id)
         known = trial.relative_params | frozen.system_attrs.get("fixed_params", {})
         for name, distribution in frozen.distributions.items():
@@ -164,10 +177,9 @@ class Proposer:
             sampler.point.update(
                 next((v for c, v in order if c.key not in tried and (not limit or c.macs <= limit)), {})
             )
-        self._share_search_spaces(sampler)
         return sampler
 
-    def _share_search_spaces(self, sampler: BaseSampler) -> None:
+    def _sharing(self, sampler: BaseSampler) -> BaseSampler:
         """Give a new sampler the search spaces that the samplers before it computed.
 
         An IntersectionSearchSpace reads every trial once and remembers how far it came; a new one would read all of
@@ -176,3 +188,4 @@ class Proposer:
         for name, own in vars(sampler).items():
             if isinstance(own, IntersectionSearchSpace):
                 setattr(sampler, name, self._search_spaces.setdefault(name, own))
+        return sampler

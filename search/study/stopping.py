@@ -39,7 +39,7 @@ class StopRules:
         self.failures = self.failures + 1 if alike else int(bool(failure))
         self.failure = failure
 
-    def why(self, missing: int, tried: set[str]) -> EndReason | None:
+    def why(self, missing: float, tried: set[str]) -> EndReason | None:
         """Return why no other trial is proposed, or None where one is.
 
         Parameters

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
+from arch.errors import InputError
 from arch.specs.write import to_mapping, to_yaml
 from search.engines.task import Task, costs_of
 from search.progress import Silent
-from search.record.files import read_json, write_text, write_yaml
-from search.record.layout import BASE, RESULT, results, trial_folder, write_result
+from search.record.files import read_json, read_lines, replace_file, write_json, write_text, write_yaml
+from search.record.layout import BASE, CHECKPOINT, CONTINUED, RESULT, results, trial_folder, write_result
 from search.record.objectives import Objectives
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
+from search.space.encode import encode
 from search.space.feasible import Limit
+from search.statistics.standing import chosen_score
 from search.storage.distributions import Distributions
-from search.storage.tell import REMADE, known, outcome, tell
+from search.storage.tell import ENQUEUED, REMADE, known, outcome, tell
 from search.study.config import Plan
 from search.study.create import Opened
 from search.study.duplicates import TrainedCandidates, key_of, words
 from search.study.proposer import Proposer
 from search.study.pruning import Pruning, StudyTrial
+from search.study.race.budget import Spending
+from search.study.race.policy import Race, Step
 from search.study.warm_start import enqueue
 
 
@@ -64,24 +71,39 @@ class Trials:
         trials = self.study.get_trials(deepcopy=False)
         self.finished, self.created = sum(_counts(trial) for trial in trials), len(trials)
         self.proposer = Proposer(self.config, plan.base, plan.recipe, self.study)
+        self.spending = Spending(self.config.budget, run, self.config.engine.threads)
+        self.race = make_race(plan, self.base.key, lambda trial, epoch: self.pruning.pauses(key_of(trial), epoch))
 
     @property
-    def missing(self) -> int:
-        """How many trials are still to be proposed."""
-        return self.config.trials - self.finished - len(self._open)
+    def missing(self) -> float:
+        """How many trials may still be proposed; infinite where only a budget ends the study."""
+        if not self.spending.allows(self.plan.recipe.epochs):
+            return 0
+        return self.config.trials - self.finished - len(self._open) if self.config.trials else math.inf
+
+    @property
+    def progress(self) -> tuple[str, int, int]:
+        """The study's title, its total and what is done: trials, or the budget's unit where only that ends it."""
+        if self.config.trials:
+            return self.config.name, self.config.trials, self.finished
+        return f"{self.config.name}, {self.spending.unit}", self.spending.total, self.spending.done
 
     def resume(self) -> None:
         """Queue the base network, and resume the trials of an earlier start."""
         # Finished trials first: what follows may be their duplicates, or be compared with them on rungs.
         for result in results(self.run):
-            self.trained.remember(result)
+            self._remember(result)
+            if "continues" in result:
+                self.pruning.follow(key_of(result["trial"]), key_of(result["continues"]), result["epochs"])
             if self.pruning.rungs and "duplicate_of" not in result:  # Optuna's pruners have it in the storage
                 self._recall(result["trial"], result.get("macs", 0))
-        self.trained.trained_by.setdefault(self.base.key, BASE)
+        self.trained.answers(self.base.key, self.config.seed, BASE)
         self.pruning.recall(BASE, self.run / BASE, self.base.macs)
-        if not (self.run / BASE / RESULT).exists():
+        if (self.run / BASE / RESULT).exists():
+            self._remember(read_json(self.run / BASE / RESULT))
+        else:
             about = {"trial": BASE, "key": self.base.key, **self.objectives.of_network(self.base.spec)}
-            self._queue(Training(BASE, self._task(BASE, self.base, about), None, self.base.macs))
+            self._queue(Training(BASE, self._task(BASE, self.base, about, self.config.seed), None, self.base.macs))
         # Then trials that were running, and finished ones whose record is missing.
         for frozen in self.study.get_trials(deepcopy=False):
             recorded = (trial_folder(self.run, frozen.number) / RESULT).exists()
@@ -92,25 +114,59 @@ class Trials:
                 self.show.note(f"{key_of(frozen.number)}: its record is missing; the trial runs again")
                 self._consider(frozen)
 
-    def propose(self) -> bool:
-        """Propose one more trial; return whether it may be trained."""
+    def propose(self, exhausted: bool = False) -> bool:
+        """Propose one more trial; return whether it may be trained. `exhausted`: no candidate is left that is new."""
+        if self.race and not self.proposer.waiting:
+            self._take(self.race.step(self.proposer.created, exhausted))
         return self._consider(self.proposer.ask(self.trained.tried))
+
+    def _take(self, step: Step) -> None:
+        """Enqueue the next step of the race."""
+        assert self.race
+        if step.kind == "candidate":
+            self.proposer.enqueue(self.proposer.drawn(self.race.view(self.study), self.trained.tried), {})
+            return
+        attribute = "continues" if step.kind == "rest" else "replicate_of"
+        self.proposer.enqueue(self._params_of(step.of), {attribute: step.of, "seed": step.seed})
+
+    def _params_of(self, trial: int | str) -> dict[str, Any]:
+        """Return a trial's parameters, or the base network's; none where it is no point of the space."""
+        if isinstance(trial, int):
+            return self.study.get_trials(deepcopy=False)[trial].params
+        try:
+            return encode(self.config.space, self.plan.base, self.plan.recipe, self.plan.base)
+        except InputError:
+            return {}
 
     def continues(self, key: str, metrics: Mapping[str, Any]) -> bool:
         """Record an epoch; return whether the training continues."""
         training = self._unfinished[key]
+        self.spending.epoch(key, metrics)
         return self.pruning.continues(key, training.trial, training.macs, metrics)
 
     def ended(self, key: str) -> dict[str, Any]:
         """Record a training's end, and that of its duplicates, which waited for it; return its result."""
         training, result = self._unfinished.pop(key), read_json(self.trained.folder(key) / RESULT)
+        self.spending.ended(key)
         if training.trial:
             self._tell(training.trial, result)
         else:
-            self.show.finished(key, words(result, self.objectives), self.finished, result)
+            self._remember(result)
+            self.show.finished(key, words(result, self.objectives), self.progress[-1], result)
         for duplicate in self._duplicates.pop(key, []):
             self._consider(duplicate)
         return result
+
+    def _remember(self, result: Mapping[str, Any]) -> None:
+        """Take over the result of the base network or a trial."""
+        self.trained.remember(result)
+        if not self.race or result["state"] == "infeasible":
+            return
+        if result["trial"] == BASE:
+            self.race.ended(result)
+        elif result["trial"] >= self.since:
+            self.race.begun(result["trial"], result["key"], result["seed"], result.get("continues"))
+            self.race.ended(result)
 
     def _recall(self, number: int, macs: int) -> None:
         if number >= self.since:  # before, another recipe was trained
@@ -135,12 +191,17 @@ class Trials:
             self._record(trial, candidate, about | {"state": "infeasible", "reason": reason})
             return False
         self.trained.tried.add(candidate.key)
-        # The first trial of a candidate trains it. A later one is a duplicate: it waits for that training to end, or
-        # copies its result at once.
-        training_key = self.trained.trained_by.setdefault(candidate.key, key)
+        seed, paused = trial.user_attrs.get("seed", self.config.seed), trial.user_attrs.get("continues")
+        if self.race:
+            self.race.begun(trial.number, candidate.key, seed, paused)
+        # The first trial of a candidate and seed trains it. A later one is a duplicate: it waits for that training to
+        # end, or copies its result at once. The rest of a paused training is none.
+        training_key = self.trained.answers(candidate.key, seed, key, again=paused is not None)
         if training_key == key:
+            if paused is not None:
+                self._continue(key, paused)
             self._recall(trial.number, candidate.macs)
-            self._queue(Training(key, self._task(key, candidate, about), trial, candidate.macs))
+            self._queue(Training(key, self._task(key, candidate, about, seed), trial, candidate.macs))
         elif training_key in self._unfinished:
             self._duplicates.setdefault(training_key, []).append(trial)
         else:
@@ -150,7 +211,10 @@ class Trials:
     def _candidate_of(self, trial: Trial | FrozenTrial) -> Candidate:
         """Return a trial's candidate; report to Optuna whether it is over the limit, unless the trial has ended."""
         drawing = trial if isinstance(trial, Trial) else cast(Trial, FixedTrial(trial.params))
-        candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(drawing))
+        if trial.user_attrs.get("replicate_of") == BASE and not self._params_of(BASE):
+            candidate = self.base
+        else:
+            candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(drawing))
         self.distributions.note(trial.distributions)
         if isinstance(trial, Trial):
             self._open.add(trial.number)
@@ -159,17 +223,31 @@ class Trials:
                     trial.set_constraint(name, value)
         return candidate
 
+    def _continue(self, key: str, paused: int) -> None:
+        """Give a trial the checkpoint of the paused one that it continues."""
+        folder, before = self.trained.folder(key), trial_folder(self.run, paused)
+        epochs = read_json(before / RESULT)["epochs"]
+        if not (folder / CHECKPOINT).exists() and not (folder / RESULT).exists():
+            write_json(folder / CONTINUED, {"trial": paused, "epochs": epochs})
+            replace_file(folder / CHECKPOINT, lambda temporary: shutil.copyfile(before / CHECKPOINT, temporary))
+        self.pruning.follow(key, key_of(paused), epochs)
+
     def _queue(self, training: Training) -> None:
+        recorded = len(read_lines(self.trained.folder(training.key) / "metrics.jsonl"))
+        if (self.trained.folder(training.key) / CONTINUED).exists():
+            recorded = max(recorded, read_json(self.trained.folder(training.key) / CONTINUED)["epochs"])
+        self.spending.promise(training.key, recorded, training.task.recipe["epochs"])
         self._unfinished[training.key] = training
         self.waiting.append(training)
 
-    def _task(self, key: str, candidate: Candidate, about: Mapping[str, Any]) -> Task:
+    def _task(self, key: str, candidate: Candidate, about: Mapping[str, Any], seed: int) -> Task:
         return Task(
             folder=str(self.trained.folder(key)),
             spec=to_mapping(candidate.spec),
             recipe=candidate.recipe.model_dump(),
             data=self.config.data.model_dump(),
-            seed=self.config.seed,
+            seed=seed,
+            pauses=self.race is not None and self.pruning.rungs is not None,
             device=self.config.engine.device,
             execution=self.config.engine.execution,
             measured=self.objectives.measured,
@@ -186,7 +264,8 @@ class Trials:
 
     def _tell(self, trial: Trial | FrozenTrial, result: Mapping[str, Any]) -> None:
         """Count a trial that has ended, report it to Optuna where it is still open there, and show it."""
-        self.trained.remember(result)
+        self._remember(result)
+        self._clear_checkpoints(trial, result)
         key = key_of(trial.number)
         if isinstance(trial, FrozenTrial):
             if (now := outcome(result, self.objectives)) != (before := known(trial)):
@@ -200,7 +279,25 @@ class Trials:
         if result["state"] == "infeasible":
             self.show.rejected(key, result["reason"])
         else:
-            self.show.finished(key, words(result, self.objectives), self.finished, result)
+            self.show.finished(key, words(result, self.objectives), self.progress[-1], result)
+
+    def _clear_checkpoints(self, trial: Trial | FrozenTrial, result: Mapping[str, Any]) -> None:
+        """Remove the checkpoints that nothing continues: of a training that has ended, and of the one before it."""
+        if result["state"] != "pruned":
+            (trial_folder(self.run, trial.number) / CHECKPOINT).unlink(missing_ok=True)
+        if (paused := trial.user_attrs.get("continues")) is not None:
+            (trial_folder(self.run, paused) / CHECKPOINT).unlink(missing_ok=True)
+
+
+def make_race(plan: Plan, base: str, pauses: Callable[[int, int], bool]) -> Race | None:
+    """Return the race that a study configures, or None."""
+    config = plan.config
+    if not config.race:
+        return None
+    values = config.space.get("recipe")
+    varied = list(values.root) if values else []
+    epochs = None if "epochs" in varied else plan.recipe.epochs
+    return Race(config.race, config.seed, base, epochs, chosen_score(config.race.score, varied), pauses)
 
 
 def _counts(trial: FrozenTrial) -> bool:
@@ -208,6 +305,6 @@ def _counts(trial: FrozenTrial) -> bool:
 
 
 def _more_about(trial: Trial | FrozenTrial) -> dict[str, Any]:
-    """Return the name under which a trial was enqueued, and whether it runs again."""
-    start = {"start": trial.user_attrs["start"]} if "start" in trial.user_attrs else {}
-    return start | ({REMADE: True} if isinstance(trial, FrozenTrial) else {})
+    """Return what a trial was enqueued with, and whether it runs again."""
+    given = {name: trial.user_attrs[name] for name in ENQUEUED if name in trial.user_attrs}
+    return given | ({REMADE: True} if isinstance(trial, FrozenTrial) else {})

@@ -14,8 +14,8 @@ from tests.support.sources import modules
 ORDER = {
     "arch": ["files", "blocks", "specs", "analysis", "modules", "exchange", "ledger"],
     "search": [
-        "statistics",
         "record",
+        "statistics",
         "recipes",
         "data",
         "training",

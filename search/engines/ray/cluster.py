@@ -20,6 +20,7 @@ from search.engines.base import STOP_WITHIN, EngineConfig, Event
 from search.engines.ray.mailbox import Mailbox, Message
 from search.engines.task import Task
 from search.record.files import replace_file, write_text
+from search.record.layout import CHECKPOINT
 from search.training.hardware import cores
 
 _LONG_POLL = 10.0  # seconds that the mailbox waits for a message
@@ -104,7 +105,7 @@ class Cluster:
 
     def _submit(self, sent: _Submission) -> None:
         # The checkpoint goes as a reference: only a node that does not see the run directory fetches it.
-        path = Path(sent.task.folder) / "checkpoint.pt"
+        path = Path(sent.task.folder) / CHECKPOINT
         checkpoint = [self._ray.put(path.read_bytes())] if path.exists() else []
         self._submissions[self._train.remote(self._mailbox, sent.key, sent.task, checkpoint, self._driver)] = sent
 
@@ -171,7 +172,8 @@ class Cluster:
         for name in sorted(ended.files, key=lambda name: name == "result.json"):
             _write(folder / name, ended.files[name])
         if ended.kind == "done":
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            if not sent.task.pauses:  # a paused training needs it again
+                (folder / CHECKPOINT).unlink(missing_ok=True)
             (folder / ".lock").unlink(missing_ok=True)
         return Event(sent.key, ended.kind, ended.payload)
 

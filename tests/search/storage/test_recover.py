@@ -171,7 +171,7 @@ def test_a_trial_that_is_made_again_and_comes_out_otherwise_leaves_the_storage_w
     shutil.rmtree(run / "trials" / "00000")
     said: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr("tests.support.fake.curve", lambda key, epochs: [0.5] * epochs)
+        patch.setattr("tests.support.fake.curve", lambda key, epochs, seed=0: [0.5] * epochs)
         assert run_study(asked, run, show=Notes(said)).finished == TOTAL  # type: ignore[arg-type]
     assert any(text.startswith("trial 0: was COMPLETE [0.") and text.endswith("and is COMPLETE [0.5]") for text in said)
     assert read_json(trial_folder(run, 0) / "result.json")["remade"] is True

@@ -1,0 +1,111 @@
+"""Where the candidates of a run stand: what its recorded trainings say of each one's gain over the base network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.record.files import read_json, read_yaml
+from search.record.layout import BASE, PILOT, RESULT, allowed_changes, comparable_since, results
+from search.statistics.effects import Effects, Training, estimate
+from search.statistics.score import scores
+
+_FIGURES = ("val_accuracy", "val_loss", "train_accuracy")
+# What makes training images, the loss or the averaging over an epoch another measure, where a recipe varies it.
+_CHANGES_TRAINING: tuple[str, ...] = (
+    "augment",
+    "crop",
+    "flip",
+    "cutout",
+    "random_resized_crop",
+    "resize",
+    "label_smoothing",
+    "batch",
+)
+_CHANGES_TRAINING += ("epochs", "loss", "normalise", "max_steps")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A complete training of a candidate: its seed, its length and its last figures."""
+
+    key: str
+    seed: int
+    epochs: int
+    figures: Mapping[str, float]
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> Ran:
+        """Return it from its result."""
+        return cls(result["key"], result.get("seed", 0), result["epochs"], {name: result[name] for name in _FIGURES})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The candidates of a run, best first by expected gain, with the number of the first trial of each."""
+
+    effects: Effects
+    score: str
+    numbers: Mapping[str, int]
+
+
+def chosen_score(given: str, varied: Sequence[str]) -> str:
+    """Return the score that `auto` stands for, by the recipe's keys that a space varies; any other stays.
+
+    Training accuracy compares networks only where all see images of the same kind for equally long.
+    """
+    if given != "auto":
+        return given
+    return "val_loss" if set(varied) & set(_CHANGES_TRAINING) else "loss_and_training"
+
+
+def estimated(ran: Sequence[Ran], base: str, epochs: int | None, score: str) -> Effects | None:
+    """Return the gains over the base in points of held-out accuracy; None before both have a training.
+
+    Parameters
+    ----------
+    epochs : only trainings of this length are compared; None: all, where a space varies the length.
+    """
+    alike = [t for t in ran if epochs in (None, t.epochs) and None not in t.figures.values()]
+    compared = {training.key for training in alike}
+    if base not in compared or len(compared) < 2:
+        return None
+    values = scores([training.figures for training in alike], score)
+    trainings = [Training(t.key, t.seed, float(v)) for t, v in zip(alike, values, strict=True)]
+    return estimate(trainings, base)
+
+
+def standing(run: Path) -> Standing | None:
+    """Return where the candidates of a study stand by its record; None before base and candidate have a training.
+
+    A study without a race is judged as one: with no candidate repeated, only its base's seeds or its pilot say how
+    large the noise is, and without either `effects.identified` is false.
+    """
+    config = read_yaml(run / "study.yaml", "space", "recipe")
+    varied = list(config["space"].get("recipe") or ())
+    epochs = None if "epochs" in varied else config["recipe"]["epochs"]
+    score = chosen_score((config.get("race") or {}).get("score", "auto"), varied)
+    ran: list[Ran] = []
+    numbers: dict[str, int] = {}
+    base = ""
+    for result in recorded_trainings(run):
+        if result["trial"] == BASE:
+            base = result["key"]
+        elif isinstance(result["trial"], int):
+            numbers.setdefault(result["key"], result["trial"])
+        if result["state"] == "complete" and "duplicate_of" not in result:
+            ran.append(Ran.of(result))
+    effects = estimated(ran, base, epochs, score) if base else None
+    return Standing(effects, score, numbers) if effects else None
+
+
+def recorded_trainings(run: Path) -> Iterator[dict[str, Any]]:
+    """Yield the results of a study's base, pilot and trials that may be compared with the newest ones."""
+    since = comparable_since(allowed_changes(run))
+    if (run / BASE / RESULT).exists():
+        yield read_json(run / BASE / RESULT, "state", "key")
+    for path in sorted((run / PILOT).glob("*/*/result.json")):
+        yield read_json(path, "state", "key") | {"trial": PILOT}
+    yield from (result for result in results(run) if result["trial"] >= since and "key" in result)

@@ -1,0 +1,179 @@
+"""The race of a study: which training starts next, a new candidate's, one more seed's, or the rest of a paused one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict, Field
+
+from search.data.batches import mix
+from search.record.layout import BASE
+from search.record.quiet import quiet
+from search.statistics.allocation import top_two
+from search.statistics.effects import Effects
+from search.statistics.standing import Ran, estimated
+
+_SEEDS_FROM = -2  # the stream of seeds of a race; confirmations draw from -1
+_CHOICES_FROM = -3  # the stream of its random choices
+
+
+class RaceConfig(BaseModel):
+    """How a study divides its work between new candidates and further seeds of those that lead.
+
+    Attributes
+    ----------
+    base_seeds : the base network is trained with so many seeds first. It gets another one whenever a candidate would
+        have more, so that every training has the base's with the same seed and data order as its control.
+    replicates : the part of the trainings that repeat a candidate with another seed. Top-two Thompson sampling
+        (Russo 2016) takes one whose place at the top is open.
+    first : so many candidates are trained before the first of them is repeated.
+    score : what they are compared by: `val_accuracy`, `val_loss`, `loss_and_training` (held-out loss and training
+        accuracy), or `auto`: the last one, unless the space varies what makes training images or the loss harder.
+    pilot : the largest part of the budget that the pilot takes before the race; 0: no pilot.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    base_seeds: int = Field(3, ge=2, le=1000)
+    replicates: float = Field(0.45, ge=0, lt=1)
+    first: int = Field(5, ge=2, le=1000)
+    score: Literal["auto", "val_accuracy", "val_loss", "loss_and_training"] = "auto"
+    pilot: float = Field(0.1, ge=0, le=0.5)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What starts next: a `candidate` drawn anew, another `seed` of a known one, or the `rest` of a paused training.
+
+    `of` is the trial that is repeated or continues, by its number; `base`: the base network.
+    """
+
+    kind: Literal["candidate", "seed", "rest"]
+    of: int | str = BASE
+    seed: int = 0
+
+
+@dataclass
+class _Known:
+    """A candidate of the race: the number of its first trial, and its seeds."""
+
+    number: int = -1
+    seeds: set[int] = field(default_factory=set)
+
+
+class Race:
+    """Decides step by step; each choice follows from the study's seed, the trial's number and what has ended.
+
+    Parameters
+    ----------
+    base : the key of the base network's candidate.
+    epochs : how long a training is that counts; None: of any length.
+    score : one of `search.statistics.score.SCORES`.
+    pauses : returns whether a trial that paused after an epoch would pause there now.
+    """
+
+    def __init__(
+        self,
+        config: RaceConfig,
+        seed: int,
+        base: str,
+        epochs: int | None,
+        score: str,
+        pauses: Callable[[int, int], bool],
+    ) -> None:
+        self.config, self.seed, self.base, self.pauses = config, seed, base, pauses
+        self.epochs, self.score = epochs, score
+        self.known: dict[str, _Known] = {base: _Known()}
+        self.ran: list[Ran] = []
+        self.paused: dict[int, tuple[int, int]] = {}  # trial -> its seed, and the epoch after which it waits
+
+    def begun(self, number: int, key: str, seed: int, continues: int | None = None) -> None:
+        """Record a trial that was proposed."""
+        if continues is not None:
+            self.paused.pop(continues, None)
+            return
+        candidate = self.known.setdefault(key, _Known())
+        if not candidate.seeds:
+            candidate.number = number
+        candidate.seeds.add(seed)
+
+    def ended(self, result: Mapping[str, Any]) -> None:
+        """Record the result of a training; a duplicate's is that of its original."""
+        if "duplicate_of" in result:
+            return
+        if result["state"] == "pruned" and isinstance(result["trial"], int):
+            self.paused[result["trial"]] = (result["seed"], result["epochs"])
+        if result["state"] == "complete":
+            self.ran.append(Ran.of(result))
+
+    def step(self, number: int, exhausted: bool) -> Step:
+        """Return what the trial of this number is; `exhausted`: the space holds no other candidate."""
+        base = self.known[self.base]
+        if len(base.seeds) < self.config.base_seeds:
+            return Step("seed", BASE, self._next_seed(base.seeds))
+        for trial, (seed, epoch) in sorted(self.paused.items()):
+            if not self.pauses(trial, epoch):
+                return Step("rest", trial, seed)
+        trainings = sum(len(candidate.seeds) for candidate in self.known.values())
+        repeats = trainings - len(self.known)
+        if exhausted or repeats < self.config.replicates * trainings:
+            return self._repeat(number) or Step("candidate")
+        return Step("candidate")
+
+    def _repeat(self, number: int) -> Step | None:
+        effects = self.effects()
+        if effects is None or len(effects.candidates) < self.config.first:
+            return None
+        rng = np.random.default_rng(mix(self.seed, _CHOICES_FROM, number))
+        chosen = top_two(effects.gain, np.sqrt(np.diag(effects.covariance)), rng)
+        candidate, base = self.known[effects.candidates[int(chosen)]], self.known[self.base]
+        # The base first: it is the control of every seed.
+        if len(candidate.seeds) >= len(base.seeds):
+            return Step("seed", BASE, self._next_seed(base.seeds))
+        return Step("seed", candidate.number, self._next_seed(candidate.seeds))
+
+    def effects(self) -> Effects | None:
+        """Return what the trainings say of each candidate's gain over the base; None before both have one."""
+        return estimated(self.ran, self.base, self.epochs, self.score)
+
+    def _next_seed(self, taken: Collection[int]) -> int:
+        return next(seed for seed in race_seeds(self.seed) if seed not in taken)
+
+    def view(self, study: optuna.Study) -> optuna.Study:
+        """Return the study as a sampler should see it: a trial a candidate, its value the expected gain.
+
+        So no sampler meets a candidate twice, and none takes luck for merit.
+        """
+        effects = self.effects()
+        gains = dict(zip(effects.candidates, effects.gain, strict=True)) | {self.base: 0.0} if effects else {}
+        first = {known.number: key for key, known in self.known.items()}
+        with quiet():
+            view = optuna.create_study(direction="maximize")
+        for trial in study.get_trials(deepcopy=False):
+            if seen := _seen(trial, gains.get(first.get(trial.number, ""))):
+                view.add_trial(seen)
+        return view
+
+
+def _seen(trial: FrozenTrial, gain: float | None) -> FrozenTrial | None:
+    """Return a trial with another value, or None where a sampler learns nothing from it."""
+    if not trial.params or not (gain is not None or trial.user_attrs.get("outcome") == "infeasible"):
+        return None
+    return optuna.trial.create_trial(
+        state=TrialState.PRUNED if gain is None else TrialState.COMPLETE,
+        value=gain,
+        params=trial.params,
+        distributions=trial.distributions,
+        constraints=trial.constraints,
+    )
+
+
+def race_seeds(seed: int) -> Iterator[int]:
+    """Yield the seeds of a race in order: the study's own first."""
+    yield seed
+    yield from (mix(seed, _SEEDS_FROM, index) % 2**31 for index in count())
