@@ -49,7 +49,7 @@ def make_plan(
 
     Parameters
     ----------
-    networks : by name, the base among them, each with what else the plan records of it.
+    networks : by name, the base among them, each with what else the plan records of it; `seeds` are then its own.
     recipe : the base's; those of the networks may differ from it.
     test : judge on the test set, trained on all training images; otherwise on held-out ones.
     """
@@ -171,4 +171,5 @@ def _tasks(folder: Path, column: str, plan: Mapping[str, Any], engine: EngineCon
         )
         for seed in plan["seeds"]
         for name, network in plan["networks"].items()
+        if seed in network.get("seeds", plan["seeds"])
     }

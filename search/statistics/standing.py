@@ -87,7 +87,7 @@ def standing(run: Path) -> Standing | None:
     varied = list(config["space"].get("recipe") or ())
     epochs = None if "epochs" in varied else config["recipe"]["epochs"]
     score = chosen_score((config.get("race") or {}).get("score", "auto"), varied)
-    ran: list[Ran] = []
+    ran: dict[tuple[str, int], Ran] = {}
     numbers: dict[str, int] = {}
     base = ""
     for result in recorded_trainings(run):
@@ -96,8 +96,8 @@ def standing(run: Path) -> Standing | None:
         elif isinstance(result["trial"], int):
             numbers.setdefault(result["key"], result["trial"])
         if result["state"] == "complete" and "duplicate_of" not in result:
-            ran.append(Ran.of(result))
-    effects = estimated(ran, base, epochs, score) if base else None
+            ran.setdefault((result["key"], result["seed"]), Ran.of(result))
+    effects = estimated(list(ran.values()), base, epochs, score) if base else None
     return Standing(effects, score, numbers) if effects else None
 
 
@@ -106,6 +106,6 @@ def recorded_trainings(run: Path) -> Iterator[dict[str, Any]]:
     since = comparable_since(allowed_changes(run))
     if (run / BASE / RESULT).exists():
         yield read_json(run / BASE / RESULT, "state", "key")
+    yield from (result for result in results(run) if result["trial"] >= since and "key" in result)
     for path in sorted((run / PILOT).glob("*/*/result.json")):
         yield read_json(path, "state", "key") | {"trial": PILOT}
-    yield from (result for result in results(run) if result["trial"] >= since and "key" in result)

@@ -32,6 +32,7 @@ from search.study.duplicates import TrainedCandidates, key_of, words
 from search.study.proposer import Proposer
 from search.study.pruning import Pruning, StudyTrial
 from search.study.race.budget import Spending
+from search.study.race.piloted import pilot_starts, pilot_trainings, take_over
 from search.study.race.policy import Race, Step
 from search.study.warm_start import enqueue
 
@@ -67,7 +68,8 @@ class Trials:
         self._unfinished: dict[str, Training] = {}  # waiting ones too
         self._duplicates: dict[str, list[Trial | FrozenTrial]] = {}  # of a training that has not ended, by its key
         self._open: set[int] = set()  # trials that have not ended in Optuna
-        enqueue(self.study, plan.starts)
+        self.piloted = pilot_trainings(run)
+        enqueue(self.study, (*pilot_starts(run, plan.recipe.epochs), *plan.starts))
         trials = self.study.get_trials(deepcopy=False)
         self.finished, self.created = sum(_counts(trial) for trial in trials), len(trials)
         self.proposer = Proposer(self.config, plan.base, plan.recipe, self.study)
@@ -99,11 +101,10 @@ class Trials:
                 self._recall(result["trial"], result.get("macs", 0))
         self.trained.answers(self.base.key, self.config.seed, BASE)
         self.pruning.recall(BASE, self.run / BASE, self.base.macs)
+        if not (self.run / BASE / RESULT).exists():
+            self._begin_base()
         if (self.run / BASE / RESULT).exists():
             self._remember(read_json(self.run / BASE / RESULT))
-        else:
-            about = {"trial": BASE, "key": self.base.key, **self.objectives.of_network(self.base.spec)}
-            self._queue(Training(BASE, self._task(BASE, self.base, about, self.config.seed), None, self.base.macs))
         # Then trials that were running, and finished ones whose record is missing.
         for frozen in self.study.get_trials(deepcopy=False):
             recorded = (trial_folder(self.run, frozen.number) / RESULT).exists()
@@ -172,6 +173,14 @@ class Trials:
         if number >= self.since:  # before, another recipe was trained
             self.pruning.recall(key_of(number), trial_folder(self.run, number), macs)
 
+    def _begin_base(self) -> None:
+        """Queue the base network's training, or take it over from the pilot."""
+        about = {"trial": BASE, "key": self.base.key, **self.objectives.of_network(self.base.spec)}
+        if source := self.piloted.get((self.base.key, self.config.seed)):
+            take_over(source, self.run / BASE, about)
+            return
+        self._queue(Training(BASE, self._task(BASE, self.base, about, self.config.seed), None, self.base.macs))
+
     def _resume_trial(self, frozen: FrozenTrial, recorded: bool) -> None:
         """Resume a trial of an earlier start."""
         if note := self.proposer.not_restorable(frozen):
@@ -197,7 +206,10 @@ class Trials:
         # The first trial of a candidate and seed trains it. A later one is a duplicate: it waits for that training to
         # end, or copies its result at once. The rest of a paused training is none.
         training_key = self.trained.answers(candidate.key, seed, key, again=paused is not None)
-        if training_key == key:
+        if training_key == key and paused is None and (source := self.piloted.get((candidate.key, seed))):
+            take_over(source, trial_folder(self.run, trial.number), about)
+            self._tell(trial, read_json(trial_folder(self.run, trial.number) / RESULT))
+        elif training_key == key:
             if paused is not None:
                 self._continue(key, paused)
             self._recall(trial.number, candidate.macs)

@@ -28,7 +28,11 @@ ORDER = {
     ],
     "reports": ["runs", "tables", "figures", "drawings", "page"],
 }
-MAY = {"arch": ["arch"], "search": ["arch", "search"], "reports": ["arch", "reports", "search.record", "search.statistics"]}
+MAY = {
+    "arch": ["arch"],
+    "search": ["arch", "search"],
+    "reports": ["arch", "reports", "search.record", "search.statistics"],
+}
 TORCH = ["arch.modules", "arch.exchange"]
 MOST_FILES = 16
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from search.data.batches import mix
 from search.record.layout import BASE
 from search.record.quiet import quiet
-from search.statistics.allocation import top_two
+from search.statistics.allocation import top_two, wants_seed
 from search.statistics.effects import Effects
 from search.statistics.standing import Ran, estimated
 
@@ -32,7 +32,6 @@ class RaceConfig(BaseModel):
         have more, so that every training has the base's with the same seed and data order as its control.
     replicates : the part of the trainings that repeat a candidate with another seed. Top-two Thompson sampling
         (Russo 2016) takes one whose place at the top is open.
-    first : so many candidates are trained before the first of them is repeated.
     score : what they are compared by: `val_accuracy`, `val_loss`, `loss_and_training` (held-out loss and training
         accuracy), or `auto`: the last one, unless the space varies what makes training images or the loss harder.
     pilot : the largest part of the budget that the pilot takes before the race; 0: no pilot.
@@ -41,7 +40,6 @@ class RaceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     base_seeds: int = Field(3, ge=2, le=1000)
     replicates: float = Field(0.45, ge=0, lt=1)
-    first: int = Field(5, ge=2, le=1000)
     score: Literal["auto", "val_accuracy", "val_loss", "loss_and_training"] = "auto"
     pilot: float = Field(0.1, ge=0, le=0.5)
 
@@ -89,7 +87,7 @@ class Race:
         self.config, self.seed, self.base, self.pauses = config, seed, base, pauses
         self.epochs, self.score = epochs, score
         self.known: dict[str, _Known] = {base: _Known()}
-        self.ran: list[Ran] = []
+        self.ran: dict[tuple[str, int], Ran] = {}  # by key and seed
         self.paused: dict[int, tuple[int, int]] = {}  # trial -> its seed, and the epoch after which it waits
 
     def begun(self, number: int, key: str, seed: int, continues: int | None = None) -> None:
@@ -109,7 +107,7 @@ class Race:
         if result["state"] == "pruned" and isinstance(result["trial"], int):
             self.paused[result["trial"]] = (result["seed"], result["epochs"])
         if result["state"] == "complete":
-            self.ran.append(Ran.of(result))
+            self.ran[result["key"], result["seed"]] = Ran.of(result)
 
     def step(self, number: int, exhausted: bool) -> Step:
         """Return what the trial of this number is; `exhausted`: the space holds no other candidate."""
@@ -121,13 +119,14 @@ class Race:
                 return Step("rest", trial, seed)
         trainings = sum(len(candidate.seeds) for candidate in self.known.values())
         repeats = trainings - len(self.known)
-        if exhausted or repeats < self.config.replicates * trainings:
+        complete = len({key for key, _ in self.ran} - {self.base})
+        if (exhausted and complete) or wants_seed(repeats, trainings, self.config.replicates, complete):
             return self._repeat(number) or Step("candidate")
         return Step("candidate")
 
     def _repeat(self, number: int) -> Step | None:
         effects = self.effects()
-        if effects is None or len(effects.candidates) < self.config.first:
+        if effects is None:
             return None
         rng = np.random.default_rng(mix(self.seed, _CHOICES_FROM, number))
         chosen = top_two(effects.gain, np.sqrt(np.diag(effects.covariance)), rng)
@@ -139,7 +138,7 @@ class Race:
 
     def effects(self) -> Effects | None:
         """Return what the trainings say of each candidate's gain over the base; None before both have one."""
-        return estimated(self.ran, self.base, self.epochs, self.score)
+        return estimated(list(self.ran.values()), self.base, self.epochs, self.score)
 
     def _next_seed(self, taken: Collection[int]) -> int:
         return next(seed for seed in race_seeds(self.seed) if seed not in taken)

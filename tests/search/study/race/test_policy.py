@@ -22,7 +22,7 @@ from tests.support.fake import Killed, instant
 __all__ = ["instant"]
 pytestmark = pytest.mark.usefixtures("instant")
 RECIPE = {"base": "default", "epochs": 4, "batch": 128, "precision": "fp32"}
-RACE: dict[str, Any] = {"base_seeds": 3, "replicates": 0.5, "first": 3, "pilot": 0}
+RACE: dict[str, Any] = {"base_seeds": 3, "replicates": 0.5, "pilot": 0}
 PAUSING = {"name": "rungs", "first": 1, "factor": 4.0, "better": 1, "keep": 0.5}
 
 
