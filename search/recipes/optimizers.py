@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from arch.registry import Definitions
+from search.recipes.muon import Muon
 from search.recipes.parts import Part, chosen
 from search.recipes.recipe import Recipe
 
@@ -76,69 +74,3 @@ def muon(recipe: Recipe, network: nn.Module) -> Optimizer:
         recipe.momentum,
         recipe.weight_decay,
     )
-
-
-_QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of Jordan et al. 2024
-_ITERATIONS = 3
-
-
-class Muon(torch.optim.Optimizer):
-    """SGD with momentum, in which matrices step along their momentum's nearest orthogonal matrix.
-
-    A convolution's weights count as a matrix of a row for each output channel. They keep the norm
-    sqrt(rows): behind a batch norm their length has no effect but on the step's, so that the learning rate
-    alone says how far they turn. All other parameters are for plain SGD, at `plain` times the rate.
-
-    Keller Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
-    """
-
-    def __init__(
-        self,
-        matrices: Iterable[nn.Parameter],
-        others: Iterable[nn.Parameter],
-        lr: float,
-        plain: float,
-        momentum: float,
-        weight_decay: float,
-    ) -> None:
-        groups = [
-            {"params": list(matrices), "matrix": True, "scale": 1.0},
-            {"params": list(others), "matrix": False, "scale": plain},
-        ]
-        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Take one step along the gradients that are there."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, group)
-
-    def _update(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
-        gradient, lr, momentum = parameter.grad, group["lr"], group["momentum"]
-        assert gradient is not None
-        if not group["matrix"]:
-            gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(gradient))
-        velocity.mul_(momentum).add_(gradient)
-        direction = gradient.add(velocity, alpha=momentum)
-        if group["matrix"]:
-            parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
-            direction = orthogonal(direction.flatten(1)).view_as(direction)
-        parameter.add_(direction, alpha=-lr)
-
-
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Return a matrix near the closest one whose singular values are 1, by Newton-Schulz iteration in bf16."""
-    a, b, c = _QUINTIC
-    x = matrix.bfloat16()
-    x = x / (x.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
-    if tall:
-        x = x.T
-    for _ in range(_ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = (x.T if tall else x).to(matrix.dtype)
-    return result

@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-
 import arch
 import search
 from search.data.batches import training_batches
-from search.recipes.optimizers import Muon, make_optimizer, orthogonal
+from search.recipes.optimizers import make_optimizer
 from tests.support import MICRO
-
-
-def test_a_step_by_hand() -> None:
-    """A matrix steps along its momentum's orthogonal matrix and keeps the norm sqrt(rows); the rest is plain Nesterov."""
-    torch.manual_seed(0)
-    matrix, other = (torch.nn.Parameter(torch.randn(*shape)) for shape in ((4, 3, 3, 3), (5,)))
-    start = {"matrix": matrix.detach().clone(), "other": other.detach().clone()}
-    matrix.grad, other.grad = torch.randn(4, 3, 3, 3), torch.randn(5)
-    Muon([matrix], [other], lr=0.1, plain=1.0, momentum=0.9, weight_decay=0.01).step()
-    direction = orthogonal(1.9 * matrix.grad.flatten(1)).view(4, 3, 3, 3)
-    torch.testing.assert_close(matrix.detach(), start["matrix"] * 2 / start["matrix"].norm() - 0.1 * direction)
-    gradient = other.grad + 0.01 * start["other"]
-    torch.testing.assert_close(other.detach(), start["other"] - 0.1 * 1.9 * gradient)
-
-
-def test_orthogonal_directions_have_singular_values_near_one() -> None:
-    torch.manual_seed(0)
-    for shape in ((16, 144), (144, 16), (32, 32)):
-        matrix = torch.randn(*shape)
-        u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
-        found = orthogonal(matrix)
-        values = torch.linalg.svdvals(found)
-        assert 0.5 < values[len(values) // 4 :].mean() < 1.4
-        assert torch.nn.functional.cosine_similarity(found.flatten(), (u @ vh).flatten(), dim=0) > 0.9
 
 
 def test_matrices_are_the_convolutions_before_a_norm_in_every_execution() -> None:
