@@ -5,16 +5,18 @@ top-two sampling, each with noise and a common effect of its seed. The middle is
 that all chances occur. What is then said of the chosen candidate is compared with the truth:
 
     known       the variances are given to `estimate`, as a pilot of any length would know them
-    estimated   `estimate` finds them in the study's own trainings
+    estimated   `estimate` finds them in the study's own trainings: right on average over spaces of any reliability
+                (`drawn`), too careful where that is high, too hopeful where it is low
     races       the same work spent in other ways (`search.statistics.plans`)
     pilots      how often the intervals of a pilot (the base with 4 seeds, 10 candidates with 2) hold the truth
 
-    python -m benchmarks.calibration --studies 10000 --estimated 2000     # to docs/results/search/calibration.json
+    python -m benchmarks.calibration --studies 10000 --estimated 2000    # to docs/results/search/calibration.json
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -34,9 +36,11 @@ BASE = "base"
 CANDIDATES, FURTHER, BASE_SEEDS = 24, 16, 3
 MIDDLES = (-2.5, 0.5)  # points over the base
 SPACES = {  # by the reliability of one training
+    "0.15": Variances(within=0.75, between=0.315, seeds=0.2),
     "0.36": Variances(within=0.75, between=0.56, seeds=0.2),
     "0.71": Variances(within=0.45, between=0.70, seeds=0.2),
 }
+DRAWN = "drawn"  # a space of its own for each study, of any reliability
 SITUATION = Situation(
     within={1: 0.75, 3: 0.45}, between={1: 0.8, 3: 0.7}, middle=-0.9, transfer={(1, 3): 0.6}
 )  # fmt: skip
@@ -107,7 +111,14 @@ def study(variances: Variances, middle: float, rng: numpy.random.Generator, know
 def outcomes(space: str, count: int, known: bool, seed: int = 0) -> list[Outcome]:
     """Return so many studies of a space, each with its own middle."""
     rng = numpy.random.default_rng([seed, known])
-    return [study(SPACES[space], rng.uniform(*MIDDLES), rng, known) for _ in range(count)]
+    return [study(_variances(space, rng), rng.uniform(*MIDDLES), rng, known) for _ in range(count)]
+
+
+def _variances(space: str, rng: numpy.random.Generator) -> Variances:
+    if space != DRAWN:
+        return SPACES[space]
+    reliability = rng.uniform(0.0, 0.95)
+    return Variances(within=0.6, between=0.6 * math.sqrt(reliability / (1 - reliability)), seeds=0.2)
 
 
 def deciles(found: Sequence[Outcome]) -> list[dict[str, float]]:
@@ -198,7 +209,7 @@ def main() -> None:
                 "known": summary(outcomes(space, args.studies, known=True)),
                 "estimated": summary(outcomes(space, args.estimated, known=False)),
             }
-            for space in SPACES
+            for space in (*SPACES, DRAWN)
         },
         "races": races(args.races),
         "pilots": {space: pilots(space, args.pilots) for space in SPACES},

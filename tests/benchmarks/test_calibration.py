@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.calibration import RESULT, SPACES, deciles, outcomes, pilots, races, summary, table
+from benchmarks.calibration import DRAWN, RESULT, SPACES, deciles, outcomes, pilots, races, summary, table
 from search.record.files import read_json
 
 RECORD = read_json(RESULT)
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", [*SPACES, DRAWN])
 def test_recorded_chances_are_calibrated_within_five_points(space: str) -> None:
     known = RECORD["spaces"][space]["known"]
     assert known["studies"] == 10_000
@@ -20,7 +20,7 @@ def test_recorded_chances_are_calibrated_within_five_points(space: str) -> None:
     assert largest == pytest.approx(known["largest difference"])
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", [*SPACES, DRAWN])
 def test_the_recorded_gain_is_unbiased_and_what_is_seen_is_not(space: str) -> None:
     known = RECORD["spaces"][space]["known"]
     bias, error = known["bias of the gain, se"]
@@ -59,6 +59,12 @@ def test_estimated_variances_err_on_the_careful_side() -> None:
 def test_deciles_show_what_is_not_calibrated() -> None:
     found = [one._replace(chance=1 - one.chance) for one in outcomes("0.71", 200, known=True)]
     assert max(abs(tenth["said"] - tenth["came true"]) for tenth in deciles(found)) > 0.5
+
+
+def test_estimated_variances_are_calibrated_over_spaces_of_any_reliability() -> None:
+    assert RECORD["spaces"][DRAWN]["estimated"]["largest difference"] < 0.05
+    low, high = (RECORD["spaces"][space]["estimated"]["bias of the gain, se"][0] for space in ("0.15", "0.71"))
+    assert high < 0 < low < 0.2
 
 
 def test_races_and_pilots_again() -> None:
