@@ -187,8 +187,9 @@ def estimate(trainings: Sequence[Training], base: str, variances: Variances | No
     design = _design(trainings, base)
     points = [_Point(variances, 1.0)] if variances else _points(design)
     gain, covariance = _average(design, points)
-    if variances is None and _freedom(design) == 0:
-        covariance = np.full_like(covariance, math.inf)
+    if variances is None:  # nor is the noise known exactly for given shares, to first order
+        free = _freedom(design)
+        covariance = covariance * (1 + 2 / free) if free else np.full_like(covariance, math.inf)
     counts = Counter(training.candidate for training in trainings)
     return Effects(
         base,

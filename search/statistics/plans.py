@@ -17,7 +17,7 @@ from search.statistics.effects import Variances
 PAYS = 0.8  # the chance that what is chosen beats the base, from which on a search pays
 RUNS = 400  # simulated races of a plan
 _FIRST_RUNS, _FINALISTS = 80, 6  # all plans are looked at in few races, the best ones in all
-_SHARES = (0.0, 0.25, 0.5)  # of work for further seeds
+_SHARES = (0.0, 0.25, 0.45)  # of work for further seeds
 _KEEPS = (0.5, 0.25)  # of those that reach the pause
 _BASE_SEEDS = 3
 _MULTIPLES = (2, 4, 8)  # of a budget that does not do
