@@ -74,7 +74,8 @@ class StudyConfig(ConfigFile):
         part, *rest = error.errors()[0]["loc"]
         kind = cls.model_fields[str(part)].annotation if part in cls.model_fields else None
         if part == "space" and rest:
-            return AXES.names() if len(rest) == 1 else AXES.get(str(rest[0])).known_keys()
+            axis, *inside = map(str, rest)
+            return AXES.get(axis).known_keys(inside[0] if len(inside) > 1 else "") if inside else AXES.names()
         return (
             kind.model_fields if rest and isinstance(kind, type) and issubclass(kind, BaseModel) else cls.model_fields
         )
@@ -85,7 +86,19 @@ class StudyConfig(ConfigFile):
             values["network"] = network_path(folder, values["network"])
         if isinstance(values.get("start"), list):
             values["start"] = [network_path(folder, entry) for entry in values["start"]]
+        if "space" in values:
+            values["space"] = _with_paths_inside(folder, values["space"])
         return values
+
+
+def _with_paths_inside(folder: Path, part: Any) -> Any:
+    """Return a part of a file with the network files under its keys `network`, at any level, resolved from a folder."""
+    if not isinstance(part, Mapping):
+        return part
+    return {
+        key: network_path(folder, value) if key == "network" else _with_paths_inside(folder, value)
+        for key, value in part.items()
+    }
 
 
 def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyConfig:
