@@ -23,7 +23,7 @@ class Mixture(BaseSampler):
     - `prior` draws every parameter uniformly, which is the space's own distribution.
     - `mutate` draws two or three parameters of the leader again, and keeps the others: a number takes a normal step of
       `step` times its range, reflected at the bounds, and a choice becomes another one. Parameters that the leader
-      lacks are drawn from the prior, and so is everything before a trial is complete.
+      lacks are drawn from the prior, and so is everything before `startup` trials are complete.
     - `wide` draws numbers from the arcsine distribution (Beta(1/2, 1/2)), whose mass lies at both bounds.
 
     As scores are noisy, the best completed trial leads only half the time, else the second half the time, and so on to
@@ -33,14 +33,21 @@ class Mixture(BaseSampler):
     """
 
     def __init__(
-        self, *, prior: float = 0.3, mutate: float = 0.6, wide: float = 0.1, step: float = 0.2, seed: int | None = None
+        self,
+        *,
+        prior: float = 0.3,
+        mutate: float = 0.6,
+        wide: float = 0.1,
+        step: float = 0.2,
+        startup: int = 10,
+        seed: int | None = None,
     ) -> None:
         shares = {"prior": prior, "mutate": mutate, "wide": wide}
         if min(shares.values()) < 0 or not math.isclose(sum(shares.values()), 1):
             raise ValueError(f"prior, mutate and wide are shares with the sum 1, and are {prior}, {mutate} and {wide}")
         if not 0 < step <= 1:
             raise ValueError(f"step is a part of a parameter's range, above 0 and at most 1, and is {step}")
-        self.shares, self.step = shares, step
+        self.shares, self.step, self.startup = shares, step, startup
         self._entropy = np.random.SeedSequence(seed).generate_state(4).tolist()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -76,17 +83,19 @@ class Mixture(BaseSampler):
         return str(self._rng(trial, "kind").choice(list(self.shares), p=list(self.shares.values())))
 
     def _leader(self, study: Study, trial: FrozenTrial) -> FrozenTrial | None:
-        """Return the trial to mutate; None where another kind is drawn, or no trial is complete."""
+        """Return the trial to mutate; None where another kind is drawn, or too few trials are complete."""
         if self._kind(trial) != "mutate":
+            return None
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(complete) < max(1, self.startup):
             return None
         rng = self._rng(trial, "leader")
         if len(study.directions) > 1:
             front = sorted(study.best_trials, key=lambda best: best.number)
             return front[rng.integers(len(front))] if front else None
         sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         best = sorted(complete, key=lambda other: (sign * other.values[0], other.number))[:_LEADERS]
-        return best[min(int(rng.geometric(0.5)), len(best)) - 1] if best else None
+        return best[min(int(rng.geometric(0.5)), len(best)) - 1]
 
     def _mutated(
         self, trial: FrozenTrial, values: Mapping[str, Any], search_space: Mapping[str, BaseDistribution]

@@ -99,7 +99,7 @@ def test_who_cannot_is_refused_by_name(changes: dict[str, Any], fragments: list[
 @pytest.mark.parametrize("objective", ["val_loss", ["val_accuracy", "macs"]])
 def test_who_can_does(sampler: str, objective: Any, tmp_path: Path) -> None:
     """Choices, ranges, a limit on MACs, one objective and several, beyond the sampler's start at random."""
-    begin = {"tpe": {"n_startup_trials": 2}, "gp": {"n_startup_trials": 2}}.get(sampler, {})
+    begin = {"tpe": {"n_startup_trials": 2}, "gp": {"n_startup_trials": 2}, "mixture": {"startup": 2}}.get(sampler, {})
     begin = {"population_size": 2} if sampler.startswith("nsga") else begin
     limit = arch.cost(arch.load(MICRO)).macs if sampler != "gp" or objective == "val_loss" else 0
     config = study(objective=objective, space=FAMILY | WEIGHT | SPLITS, sampler={"name": sampler, **begin}, trials=5)
