@@ -34,6 +34,7 @@ class StudyConfig(ConfigFile):
         `{run: runs/x, top: 5}`.
     storage : a URL for `search.storage.urls.open_storage`; empty: SQLite in the run directory.
     most_failures_in_a_row : a call ends after so many trainings in a row that fail for the same reason; 0: never.
+    proxies : figures of each network before it is trained, by their names in `search.evaluation.proxies`.
     keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
     """
 
@@ -53,6 +54,7 @@ class StudyConfig(ConfigFile):
     trials: int = Field(20, ge=1, le=10_000_000)
     start: list[str | Earlier] = []
     storage: str = ""
+    proxies: list[str] = []
     keep_weights: int = Field(3, ge=0)
     most_failures_in_a_row: int = Field(10, ge=0)
     engine: EngineConfig = EngineConfig()
