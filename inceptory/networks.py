@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from inceptory.options import ClassesOption, Format, FormatOption, InputOption, 
 from inceptory.printing import Rows, err, mib, print_rows, say
 
 _PARTS = ("optimizers", "schedules", "losses", "augmentations", "datasets", "samplers", "pruners")
-_LISTED = ("networks", "blocks", "heads", "recipes", *_PARTS, "axes", "objectives")
+_LISTED = ("networks", "blocks", "heads", "recipes", *_PARTS, "axes", "objectives", "proxies")
 
 
 @app.command("list", rich_help_panel=NETWORKS)
@@ -29,7 +30,8 @@ def list_(
     """List networks, blocks, recipes, data sets and more."""
     if kind not in _LISTED:
         raise InputError(f"'{kind}' cannot be listed.{near(kind, _LISTED)} Choose from {', '.join(_LISTED)}.")
-    listed = {"networks": _networks, "recipes": _recipes, "axes": _axes, "objectives": _objectives}.get(kind)
+    own = {"networks": _networks, "recipes": _recipes, "axes": _axes, "objectives": _objectives, "proxies": _proxies}
+    listed = own.get(kind)
     rows = listed(pattern) if listed else _registered(kind, pattern)
     if not rows and format is not Format.json:
         err.print(f"nothing among the {kind} matches '{pattern}'", markup=False)
@@ -75,6 +77,15 @@ def _objectives(pattern: str) -> Rows:
     found = [OBJECTIVES.get(name) for name in OBJECTIVES.names(pattern)]
     return [
         {"name": o.name, "what": o.header, "direction": o.direction, "computed from": f"each {o.source}"} for o in found
+    ]
+
+
+def _proxies(pattern: str) -> Rows:
+    from search.evaluation.proxies.registry import PROXIES
+
+    return [
+        {"name": name, "what": (inspect.getdoc(PROXIES.get(name)) or "").partition("\n")[0]}
+        for name in PROXIES.names(pattern)
     ]
 
 

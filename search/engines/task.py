@@ -23,6 +23,7 @@ from arch.specs.write import to_yaml
 from search.data.dataset import Data, data_config, load_data
 from search.evaluation.measurements.registry import MEASUREMENTS
 from search.evaluation.test_set import figures_on_test_set
+from search.evaluation.untrained import proxies_of
 from search.recipes.load import load_recipe
 from search.recipes.recipe import Recipe
 from search.record.differences import differing
@@ -51,8 +52,8 @@ class Task:
     """Everything that a training needs, as plain data that can be sent to another process.
 
     `init` is a file of weights to begin with. `test` opens the test set after the last epoch, `measured`
-    names what is measured on the trained network. `about` goes into the result as it is. With `pauses` a pruned
-    training keeps its checkpoint.
+    names what is measured on the trained network, `proxies` what is computed before the training. `about` goes into
+    the result as it is. With `pauses` a pruned training keeps its checkpoint.
     """
 
     folder: str
@@ -65,6 +66,7 @@ class Task:
     device: str = "auto"
     execution: str = "auto"
     measured: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     init: str = ""
     pauses: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -95,7 +97,9 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     recorded = _epochs_in(job.folder)
     rows: list[dict[str, Any]] = []
     last: Epoch | None = None
+    found: dict[str, Any] = {}
     try:
+        found = job.before()
         with event_files(job.folder, job.recipe) as note:
             for last in epochs:
                 rows.append(last.metrics())
@@ -115,7 +119,7 @@ def run(task: Task, control: Control | None = None) -> Iterator[Epoch]:
     except Exception as error:
         # Whatever error a training raises must not stop the study that it belongs to.
         ended = {"state": "failed", "reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-    job.write_end(ended, rows, last)
+    job.write_end(found | ended, rows, last)
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,14 @@ class _Job:
         clear_leftovers(self.folder)
         write_text(self.folder / "spec.yaml", to_yaml(self.spec))
         write_yaml(self.folder / "recipe.yaml", self.recipe.model_dump())
+
+    def before(self) -> dict[str, Any]:
+        """Return what the task wants to know of the network before it is trained."""
+        names = self.task.proxies
+        if not names:
+            return {}
+        found = proxies_of(self.spec, self.data, self.recipe, names, self.task.seed, str(self.device))
+        return {"proxies": found}
 
     def write_end(self, ended: Mapping[str, Any], rows: list[dict[str, Any]], last: Epoch | None) -> None:
         """Write how the training ended; the result comes last, as it marks a complete folder."""

@@ -12,6 +12,7 @@ from arch.errors import InputError
 from arch.registry import BLOCKS, HEADS, Registry, module_of, shipped
 from search.data.sources import DATASETS
 from search.evaluation.measurements.registry import MEASUREMENTS
+from search.evaluation.proxies.registry import PROXIES
 from search.recipes.augmentations import AUGMENTATIONS
 from search.recipes.losses import LOSSES
 from search.recipes.optimizers import OPTIMIZERS
@@ -27,6 +28,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
     AUGMENTATIONS,
     DATASETS,
     MEASUREMENTS,
+    PROXIES,
 )
 
 

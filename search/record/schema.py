@@ -51,6 +51,7 @@ class Result(_Extendable):
     val_aux_accuracy: _Figures = None
     test_aux_accuracy: _Figures = None
     test_class_accuracy: _Figures = None
+    proxies: _Figures = None
 
 
 class Metrics(_Extendable):

@@ -13,7 +13,7 @@ from optuna.trial import Trial
 class Chooser(Protocol):
     """Decides by the name of a parameter; the same name gets the same decision."""
 
-    def pick(self, name: str, weights: Sequence[int]) -> int:
+    def pick(self, name: str, weights: Sequence[float]) -> int:
         """Return an index, likelier where the weight is larger."""
         ...
 
@@ -36,7 +36,7 @@ class Sampled:
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
 
-    def pick(self, name: str, weights: Sequence[int]) -> int:
+    def pick(self, name: str, weights: Sequence[float]) -> int:
         """Return the index at a quantile of the weights' distribution."""
         quantile = self.trial.suggest_float(name, 0.0, 1.0)
         sums = list(itertools.accumulate(weights))
@@ -62,7 +62,7 @@ class Enumerated:
         self.path: list[list[int]] = []  # [chosen, of how many] for each decision
         self.names: list[str] = []
 
-    def pick(self, name: str, weights: Sequence[int]) -> int:
+    def pick(self, name: str, weights: Sequence[float]) -> int:
         """Return where the walk stands; raises Endless where one quantile serves several rows."""
         if name in self.names:  # what one quantile makes of each row is not enumerable
             raise Endless

@@ -1,4 +1,4 @@
-"""Channel splits as compositions of a width: how many there are, how one is drawn, how one is scaled."""
+"""Channel splits as compositions of a width: how one is drawn, how one is scaled."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from arch.registry import Reduced
 from arch.specs.edit import Split
 from search.space.choosers import Chooser
+from search.space.priors import Prior
 
 _Ratio = Annotated[float, Field(gt=0, le=4)]
 
@@ -38,34 +39,25 @@ class SplitRules(BaseModel):
         return -(-self.minimum // self.round)
 
 
-def compositions(total: int, parts: int, least: int) -> int:
-    """Return in how many ways `total` is an ordered sum of `parts` whole numbers of at least `least`."""
-    # Give every part its least; the rest is shared freely, which stars and bars counts.
-    free = total - parts * least
-    return math.comb(free + parts - 1, parts - 1) if free >= 0 else 0
-
-
-def draw_split(rules: SplitRules, out: int, name: str, chooser: Chooser) -> Split:
-    """Draw a split of `out` channels: independent uniform picks make every composition equally likely."""
-    # One branch after another takes its width; the last, pool, gets what is left. A width weighs as much as there
-    # are compositions of the rest, so that all splits together are equally likely.
-    left = out // rules.round
+def draw_split(rules: SplitRules, out: int, name: str, chooser: Chooser, prior: Prior) -> Split:
+    """Draw a split of `out` channels from a prior by independent uniform picks."""
+    # One branch after another takes its width; the last, pool, gets what is left.
+    left = total = out // rules.round
     parts = []
-    for branch, after in (("b1x1", 3), ("b3x3", 2), ("b5x5", 1)):
-        most = left - after * rules.least
-        weights = [compositions(left - width, after, rules.least) for width in range(rules.least, most + 1)]
-        width = rules.least + chooser.pick(f"{name}.{branch}", weights)
+    for place, branch in enumerate(Split._fields[:-1]):
+        width = rules.least + chooser.pick(f"{name}.{branch}", prior.widths(place, left, total, rules.least))
         parts.append(width * rules.round)
         left -= width
     b1x1, b3x3, b5x5 = parts
-    r3 = _draw_reduction(rules, b3x3, f"{name}.b3x3.reduce", chooser)
-    r5 = _draw_reduction(rules, b5x5, f"{name}.b5x5.reduce", chooser)
+    r3, r5 = (_draw_reduction(rules, parts[place], place, name, chooser, prior) for place in (1, 2))
     return Split(b1x1, Reduced(r3, b3x3), Reduced(r5, b5x5), left * rules.round)
 
 
-def _draw_reduction(rules: SplitRules, out: int, name: str, chooser: Chooser) -> int:
+def _draw_reduction(rules: SplitRules, out: int, place: int, name: str, chooser: Chooser, prior: Prior) -> int:
     low, high = reduction_bounds(rules, out)
-    return low + rules.round * chooser.pick(name, [1] * ((high - low) // rules.round + 1))
+    widths = range(low, high + 1, rules.round)
+    weights = prior.reductions(place, [width / out for width in widths])
+    return widths[chooser.pick(f"{name}.{Split._fields[place]}.reduce", weights)]
 
 
 def reduction_bounds(rules: SplitRules, out: int) -> tuple[int, int]:

@@ -19,13 +19,13 @@ from search.space.choosers import Sampled
 from search.space.space import Space
 
 
-def middle(weights: Sequence[int], index: int) -> float:
+def middle(weights: Sequence[float], index: int) -> float:
     """Return the middle of the quantiles at which an ordered pick takes `index`."""
     low, high = _interval(weights, index)
     return (low + high) / 2
 
 
-def _interval(weights: Sequence[int], index: int) -> tuple[float, float]:
+def _interval(weights: Sequence[float], index: int) -> tuple[float, float]:
     sums = [0, *itertools.accumulate(weights)]
     return sums[index] / sums[-1], sums[index + 1] / sums[-1]
 
@@ -82,7 +82,7 @@ class _Decided:
         """Return every parameter's value."""
         return {name: (low + high) / 2 for name, (low, high) in self.intervals.items()} | self.named
 
-    def pick(self, name: str, weights: Sequence[int]) -> int:
+    def pick(self, name: str, weights: Sequence[float]) -> int:
         picks: Sequence[Pick] = self._decision(name)
         index, row, branch = picks[self.turn.get(name, 0)]
         self.turn[name] = self.turn.get(name, 0) + 1

@@ -38,6 +38,7 @@ class StudyConfig(ConfigFile):
         `{run: runs/x, top: 5}`.
     storage : a URL for `search.storage.urls.open_storage`; empty: SQLite in the run directory.
     most_failures_in_a_row : a call ends after so many trainings in a row that fail for the same reason; 0: never.
+    proxies : figures of each network before it is trained, by their names in `search.evaluation.proxies`.
     keep_weights : how many of the best trials keep their weights; of several objectives those on the front first.
     """
 
@@ -59,6 +60,7 @@ class StudyConfig(ConfigFile):
     race: RaceConfig | None = None
     start: list[str | Earlier] = []
     storage: str = ""
+    proxies: list[str] = []
     keep_weights: int = Field(3, ge=0)
     most_failures_in_a_row: int = Field(10, ge=0)
     engine: EngineConfig = EngineConfig()
@@ -95,7 +97,8 @@ class StudyConfig(ConfigFile):
         part, *rest = path
         kind = cls.model_fields[str(part)].annotation if part in cls.model_fields else None
         if part == "space" and rest:
-            return AXES.names() if len(rest) == 1 else AXES.get(str(rest[0])).known_keys()
+            axis, *inside = map(str, rest)
+            return AXES.get(axis).known_keys(inside[0] if len(inside) > 1 else "") if inside else AXES.names()
         return (
             kind.model_fields if rest and isinstance(kind, type) and issubclass(kind, BaseModel) else cls.model_fields
         )
@@ -106,7 +109,19 @@ class StudyConfig(ConfigFile):
             values["network"] = network_path(folder, values["network"])
         if isinstance(values.get("start"), list):
             values["start"] = [network_path(folder, entry) for entry in values["start"]]
+        if "space" in values:
+            values["space"] = _with_paths_inside(folder, values["space"])
         return values
+
+
+def _with_paths_inside(folder: Path, part: Any) -> Any:
+    """Return a part of a file with the network files under its keys `network`, at any level, resolved from a folder."""
+    if not isinstance(part, Mapping):
+        return part
+    return {
+        key: network_path(folder, value) if key == "network" else _with_paths_inside(folder, value)
+        for key, value in part.items()
+    }
 
 
 def load_study(study: str | Path | Mapping[str, Any], file: str = "") -> StudyConfig:

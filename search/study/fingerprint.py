@@ -57,6 +57,8 @@ def fingerprint(config: StudyConfig, base: Spec, recipe: Recipe, data: Data) -> 
         "data": data.fingerprint,
         "split": data.split,
     }
+    references = {axis.key: axis.reference.fingerprint for axis in config.space.axes if axis.reference}
+    found |= {"references": references} if references else {}
     return dict(json.loads(json.dumps(found)))  # as it is read back
 
 

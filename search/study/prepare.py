@@ -8,6 +8,7 @@ from arch.errors import InputError, within
 from arch.specs.read import load
 from arch.specs.spec import Spec
 from search.evaluation.measurements.registry import MEASUREMENTS
+from search.evaluation.proxies.registry import PROXIES
 from search.recipes.load import load_recipe
 from search.recipes.recipe import Recipe
 from search.record.objectives import Objectives
@@ -41,6 +42,8 @@ def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
     """Refuse a sampler or pruner that is unknown, or cannot do what this study needs."""
     objectives = Objectives(config.objective)
     _check_objectives(objectives)
+    for name in config.proxies:
+        PROXIES.get(name)
     make_sampler(config.sampler, 0, 0)
     found, sometimes = parameters(config.space, base, recipe)
     check_sampler(config.sampler, Requirements(found, sometimes, objectives.names, config.max_macs > 0))

@@ -84,7 +84,7 @@ class _RecordingWalk(Enumerated):
         self.values: dict[str, Any] = {}
         self.last = ""
 
-    def pick(self, name: str, weights: Sequence[int]) -> int:
+    def pick(self, name: str, weights: Sequence[float]) -> int:
         self.last = name
         index = super().pick(name, weights)
         self.values[name] = middle(weights, index)

@@ -17,6 +17,7 @@ from optuna.study import Study
 
 from arch.errors import InputError, near
 from arch.registry import Definition, Definitions
+from search.study.mixture import Mixture
 from search.study.rungs import Rungs
 
 _MOST = 1_000_000  # of any option that is a whole number: Optuna takes memory for as many
@@ -141,6 +142,7 @@ SAMPLERS.register(samplers.GPSampler, "gp", limited=1, sometimes=False, redrawn=
 SAMPLERS.register(samplers.CmaEsSampler, "cmaes", objectives=1, limited=0, choices=False, sometimes=False)
 SAMPLERS.register(NumberedQMC, "qmc", sometimes=False, one_sequence=True)  # takes choices as parts of an interval
 SAMPLERS.register(Grid, "grid", grid=True)
+SAMPLERS.register(Mixture, "mixture")
 
 PRUNERS.register(Rungs, "rungs", objectives=math.inf)
 PRUNERS.register(pruners.NopPruner, "none", objectives=math.inf)

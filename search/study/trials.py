@@ -263,6 +263,7 @@ class Trials:
             device=self.config.engine.device,
             execution=self.config.engine.execution,
             measured=self.objectives.measured,
+            proxies=tuple(self.config.proxies),
             about=about,
         )
 

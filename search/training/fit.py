@@ -246,7 +246,11 @@ def _planned(spec: Spec, data: Data, recipe: Recipe, seed: int, on: str, device:
 
 def _first_state(plan: _Plan, execution: _Execution, init: Path | None) -> _State:
     """Return the state before the first step."""
-    network = _first_network(plan, execution, init).to(plan.device).to(memory_format=memory_format(plan.device))
+    network = (
+        first_network(plan.spec, plan.recipe, plan.seed, execution, init)
+        .to(plan.device)
+        .to(memory_format=memory_format(plan.device))
+    )
     if execution == "compiled":
         network.compile()
     # The optimizer and the average hold on to the network's tensors: both come after its last move.
@@ -257,16 +261,18 @@ def _first_state(plan: _Plan, execution: _Execution, init: Path | None) -> _Stat
     return _State(network, optimizer, average, torch.zeros(3, dtype=sum_type(plan.device), device=plan.device))
 
 
-def _first_network(plan: _Plan, execution: _Execution, init: Path | None) -> Network:
+def first_network(
+    spec: Spec, recipe: Recipe, seed: int, execution: _Execution = "plain", init: Path | None = None
+) -> Network:
     """Return the network with the weights that its seed draws, or those of a file; the caller's generator stays as it is."""
     with torch.random.fork_rng():
-        torch.manual_seed(mix(plan.seed))
-        network = build(plan.spec, "fused" if execution == "fused" else "plain")
-        if plan.recipe.init:
-            initialise(network, plan.recipe.init)
+        torch.manual_seed(mix(seed))
+        network = build(spec, "fused" if execution == "fused" else "plain")
+        if recipe.init:
+            initialise(network, recipe.init)
     if init:
         # Not strict, as heads for other classes keep what was drawn; `initial_weights` checks all else.
-        network.load_state_dict(dict(initial_weights(plan.spec, init).tensors), strict=False)
+        network.load_state_dict(dict(initial_weights(spec, init).tensors), strict=False)
     return network
 
 

@@ -146,7 +146,13 @@ def _studies() -> list[bytes]:
         pruner={"name": "rungs"},
         network="googlenet_cifar_tiny",
         space={
-            "splits": {"round": 4, "minimum": 4, "per": "stage", "reduce": [0.25, 1.0]},
+            "splits": {
+                "round": 4,
+                "minimum": 4,
+                "per": "stage",
+                "reduce": [0.25, 1.0],
+                "around": {"network": "googlenet_cifar_small", "spread": 0.35},
+            },
             "family": {"per": "stage", "choices": ["inception_v1", "inception_v3"]},
             "kernel": {"choices": [3, 5]},
             "aux": {"none": [], "first": ["3a"]},

@@ -90,14 +90,19 @@ class Axis(ABC):
         """Whether it decides anything; an empty mapping does not."""
         return True
 
+    @property
+    def reference(self) -> Spec | None:
+        """A network that its decisions depend on, besides the base; a study does not resume with another one."""
+        return None
+
     @classmethod
     def summary(cls) -> str:
         """Return the first line of its docstring."""
         return (inspect.getdoc(cls) or "").partition("\n")[0]
 
     @classmethod
-    def known_keys(cls) -> list[str]:
-        """Return the keys of what a study's file says of it; none where these are names of the study's own."""
+    def known_keys(cls, part: str = "") -> list[str]:
+        """Return the keys of what a study's file says of it, or under its key `part`; not names of the study's own."""
         return [key for key in getattr(cls, "model_fields", {}) if key != "root"]
 
     def check(self, setting: Setting, where: str) -> None:  # noqa: B027 - an axis may fit every network

@@ -32,7 +32,7 @@ class RecipeValues(Axis, RootModel[dict[str, Range]]):
         return bool(self.root)
 
     @classmethod
-    def known_keys(cls) -> list[str]:
+    def known_keys(cls, part: str = "") -> list[str]:
         """Return the keys of a value's range."""
         return list(Range.model_fields)
 

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar, Literal
 
+from pydantic import BaseModel, Field
+
 from arch.analysis.cost import cost
-from arch.errors import InputError, near
+from arch.errors import InputError, near, within
 from arch.registry import Reduced
-from arch.specs.edit import searchable, split_of, with_splits
+from arch.specs.edit import searchable, split_of, stages, with_splits
+from arch.specs.read import load
 from arch.specs.spec import Spec
-from search.space.axes.base import Axis, Decisions, Draft, Pick, Setting, axis, groups
+from search.space.axes.base import STRICT, Axis, Decisions, Draft, Pick, Setting, axis, groups
 from search.space.axes.width import narrowest
 from search.space.choosers import Chooser
 from search.space.compositions import SplitRules, draw_split, reduction_bounds
 from search.space.iso_macs import Solved, solve
+from search.space.priors import Around, Prior, Uniform
 
 _BRANCHES = ("b1x1", "b3x3", "b5x5", "b3x3.reduce", "b5x5.reduce")  # in the order in which they are drawn
+_BASE = "base"  # how a study's file calls the study's own network
+
+
+class Point(BaseModel):
+    """The point around which splits are drawn.
+
+    Attributes
+    ----------
+    network : `base`, the name of a network, or a file.
+    spread : how near, by the logarithm of a share's ratio to the network's; see `search.space.priors.Around`.
+    """
+
+    model_config = STRICT
+    network: str = _BASE
+    spread: float = Field(0.35, ge=0.01, le=1e6)
 
 
 @axis
@@ -29,6 +50,8 @@ class Splits(Axis, SplitRules):
         `tolerance`, a part of them; only the proportions differ.
     per : `stage` gives the rows of a stage the same proportions.
     rows : the rows whose split varies; empty: all that have one.
+    around : makes splits likelier the nearer their shares are to a network's; without it all are equally likely.
+        With `per: stage` the rows of a stage then share how they differ from it, not their proportions.
     """
 
     key: ClassVar = "splits"
@@ -39,6 +62,17 @@ class Splits(Axis, SplitRules):
     mode: Literal["keep_width", "iso_macs"] = "keep_width"
     per: Literal["row", "stage"] = "row"
     rows: list[str] = []
+    around: Point | None = None
+
+    @classmethod
+    def known_keys(cls, part: str = "") -> list[str]:
+        """Return the keys of `splits`, or of its `around`."""
+        return list(Point.model_fields) if part == "around" else super().known_keys()
+
+    @cached_property
+    def reference(self) -> Spec | None:
+        """The network around which splits are drawn, where it is not the base."""
+        return load(self.around.network) if self.around and self.around.network != _BASE else None
 
     def searched(self, spec: Spec) -> list[str]:
         """Return the rows whose split varies; one that is listed may have been dropped."""
@@ -66,6 +100,19 @@ class Splits(Axis, SplitRules):
                 )
         if self.reduce[0] > self.reduce[1]:
             raise InputError(f"{where}.reduce: the first ratio is the smaller one.")
+        self._check_reference(self.rows or list(rows), f"{where}.around")
+
+    def _check_reference(self, rows: Sequence[str], where: str) -> None:
+        """Refuse a network that lacks the split of a searched row."""
+        with within(where):
+            reference = self.reference
+        known = [row.name for row in searchable(reference)] if reference else rows
+        for name in rows:
+            if reference and name not in known:
+                raise InputError(
+                    f"{where}: {reference.name} has no row '{name}' with a split; choose a network with the rows that "
+                    "are searched, or limit these by splits.rows."
+                )
 
     def drawn(self, setting: Setting, draft: Draft, chooser: Chooser) -> Draft:
         """Draw each row's split; the rows of a stage are drawn by the same parameters."""
@@ -73,8 +120,16 @@ class Splits(Axis, SplitRules):
         drawn = {}
         for name, rows in groups(self.per, setting.base, draft.spec).items():
             for row in (row for row in rows if row in searched):
-                drawn[row] = draw_split(self, split_of(draft.spec.row(row)).out, f"split.{name}", chooser)
+                out, prior = split_of(draft.spec.row(row)).out, self._prior(setting, draft.spec, row)
+                drawn[row] = draw_split(self, out, f"split.{name}", chooser, prior)
         return draft._replace(spec=with_splits(draft.spec, drawn))
+
+    def _prior(self, setting: Setting, spec: Spec, row: str) -> Prior:
+        """Return how likely each split of a row is."""
+        if not self.around:
+            return Uniform()
+        reference = self.reference or setting.base
+        return Around(split_of(reference.row(_counterpart(spec, row, reference))), self.around.spread)
 
     def decisions(self, setting: Setting, draft: Draft, wanted: Draft, where: str) -> Decisions:
         """Return the width of each branch, counted from the narrowest, row by row."""
@@ -103,3 +158,17 @@ class Splits(Axis, SplitRules):
         if self.mode == "keep_width":
             return None
         return solve(draft.spec, self.searched(draft.spec), cost(setting.base).macs, self)
+
+
+def _counterpart(spec: Spec, row: str, reference: Spec) -> str:
+    """Return the row of a reference for a row: of the same name, or that of the nearest row of its stage.
+
+    Of two that are equally near it is the earlier one. Where no row of the stage is in the reference, another stage
+    serves.
+    """
+    known = {other.name for other in searchable(reference)}
+    order = [other.name for other in searchable(spec)]
+    stage = next(rows for rows in stages(spec).values() if row in rows)
+    place = order.index(row)
+    able = (name for name in order if name in known)
+    return min(able, key=lambda name: (name not in stage, abs(order.index(name) - place)))

@@ -16,7 +16,7 @@ from search.space.axes.family import Family
 from search.space.axes.splits import Splits
 from search.space.candidates import Candidate, decode, enumerate_space
 from search.space.choosers import Sampled
-from search.space.compositions import compositions
+from search.space.priors import compositions
 from search.space.space import Space, check_space
 
 BASE = arch.load("googlenet_cifar_small")

@@ -17,6 +17,9 @@ FAMILIES = {"choices": ["inception_v1", "inception_v2", "inception_v3"]}
 SPACES = {
     "rows": {"splits": {}, "family": {"per": "row", **FAMILIES}, "aux_weight": {"low": 0.0, "high": 0.6}},
     "stages": {"splits": {"per": "stage"}, "family": {"per": "stage", **FAMILIES}},
+    "around": {"splits": {"around": {"spread": 0.35}}},
+    "around another": {"splits": {"around": {"network": "googlenet_cifar", "spread": 0.2}}},
+    "around by stage": {"splits": {"per": "stage", "around": {"network": "base", "spread": 0.1}}},
     "some rows": {"splits": {"rows": ["3b", "4b"], "round": 4, "minimum": 12, "reduce": [0.1, 0.5]}},
     "recipe": {"recipe": {"lr": {"low": 0.01, "high": 1.0, "log": True}, "batch": {"choices": [64, 128]}}},
     "weights by choice": {"aux_weight": {"choices": [0, 0.3]}},

@@ -38,6 +38,7 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "cmaes": {"popsize": 4},
     "qmc": {"scramble": True},
     "grid": {},
+    "mixture": {"startup": 3},
 }
 FAMILIES = ["inception_v1", "inception_v2"]
 SPACES: dict[str, dict[str, Any]] = {

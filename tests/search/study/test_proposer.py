@@ -31,6 +31,7 @@ SAMPLERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"name": "tpe", "n_startup_trials": 3, "multivariate": True, "group": True}, SOMETIMES),
     ({"name": "nsga2", "population_size": 3}, SOMETIMES),
     ({"name": "nsga3", "population_size": 3}, SOMETIMES),
+    ({"name": "mixture", "startup": 3}, SOMETIMES),
     ({"name": "cmaes", "popsize": 4}, ALWAYS),
     ({"name": "gp", "n_startup_trials": 3}, ALWAYS),
 ]

@@ -71,6 +71,7 @@ def test_what_is_written_out_is_read_again(sampler: str) -> None:
         ({"sampler": {"name": "grid"}, "space": {"splits": {"round": 1, "minimum": 1}}}, ["more than 5,000"]),
         ({"sampler": {"name": "tpe", "multivariate": 3}}, ["'multivariate' is 3", "bool"]),
         ({"sampler": {"name": "gp", "independent_sampler": "x"}}, ["unknown option 'independent_sampler'"]),
+        ({"sampler": {"name": "mixture", "wide": 0.5}}, ["sampler mixture", "sum 1", "0.3, 0.6 and 0.5"]),
         ({"pruner": {"name": "median"}, "objective": ["val_accuracy", "macs"]}, ["median", "use rungs"]),
         ({"pruner": {"name": "rungs", "keep": 2.0}}, ["rungs", "keep must be at least 0 and below 1"]),
         ({"pruner": {"name": "rungs", "frist": 2}}, ["unknown option 'frist'", "Did you mean first"]),
@@ -86,12 +87,19 @@ def test_who_cannot_is_refused_by_name(changes: dict[str, Any], fragments: list[
 
 @pytest.mark.parametrize(
     "sampler",
-    ["tpe", "nsga2", "qmc", "gp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("random", "nsga3"))],
+    [
+        "tpe",
+        "nsga2",
+        "qmc",
+        "gp",
+        "mixture",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("random", "nsga3")),
+    ],
 )
 @pytest.mark.parametrize("objective", ["val_loss", ["val_accuracy", "macs"]])
 def test_who_can_does(sampler: str, objective: Any, tmp_path: Path) -> None:
     """Choices, ranges, a limit on MACs, one objective and several, beyond the sampler's start at random."""
-    begin = {"tpe": {"n_startup_trials": 2}, "gp": {"n_startup_trials": 2}}.get(sampler, {})
+    begin = {"tpe": {"n_startup_trials": 2}, "gp": {"n_startup_trials": 2}, "mixture": {"startup": 2}}.get(sampler, {})
     begin = {"population_size": 2} if sampler.startswith("nsga") else begin
     limit = arch.cost(arch.load(MICRO)).macs if sampler != "gp" or objective == "val_loss" else 0
     config = study(objective=objective, space=FAMILY | WEIGHT | SPLITS, sampler={"name": sampler, **begin}, trials=5)
