@@ -9,6 +9,7 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -19,6 +20,7 @@ from arch.specs.edit import searchable, stages
 from arch.specs.spec import Spec
 from search.recipes.recipe import Recipe
 from search.space.choosers import Chooser
+from search.space.compositions import SplitRules
 from search.space.iso_macs import Solved
 
 STRICT = ConfigDict(frozen=True, extra="forbid")
@@ -26,10 +28,14 @@ AxisClass = TypeVar("AxisClass", bound="type[Axis]")
 
 
 class Draft(NamedTuple):
-    """A network and its recipe while the axes change them, one after the other."""
+    """A network and its recipe while the axes change them, one after the other.
+
+    `outs` are the output channels of scaled rows before they were rounded: widths are solved from them.
+    """
 
     spec: Spec
     recipe: Recipe
+    outs: Mapping[str, float] = MappingProxyType({})
 
 
 class Axes(Protocol):
@@ -175,6 +181,12 @@ def check_names(choices: Sequence[Any], where: str) -> None:
         texts = [next(iter(named([choice]))) for choice in choices]
         twice = next(text for text in texts if texts.count(text) > 1)
         raise InputError(f"{where}: two choices are called '{twice}'; remove one.")
+
+
+def rules_of(space: Axes) -> SplitRules:
+    """Return what widths are rounded to and how narrow they may be: as the splits say, else as equal MACs do."""
+    found: SplitRules | None = space.get("splits") or space.get("equal_macs")
+    return found or SplitRules()
 
 
 def groups(per: str, base: Spec, spec: Spec) -> dict[str, list[str]]:

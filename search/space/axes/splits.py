@@ -12,7 +12,7 @@ from arch.specs.spec import Spec
 from search.space.axes.base import Axis, Decisions, Draft, Pick, Setting, axis, groups
 from search.space.axes.width import narrowest
 from search.space.choosers import Chooser
-from search.space.compositions import SplitRules, draw_split, reduction_bounds
+from search.space.compositions import SplitRules, check_shareable, draw_split, reduction_bounds
 from search.space.iso_macs import Solved, solve
 
 _BRANCHES = ("b1x1", "b3x3", "b5x5", "b3x3.reduce", "b5x5.reduce")  # in the order in which they are drawn
@@ -53,17 +53,8 @@ class Splits(Axis, SplitRules):
                 raise InputError(
                     f"{where}: '{name}' is no row with a split.{near(name, rows)} Rows: {', '.join(rows)}."
                 )
-            out, here = split_of(rows[name]).out, f"{where}, row {name}"
-            if out % self.round:
-                raise InputError(
-                    f"{here}: {out} output channels are no multiple of round: {self.round}; choose a divisor of {out}."
-                )
-            if out < 4 * self.least * self.round:
-                wider = ", or raise the lowest width" if setting.space.get("width") else ""
-                raise InputError(
-                    f"{here}: {out} output channels cannot be four branches of at least {self.minimum}; "
-                    f"lower minimum or round{wider}."
-                )
+            wider = ", or raise the lowest width" if setting.space.get("width") else ""
+            check_shareable(self, split_of(rows[name]).out, f"{where}, row {name}", wider)
         if self.reduce[0] > self.reduce[1]:
             raise InputError(f"{where}.reduce: the first ratio is the smaller one.")
 
@@ -102,4 +93,5 @@ class Splits(Axis, SplitRules):
         """Scale the searched rows to the base network's MACs, where the mode says so."""
         if self.mode == "keep_width":
             return None
-        return solve(draft.spec, self.searched(draft.spec), cost(setting.base).macs, self)
+        drawn = {row: split_of(draft.spec.row(row)) for row in self.searched(draft.spec)}
+        return solve(draft.spec, drawn, cost(setting.base).macs, self, draft.outs)
