@@ -83,6 +83,7 @@ class Axis(ABC):
     turn : when it decides; axes decide in the order of their turns, and each gets the draft of those before it.
     absent : how a space without it is written.
     needs_splits : whether it varies rows that take the common split.
+    adds_rows : whether it adds or drops rows; only after it the rows of a draft are those of a wanted network.
     """
 
     key: ClassVar[str]
@@ -90,6 +91,7 @@ class Axis(ABC):
     turn: ClassVar[int]
     absent: ClassVar[Any] = None
     needs_splits: ClassVar[bool] = False
+    adds_rows: ClassVar[bool] = False
 
     @property
     def varies(self) -> bool:
@@ -187,6 +189,12 @@ def rules_of(space: Axes) -> SplitRules:
     """Return what widths are rounded to and how narrow they may be: as the splits say, else as equal MACs do."""
     found: SplitRules | None = space.get("splits") or space.get("equal_macs")
     return found or SplitRules()
+
+
+def solves_widths(space: Axes) -> bool:
+    """Return whether widths follow from the base's MACs, so that only the ratios between them count."""
+    splits = space.get("splits")
+    return bool(space.get("equal_macs") or (splits and splits.mode == "iso_macs"))
 
 
 def groups(per: str, base: Spec, spec: Spec) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from arch.specs.spec import Spec
 from search.space.axes.base import Axis, Decisions, Draft, Pick, Setting, axis, groups
 from search.space.axes.width import narrowest
 from search.space.choosers import Chooser
-from search.space.compositions import SplitRules, check_shareable, draw_split, reduction_bounds
+from search.space.compositions import SplitRules, check_shareable, draw_split, proportional, reduction_bounds
 from search.space.iso_macs import Solved, solve
 
 _BRANCHES = ("b1x1", "b3x3", "b5x5", "b3x3.reduce", "b5x5.reduce")  # in the order in which they are drawn
@@ -72,14 +72,16 @@ class Splits(Axis, SplitRules):
         searched = self.searched(draft.spec)
         return {
             f"split.{name}.{branch}": [
-                Pick(self._index(wanted.spec, row, branch), row, branch) for row in rows if row in searched
+                Pick(self._index(draft.spec, wanted.spec, row, branch), row, branch) for row in rows if row in searched
             ]
             for name, rows in groups(self.per, setting.base, draft.spec).items()
             for branch in _BRANCHES
         }
 
-    def _index(self, spec: Spec, row: str, branch: str) -> int | None:
+    def _index(self, draft: Spec, spec: Spec, row: str, branch: str) -> int | None:
         found = split_of(spec.row(row))
+        if self.mode == "iso_macs" and found.out != split_of(draft.row(row)).out:
+            found = proportional(self, found, split_of(draft.row(row)).out)
         part, _, reduction = branch.partition(".")
         width = getattr(found, part)
         if isinstance(width, Reduced):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import model_validator
 
 from arch.specs.edit import Split, searchable, split_of, with_splits
-from search.space.axes.base import Axis, Decisions, Draft, Range, Setting, axis, groups, rules_of
+from search.space.axes.base import Axis, Decisions, Draft, Range, Setting, axis, groups, rules_of, solves_widths
 from search.space.axes.width import check_factors, factor_for
 from search.space.choosers import Chooser
 from search.space.compositions import SplitRules, check_shareable, proportional
@@ -56,7 +57,16 @@ class StageScale(Axis, Range):
         for stage, rows in groups("stage", setting.base, draft.spec).items():
             widths = [(split_of(draft.spec.row(row)).out, split_of(wanted.spec.row(row)).out) for row in rows]
             found[f"stage_scale.{stage}"] = factor_for(self, widths, rules.round, 4 * rules.least * rules.round)
-        return found
+        return self._within(found) if solves_widths(setting.space) else found
+
+    def _within(self, factors: dict[str, float]) -> dict[str, float]:
+        """Return factors in the same ratios within the range, where only ratios count and the range is wide enough."""
+        least, most = min(factors.values()), max(factors.values())
+        low, high = self.low or least, self.high or most
+        if self.choices or (low <= least and most <= high) or most / least > high / low:
+            return factors
+        shift = math.sqrt(low * high / (least * most))  # to the middle of the range
+        return {name: factor * shift for name, factor in factors.items()}
 
 
 def _scaled(rules: SplitRules, split: Split, wanted: float) -> Split:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from arch.errors import InputError
 from arch.specs.edit import with_width
 from arch.specs.spec import Spec
-from search.space.axes.base import Axis, Draft, Range, Setting, axis, check_names, rules_of
+from search.space.axes.base import Axis, Draft, Range, Setting, axis, check_names, rules_of, solves_widths
 from search.space.choosers import Chooser
 
 _WIDEST = 16  # the largest factor
@@ -24,8 +24,7 @@ class Width(Axis, Range):
 
     def check(self, setting: Setting, where: str) -> None:
         """Refuse what is no factor, and a width where `iso_macs` already decides it."""
-        splits = setting.space.get("splits")
-        if setting.space.get("equal_macs") or (splits and splits.mode == "iso_macs"):
+        if solves_widths(setting.space):
             raise InputError(
                 f"{where}: with splits.mode: iso_macs or equal_macs the widths follow from the MACs; remove width, or "
                 "take mode: keep_width."
