@@ -205,11 +205,11 @@ def groups(per: str, base: Spec, spec: Spec) -> dict[str, list[str]]:
 
 
 def common(name: str, rows: Sequence[str], by_row: Mapping[str, Any], where: str) -> Any:
-    """Return what the rows of a group have in common; InputError where they have not."""
+    """Return what the rows of a group have in common, None where they have none; InputError where they differ."""
     found = {by_row[row] for row in rows if by_row[row] is not None}
     if len(found) > 1:
         raise InputError(
             f"{where}: the rows {', '.join(rows)} have no common {name} ({', '.join(map(str, sorted(found)))}); "
             "use per: row, or leave this start out."
         )
-    return found.pop()
+    return found.pop() if found else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar
 
 from arch.analysis.cost import cost
 from arch.errors import InputError
-from arch.specs.edit import Split, searchable, split_of, stages
-from search.space.axes.base import Axis, Draft, Setting, axis, groups
+from arch.specs.edit import searchable, split_of
+from search.space.axes.base import Axis, Draft, Setting, axis
 from search.space.choosers import Chooser
 from search.space.compositions import SplitRules, check_shareable
 from search.space.iso_macs import Solved, solve
@@ -43,10 +44,8 @@ class EqualMacs(Axis, SplitRules):
 
     def settled(self, setting: Setting, draft: Draft) -> Solved:
         """Scale all rows with a split to the base network's MACs, in the base's proportions."""
-        base = setting.base
-        proportions: dict[str, Split] = {}
-        for stage, rows in groups("stage", base, draft.spec).items():
-            *_, last = stages(base)[stage]  # a stage that became deeper repeats its last row
-            known = {row: row for row in stages(base)[stage]}
-            proportions |= {row: split_of(base.row(known.get(row, last))) for row in rows}
-        return solve(draft.spec, proportions, cost(base).macs, self, draft.outs, _NEAR)
+        own = {row.name: split_of(row) for row in searchable(setting.base)}
+        for before, row in itertools.pairwise(searchable(draft.spec)):
+            own.setdefault(row.name, own[before.name])  # rows that a stage got repeat the one before them
+        proportions = {row.name: own[row.name] for row in searchable(draft.spec)}
+        return solve(draft.spec, proportions, cost(setting.base).macs, self, draft.outs, _NEAR)
