@@ -87,6 +87,14 @@ class Pad(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class FitChannels(Node):
+    """Maps of `out` channels without a layer: zeros for those that are missing, the first `out` where there are more."""
+
+    out: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dropout(Node):
     """Dropout with probability `p` of zeroing a value."""
 
@@ -130,8 +138,8 @@ class Concat(Node):
 class Residual(Node):
     """`activation(shortcut(x) + scale * body(x))`.
 
-    With `project` the shortcut is a linear 1x1 convolution where channel numbers differ; without it
-    the shortcut is the identity and differing numbers are an error.
+    Where channel numbers differ, the shortcut is a linear 1x1 convolution with `project`, and the identity with zeros
+    for missing channels, or without surplus ones, with `fit` (He et al. 2015, option A). Without either they are an error.
     """
 
     body: Node
@@ -139,6 +147,7 @@ class Residual(Node):
     activation: bool = True
     project: bool = False
     name: str = ""
+    fit: bool = False
 
 
 def dims(sizes: Iterable[int]) -> str:
@@ -297,6 +306,8 @@ def concat(**branches: Node) -> Concat:
     return Concat(tuple(with_name(node, name) for name, node in branches.items()), "concat")
 
 
-def residual(body: Node, scale: float = 1.0, activation: bool = True, project: bool = False) -> Residual:
+def residual(
+    body: Node, scale: float = 1.0, activation: bool = True, project: bool = False, fit: bool = False
+) -> Residual:
     """Add `scale` times the body to its input, then activate (Szegedy et al. 2016, figure 20)."""
-    return Residual(with_name(body, "body"), scale, activation, project, "residual")
+    return Residual(with_name(body, "body"), scale, activation, project, "residual", fit)

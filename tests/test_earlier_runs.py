@@ -11,6 +11,7 @@ import torch
 import arch
 import reports
 import search
+from reports.tables.overview import trials
 from search.engines.task import Task, run
 from search.progress import Silent
 from search.record.files import read_json, read_lines, read_yaml
@@ -36,6 +37,8 @@ def test_an_earlier_study_goes_on(earlier: Path) -> None:
     assert (outcome.finished, outcome.ended) == (4, "complete")
     after = reports.load(run_directory).trials
     assert len(after) == len(before) + 1
+    shown = trials(reports.load(run_directory))
+    assert shown.frame["activations"].notna().sum() == 1  # earlier results do not hold them
     kept = after[after["trial"].isin(before["trial"])]
     assert kept["val_accuracy"].tolist() == before["val_accuracy"].tolist()
 

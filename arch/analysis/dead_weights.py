@@ -8,7 +8,7 @@ from itertools import chain
 from typing import cast
 
 from arch.analysis.shapes import Placed
-from arch.nodes import Chain, Concat, Conv, Dropout, Pad, Pair, Relu, Residual, dims
+from arch.nodes import Chain, Concat, Conv, Dropout, FitChannels, Pad, Pair, Relu, Residual, dims
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def dead_taps(placed: Placed, zeros: Pair = (0, 0), path: str = "") -> tuple[tup
             return _dead_taps(placed, node, zeros, path), (0, 0)
         case Pad(amount=amount):
             return (), (zeros[0] + amount[0], zeros[1] + amount[1])
-        case Relu() | Dropout():
+        case Relu() | Dropout() | FitChannels():
             return (), zeros
         case Chain():
             found = ()

@@ -15,6 +15,7 @@ from arch.nodes import (
     Concat,
     Conv,
     Dropout,
+    FitChannels,
     Flatten,
     Linear,
     Node,
@@ -31,6 +32,7 @@ _KINDS: dict[type[Node], tuple[str, bool]] = {  # torch's name, and whether it n
     Relu: ("ReLU", True),
     Pad: ("ZeroPad2d", False),
     Dropout: ("Dropout", True),
+    FitChannels: ("ZeroPad3d", False),
     Flatten: ("Flatten", True),
     Linear: ("Linear", False),
 }

@@ -19,6 +19,7 @@ from arch.nodes import (
     Concat,
     Conv,
     Dropout,
+    FitChannels,
     Flatten,
     Linear,
     Node,
@@ -42,7 +43,7 @@ class Placed:
     """A node with its shapes. Nothing is left to the style: padding, norm, activation and bias are set.
 
     `parts` are the placed children: a chain's nodes, a concat's branches, a residual's body and,
-    where it has one, its projecting shortcut.
+    where its shortcut is not the input itself, that.
     """
 
     name: str
@@ -91,6 +92,8 @@ def place(node: Node, shape: Shape, style: Style) -> Placed:
         case Pad():
             c, h, w = _need_map(node, shape)
             return Placed(node.name, node, shape, (c, h + 2 * node.amount[0], w + 2 * node.amount[1]))
+        case FitChannels():
+            return Placed(node.name, node, shape, (node.out, *_need_map(node, shape)[1:]))
         case Relu() | Dropout():
             return Placed(node.name, node, shape, shape)
     raise TypeError(f"{type(node).__name__} is not a node of the language")
@@ -215,11 +218,12 @@ def _place_residual(node: Residual, shape: Shape, style: Style) -> Placed:
         )
     if body.output == shape:
         return Placed(node.name, node, shape, shape, (body,))
-    if not node.project:
+    if not node.project and not node.fit:
         raise ShapeError(
             f"the body has {body.output[0]} channels and the identity shortcut {shape[0]}; make them equal"
         )
-    shortcut = place(linear_1x1(body.output[0]), shape, style)
+    out = body.output[0]
+    shortcut = place(linear_1x1(out) if node.project else FitChannels(out), shape, style)
     shortcut.name = "shortcut"
     return Placed(node.name, node, shape, body.output, (body, shortcut))
 

@@ -2,7 +2,8 @@
 
 Each definition reads like the figure in its paper. The split is named as in GoogLeNet's Table 1: `b1x1`, `b3x3`
 (reduce, out), `b5x5` (reduce, out) and `pool` (projection). Their output channels are the sum of
-the four branches.
+the four branches. What no paper prints are `pool_kind`, and a `shortcut` that adds the input to the output: it costs
+nothing, missing channels are zeros, and surplus ones are left out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from arch.nodes import (
 from arch.registry import BLOCKS, KernelSize, Reduced, Width
 
 PaddingArg = Literal["same", "valid"] | Annotated[int, Field(strict=True, ge=0, le=512)]
+PoolKind = Literal["max", "avg"]
 Scale = Annotated[float, Field(gt=0, le=10)]
 
 
@@ -55,14 +57,17 @@ def avg_pool_(kernel: KernelSize, stride: KernelSize = 2, padding: PaddingArg = 
 
 
 @BLOCKS.register
-def inception_v1(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width) -> Node:
+def inception_v1(
+    b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, pool_kind: PoolKind = "max", shortcut: bool = False
+) -> Node:
     """Inception module with dimension reductions (Szegedy et al. 2014, figure 2b)."""
-    return concat(
+    module = concat(
         b1x1=conv(b1x1, 1),
         b3x3=reduce(b3x3.reduce) >> conv(b3x3.out, 3),
         b5x5=reduce(b5x5.reduce) >> conv(b5x5.out, 5),
-        pool=max_pool(3) >> project(pool),
+        pool=_pool(pool_kind) >> project(pool),
     )
+    return _with_shortcut(module) if shortcut else module
 
 
 @BLOCKS.register
@@ -72,34 +77,58 @@ def inception_naive(b1x1: Width, b3x3: Width, b5x5: Width) -> Node:
 
 
 @BLOCKS.register
-def inception_v2(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width) -> Node:
+def inception_v2(
+    b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, pool_kind: PoolKind = "max", shortcut: bool = False
+) -> Node:
     """Inception module, the 5x5 as two 3x3 (Szegedy et al. 2015, figure 5)."""
-    return _double_3x3(b1x1, b3x3, b5x5, pool)
+    module = _double_3x3(b1x1, b3x3, b5x5, pool, pool_kind)
+    return _with_shortcut(module) if shortcut else module
 
 
 @BLOCKS.register
-def inception_v3(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, n: Literal[3, 5, 7] = 3) -> Node:
+def inception_v3(
+    b1x1: Width,
+    b3x3: Reduced,
+    b5x5: Reduced,
+    pool: Width,
+    n: Literal[3, 5, 7] = 3,
+    pool_kind: PoolKind = "max",
+    shortcut: bool = False,
+) -> Node:
     """Inception module with asymmetric 1xn and nx1 convolutions (Szegedy et al. 2015, figure 6)."""
     r3, r5 = b3x3.reduce, b5x5.reduce
-    return concat(
+    module = concat(
         b1x1=conv(b1x1, 1),
         b3x3=reduce(r3) >> conv(r3, (1, n)) >> conv(b3x3.out, (n, 1)),
         b5x5=chain(reduce(r5), conv(r5, (n, 1)), conv(r5, (1, n)), conv(r5, (n, 1)), conv(b5x5.out, (1, n))),
-        pool=max_pool(3) >> project(pool),
+        pool=_pool(pool_kind) >> project(pool),
     )
+    return _with_shortcut(module) if shortcut else module
 
 
 @BLOCKS.register
-def inception_residual(b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, scale: Scale = 0.2) -> Node:
+def inception_residual(
+    b1x1: Width, b3x3: Reduced, b5x5: Reduced, pool: Width, scale: Scale = 0.2, pool_kind: PoolKind = "max"
+) -> Node:
     """Inception module added to its input, scaled (Szegedy et al. 2016, figures 10 and 20)."""
     out = b1x1 + b3x3.out + b5x5.out + pool
-    return residual(_double_3x3(b1x1, b3x3, b5x5, pool) >> linear_1x1(out), scale=scale, project=True)
+    return residual(_double_3x3(b1x1, b3x3, b5x5, pool, pool_kind) >> linear_1x1(out), scale=scale, project=True)
 
 
-def _double_3x3(b1x1: int, b3x3: Reduced, b5x5: Reduced, pool: int) -> Concat:
+def _double_3x3(b1x1: int, b3x3: Reduced, b5x5: Reduced, pool: int, pool_kind: PoolKind) -> Concat:
     return concat(
         b1x1=conv(b1x1, 1),
         b3x3=reduce(b3x3.reduce) >> conv(b3x3.out, 3),
         b5x5=reduce(b5x5.reduce) >> conv(b5x5.out, 3) >> conv(b5x5.out, 3),
-        pool=max_pool(3) >> project(pool),
+        pool=_pool(pool_kind) >> project(pool),
     )
+
+
+def _pool(kind: PoolKind) -> Node:
+    """The pooling branch's 3x3 pool; padding does not count in a mean."""
+    return max_pool(3) if kind == "max" else avg_pool(3, count_pad=False)
+
+
+def _with_shortcut(module: Concat) -> Node:
+    """Add a module's input to its output; both are rectified already, so nothing follows the sum."""
+    return residual(module, activation=False, fit=True)

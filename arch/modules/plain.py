@@ -15,6 +15,7 @@ from arch.nodes import (
     Concat,
     Conv,
     Dropout,
+    FitChannels,
     Flatten,
     Linear,
     Pad,
@@ -129,6 +130,8 @@ def _module(placed: Placed, style: Style) -> nn.Module:
             return nn.ReLU()
         case Dropout(p=p):
             return nn.Dropout(p)
+        case FitChannels(out=out):
+            return nn.ZeroPad3d((0, 0, 0, 0, 0, out - placed.input[0]))  # less than 0 leaves the last channels out
         case Pad(amount=(rows, columns)):
             return nn.ZeroPad2d((columns, columns, rows, rows))
     raise TypeError(f"{type(placed.node).__name__} is not a node of the language")

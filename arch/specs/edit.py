@@ -122,8 +122,11 @@ def with_family(spec: Spec, family: str, rows: Iterable[str] | None = None, **ar
     return spec
 
 
-def with_width(spec: Spec, factor: float, round_to: int = 8) -> Spec:
-    """Return the spec with every channel number times `factor`, rounded to a positive multiple of `round_to`."""
+def with_width(spec: Spec, factor: float, round_to: int = 8, rows: Collection[str] | None = None) -> Spec:
+    """Return the spec with every channel number of `rows` (all by default) times `factor`.
+
+    Each is rounded to a positive multiple of `round_to`.
+    """
 
     def scaled(value: Any) -> Any:
         if isinstance(value, Reduced):
@@ -136,7 +139,8 @@ def with_width(spec: Spec, factor: float, round_to: int = 8) -> Spec:
         names = row.definition.widths
         return {key: scaled(value) if key in names else value for key, value in row.args.items()}
 
-    return replace(spec, rows=tuple(replace(row, args=widths(row)) for row in spec.rows))
+    chosen = {row.name for row in spec.rows} if rows is None else rows
+    return replace(spec, rows=tuple(replace(row, args=widths(row)) if row.name in chosen else row for row in spec.rows))
 
 
 def with_depth(spec: Spec, stage: str, rows: int) -> Spec:

@@ -19,6 +19,7 @@ from arch.nodes import (
     Concat,
     Conv,
     Dropout,
+    FitChannels,
     Flatten,
     Linear,
     Node,
@@ -277,6 +278,8 @@ def _leaf(placed: Placed, usual: tuple[bool, bool]) -> Box:
             return Box(("flatten", _shape(placed.output)), "plain")
         case Pad(amount=amount):
             return Box(("pad", _both(amount)), "plain")
+        case FitChannels(out=out):
+            return Box(("identity", f"{placed.input[0]} to {out} channels"), "plain")
         case Relu():
             return Box(("ReLU",), "plain")
     raise TypeError(f"{type(placed.node).__name__} has no drawing")

@@ -17,10 +17,11 @@ def front_of_objectives(run: Run) -> Table | None:
     """The front of several objectives, best in the first one first, and the base; None before a trial has ended."""
     if len(run.objectives) < 2 or run.front.empty:
         return None
-    names = [*run.objectives.names, *(n for n in ("macs", "params") if n not in run.objectives.names)]
+    costs = [name for name in ("macs", "params", "activations") if name in run.trials]
+    names = [*run.objectives.names, *(name for name in costs if name not in run.objectives.names)]
     rows = [run.front, run.trials[(run.trials["trial"] == BASE) & (run.trials["state"] == "complete")]]
     found = pd.concat(rows).reindex(columns=["trial", *names])
-    known = {o.name: o for o in (*run.objectives.each, *(OBJECTIVES.get(n) for n in ("macs", "params")))}
+    known = {o.name: o for o in (*run.objectives.each, *map(OBJECTIVES.get, costs))}
     heads = {name: (known[name].header, known[name].factor) for name in names} | {"macs": macs_head(found["macs"])}
     columns = {name: (found[name].astype(float) * heads[name][1]).round(9) for name in names}
     return Table(

@@ -145,7 +145,9 @@ def trials(run: Run) -> Table:
     """Every trial that was trained or answered, best first, and the base."""
     frame = run.trials[run.trials["state"] != "infeasible"]
     aux = [column for column in frame if str(column).startswith("aux_weight.")]
-    columns = ["trial", "state", run.objective, "params", "macs", *aux, "epochs", "seconds", "images_per_second"]
+    counted = ["activations"] if "activations" in frame else []  # earlier runs did not record them
+    columns = ["trial", "state", run.objective, "params", "macs", *counted, *aux, "epochs", "seconds"]
+    columns += ["images_per_second"]
     columns += ["duplicate_of"] if frame["duplicate_of"].notna().any() else []
     better = frame[run.objective] * (1 if run.objectives.minimise else -1)
     order = frame.assign(unfinished=frame["state"] != "complete", better=better).sort_values(["unfinished", "better"])

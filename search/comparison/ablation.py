@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from arch.analysis.cost import cost
 from arch.errors import InputError, SpecError, near, within
 from arch.specs.derive import derive
-from arch.specs.edit import searchable, stages, with_args, with_family, with_heads_on
+from arch.specs.edit import searchable, split_of, stages, with_args, with_family, with_heads_on
 from arch.specs.read import from_mapping, load
 from arch.specs.spec import Spec
 from arch.specs.write import to_mapping
@@ -299,10 +299,10 @@ def _families(given: str | Mapping[str, str], spec: Spec) -> Iterator[tuple[str,
 
 
 def _solved(spec: Spec, macs: int, where: str) -> Spec:
-    rows = [row.name for row in searchable(spec)]
-    if not rows:
+    splits = {row.name: split_of(row) for row in searchable(spec)}
+    if not splits:
         raise SpecError(f"{where}: iso_macs solves the widths of searchable rows, but {spec.name} has none.")
-    solved = solve(spec, rows, macs, SplitRules())
+    solved = solve(spec, splits, macs, SplitRules())
     if solved.missed:
         raise SpecError(f"{where}: {solved.missed}.")
     return solved.spec

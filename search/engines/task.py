@@ -214,13 +214,14 @@ class _Job:
 
 
 def costs_of(spec: Spec) -> dict[str, int]:
-    """Return a network's parameters and multiply-adds for its result, those of auxiliary heads apart."""
+    """Return a network's parameters, multiply-adds and activations for its result, those of auxiliary heads apart."""
     costs = cost(spec)
     return {
         "params": costs.params,
         "aux_params": costs.aux_params,
         "macs": costs.macs,
         "aux_macs": costs.aux_macs,
+        "activations": costs.activations,
     }
 
 

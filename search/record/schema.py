@@ -45,6 +45,7 @@ class Result(_Extendable):
     test_loss: _Figure = None
     macs: _Count = None
     params: _Count = None
+    activations: _Count = None
     aux_macs: _Count = None
     aux_params: _Count = None
     searched: dict[str, Any] | None = None

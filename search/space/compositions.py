@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from arch.errors import InputError
 from arch.registry import Reduced
 from arch.specs.edit import Split
 from search.space.choosers import Chooser
@@ -37,6 +38,19 @@ class SplitRules(BaseModel):
     def least(self) -> int:
         """The narrowest branch, in `round`s."""
         return -(-self.minimum // self.round)
+
+
+def check_shareable(rules: SplitRules, out: int, where: str, remedy: str = "") -> None:
+    """Refuse output channels that four branches cannot share by the rules."""
+    if out % rules.round:
+        raise InputError(
+            f"{where}: {out} output channels are no multiple of round: {rules.round}; choose a divisor of {out}."
+        )
+    if out < 4 * rules.least * rules.round:
+        raise InputError(
+            f"{where}: {out} output channels cannot be four branches of at least {rules.minimum}; "
+            f"lower minimum or round{remedy}."
+        )
 
 
 def draw_split(rules: SplitRules, out: int, name: str, chooser: Chooser, prior: Prior) -> Split:

@@ -54,16 +54,18 @@ def encode(
     >>> encode(Space.model_validate({"aux_weight": {"low": 0.0, "high": 0.6}}), base, recipe, base)
     {'aux_weight.3b': 0.3}
     """
-    _check_rows(base, spec, where)
     wanted = Candidate(spec, target or recipe)
     setting, draft = Setting(space, base, recipe), Draft(base, recipe)
     values: dict[str, Any] = {}
     # Axis by axis: its decisions for the wanted network, then the draft that they make for the next axis.
-    for axis in space.axes:
+    for place, axis in enumerate(space.axes):
+        if not any(later.adds_rows for later in space.axes[place:]):
+            _check_rows(draft.spec, spec, where)
         decisions = axis.decisions(setting, draft, Draft(wanted.spec, wanted.recipe), where)
         chooser = _Decided(decisions, where)
         draft = axis.drawn(setting, draft, chooser)
         values |= chooser.values()
+    _check_rows(draft.spec, spec, where)
     # What no axis varies may still differ: decode the values and compare.
     _check_same(decode(space, base, recipe, Sampled(cast(Trial, FixedTrial(values)))), wanted, where)
     return values
@@ -132,7 +134,7 @@ def _read(text: str) -> Any:
 
 
 def _check_rows(base: Spec, spec: Spec, where: str) -> None:
-    """Refuse a network with other rows than the base."""
+    """Refuse a network with other rows than the base, or than the base with the rows that the space adds or drops."""
     ours, theirs = [row.name for row in base.rows], [row.name for row in spec.rows]
     for name in theirs:
         if name not in ours:
@@ -142,8 +144,6 @@ def _check_rows(base: Spec, spec: Spec, where: str) -> None:
     for name in ours:
         if name not in theirs:
             raise InputError(f"{where}: {spec.name} has no row '{name}', and {base.name} has one.")
-    if ours != theirs:
-        raise InputError(f"{where}: the rows of {spec.name} come in another order than those of {base.name}.")
     known = {row.name for row in searchable(base)}
     for row in spec.rows:
         if row.name in known and row.name not in {r.name for r in searchable(spec)}:
@@ -154,6 +154,10 @@ def _check_same(found: Candidate, wanted: Candidate, where: str) -> None:
     """Refuse what the space's parameters do not reach, naming the first row or key that differs."""
     if found.key == wanted.key:
         return
+    if [row.name for row in found.spec.rows] != [row.name for row in wanted.spec.rows]:
+        raise InputError(
+            f"{where}: the rows of {wanted.spec.name} come in another order than those of {found.spec.name}."
+        )
     for ours, theirs in zip(found.spec.rows, wanted.spec.rows, strict=True):
         if (ours.block, ours.args, ours.style) != (theirs.block, theirs.args, theirs.style):
             raise InputError(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from arch.analysis.cost import cost, row_macs
 from arch.analysis.shapes import place_network
@@ -24,10 +25,11 @@ _WIDENINGS = 8  # output widths moved at most
 
 @dataclass(frozen=True)
 class _Goal:
-    """The wanted MACs, and the drawn proportions of each searched row."""
+    """The wanted MACs, and the drawn proportions and output channels of each searched row."""
 
     macs: int
     drawn: Mapping[str, Split]
+    outs: Mapping[str, float]
     rules: SplitRules
 
     def misses(self, macs: int) -> int:
@@ -71,12 +73,31 @@ class _Move:
     gain: int
 
 
-def solve(spec: Spec, rows: Sequence[str], macs: int, rules: SplitRules) -> Solved:
-    """Return the spec with the widths of `rows` scaled, their proportions kept, so that it has the base's `macs`.
+def solve(
+    spec: Spec,
+    proportions: Mapping[str, Split],
+    macs: int,
+    rules: SplitRules,
+    outs: Mapping[str, float] = MappingProxyType({}),
+    near: float | None = None,
+) -> Solved:
+    """Return the spec with the widths of some rows scaled by one factor, so that it has the base's `macs`.
 
     The result is the nearest network of the search; it need not be within the tolerance.
+
+    Parameters
+    ----------
+    proportions : the split in whose proportions each of these rows is scaled.
+    outs : output channels before rounding, where a row's are not those that it has.
+    near : by what part of `macs` a spec may miss them and keep its output channels, where reductions make up for it;
+        such a spec is not scaled, and one within the tolerance stays as it is. None: every spec is scaled.
     """
-    goal = _Goal(macs, {name: split_of(spec.row(name)) for name in rows}, rules)
+    wanted = {name: outs.get(name, split_of(spec.row(name)).out) for name in proportions}
+    goal = _Goal(macs, proportions, wanted, rules)
+    if near is not None and goal.misses(cost(spec).macs) <= near * macs:
+        kept = _with_reductions_moved(_Network(spec, cost(spec).macs), goal)
+        if goal.met(kept.macs):
+            return Solved(kept.spec)
     # Coarse to fine: one factor scales the output widths of all rows, then single reductions move by one `round`.
     found = _with_reductions_moved(_scaled(spec, goal), goal)
     # Where rounding still leaves too much, single output widths move too, each time with the reductions repaired.
@@ -89,8 +110,8 @@ def solve(spec: Spec, rows: Sequence[str], macs: int, rules: SplitRules) -> Solv
         found = better
     if goal.met(found.macs):
         return Solved(found.spec)
-    near = f"{rules.tolerance * 100:g} % of the base network's {macs:,} MACs"
-    reason = f"no widths within {near}; the nearest have {found.macs:,}"
+    bounds = f"{rules.tolerance * 100:g} % of the base network's {macs:,} MACs"
+    reason = f"no widths within {bounds}; the nearest have {found.macs:,}"
     return Solved(found.spec, reason, abs(found.macs / macs - 1) - rules.tolerance)
 
 
@@ -131,7 +152,7 @@ def _between(low: float, high: float) -> float:
 def _widths(goal: _Goal, factor: float) -> tuple[int, ...]:
     """Return the output widths of the rows, scaled and rounded."""
     unit, least = goal.rules.round, 4 * goal.rules.least
-    return tuple(unit * max(least, round(factor * split.out / unit)) for split in goal.drawn.values())
+    return tuple(unit * max(least, round(factor * out / unit)) for out in goal.outs.values())
 
 
 def _with_outputs(spec: Spec, goal: _Goal, widths: Mapping[str, int]) -> _Network:

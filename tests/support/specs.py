@@ -48,6 +48,9 @@ def rows(draw: st.DrawFn, name: str) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "block": kind}
     if kind in FAMILIES:
         row |= {"b1x1": draw(_width), "b3x3": draw(_reduced), "b5x5": draw(_reduced), "pool": draw(_width)}
+        row["pool_kind"] = draw(st.sampled_from(["max", "avg"]))
+        if kind != "inception_residual":  # which has a shortcut of its own
+            row["shortcut"] = draw(st.booleans())
         if kind == "inception_v3":
             row["n"] = draw(st.sampled_from([3, 7]))
     elif kind == "conv":

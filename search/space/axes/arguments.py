@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from arch.errors import InputError, within
 from arch.registry import BLOCKS
 from arch.specs.edit import families, searchable, with_args, with_family
-from arch.specs.spec import Spec
+from arch.specs.spec import Row, Spec
 from search.space.axes.base import (
     STRICT,
     Axis,
@@ -27,41 +27,57 @@ from search.space.axes.base import (
 from search.space.choosers import Chooser
 
 
+class ArgumentChoice(Axis, BaseModel):
+    """An argument of the block that each stage or row chooses, where its family takes the argument."""
+
+    needs_splits: ClassVar = True
+    argument: ClassVar[str]
+
+    model_config = STRICT
+    per: Literal["row", "stage"] = "stage"
+    choices: list[Any]
+
+    def check(self, setting: Setting, where: str) -> None:
+        """Refuse values that a family does not take, and spaces in which none takes the argument."""
+        check_argument(setting, self.argument, self.choices, where)
+
+    def drawn(self, setting: Setting, draft: Draft, chooser: Chooser) -> Draft:
+        """Choose a value for each group of rows whose family takes the argument."""
+        spec = draft.spec
+        for name, rows in self._groups(setting, draft):
+            value = choose(f"{self.key}.{name}", self.choices, chooser)
+            for row in rows:
+                if self._value(spec.row(row)) != value:
+                    spec = with_args(spec, row, {self.argument: value})
+        return draft._replace(spec=spec)
+
+    def decisions(self, setting: Setting, draft: Draft, wanted: Draft, where: str) -> Decisions:
+        """Return the value of each group of rows; None where the wanted network's families take no such argument."""
+        by_row = {row.name: self._value(row) for row in wanted.spec.rows}
+        found = self._groups(setting, draft)
+        return {f"{self.key}.{name}": common(self.key, rows, by_row, where) for name, rows in found}
+
+    def _value(self, row: Row) -> Any:
+        """Return what a row's argument is, by default that of its block; None where the block takes none."""
+        parameter = row.definition.parameters.get(self.argument)
+        return row.args.get(self.argument, parameter.default) if parameter else None
+
+    def _groups(self, setting: Setting, draft: Draft) -> list[tuple[str, list[str]]]:
+        able = rows_taking(draft.spec, self.argument)
+        found = groups(self.per, setting.base, draft.spec).items()
+        return [(name, taking) for name, rows in found if (taking := [row for row in rows if row in able])]
+
+
 @axis
-class Kernel(Axis, BaseModel):
+class Kernel(ArgumentChoice):
     """The n of a family with 1xn and nx1 convolutions, of each stage or row that has such a family."""
 
     key: ClassVar = "kernel"
     title: ClassVar = "kernels"
     turn: ClassVar = 50
-    needs_splits: ClassVar = True
+    argument: ClassVar = "n"
 
-    model_config = STRICT
-    per: Literal["row", "stage"] = "stage"
     choices: list[int] = Field(min_length=1)
-
-    def check(self, setting: Setting, where: str) -> None:
-        """Refuse an n that a family does not take, and spaces in which none takes one."""
-        check_argument(setting, "n", self.choices, where)
-
-    def drawn(self, setting: Setting, draft: Draft, chooser: Chooser) -> Draft:
-        """Choose an n for each group of rows whose family takes one."""
-        spec = draft.spec
-        for name, rows in self._groups(setting, draft):
-            n = choose(f"kernel.{name}", self.choices, chooser)
-            for row in rows:
-                spec = with_args(spec, row, {"n": n})
-        return draft._replace(spec=spec)
-
-    def decisions(self, setting: Setting, draft: Draft, wanted: Draft, where: str) -> Decisions:
-        """Return the n of each group of rows."""
-        by_row = {row.name: row.args.get("n") for row in wanted.spec.rows}
-        return {f"kernel.{name}": common("kernel", rows, by_row, where) for name, rows in self._groups(setting, draft)}
-
-    def _groups(self, setting: Setting, draft: Draft) -> list[tuple[str, list[str]]]:
-        able = rows_taking(draft.spec, "n")
-        found = groups(self.per, setting.base, draft.spec).items()
-        return [(name, taking) for name, rows in found if (taking := [row for row in rows if row in able])]
 
 
 @axis

@@ -9,6 +9,7 @@ import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -19,6 +20,7 @@ from arch.specs.edit import searchable, stages
 from arch.specs.spec import Spec
 from search.recipes.recipe import Recipe
 from search.space.choosers import Chooser
+from search.space.compositions import SplitRules
 from search.space.iso_macs import Solved
 
 STRICT = ConfigDict(frozen=True, extra="forbid")
@@ -26,10 +28,14 @@ AxisClass = TypeVar("AxisClass", bound="type[Axis]")
 
 
 class Draft(NamedTuple):
-    """A network and its recipe while the axes change them, one after the other."""
+    """A network and its recipe while the axes change them, one after the other.
+
+    `outs` are the output channels of scaled rows before they were rounded: widths are solved from them.
+    """
 
     spec: Spec
     recipe: Recipe
+    outs: Mapping[str, float] = MappingProxyType({})
 
 
 class Axes(Protocol):
@@ -77,6 +83,7 @@ class Axis(ABC):
     turn : when it decides; axes decide in the order of their turns, and each gets the draft of those before it.
     absent : how a space without it is written.
     needs_splits : whether it varies rows that take the common split.
+    adds_rows : whether it adds or drops rows; only after it the rows of a draft are those of a wanted network.
     """
 
     key: ClassVar[str]
@@ -84,6 +91,7 @@ class Axis(ABC):
     turn: ClassVar[int]
     absent: ClassVar[Any] = None
     needs_splits: ClassVar[bool] = False
+    adds_rows: ClassVar[bool] = False
 
     @property
     def varies(self) -> bool:
@@ -182,6 +190,18 @@ def check_names(choices: Sequence[Any], where: str) -> None:
         raise InputError(f"{where}: two choices are called '{twice}'; remove one.")
 
 
+def rules_of(space: Axes) -> SplitRules:
+    """Return what widths are rounded to and how narrow they may be: as the splits say, else as equal MACs do."""
+    found: SplitRules | None = space.get("splits") or space.get("equal_macs")
+    return found or SplitRules()
+
+
+def solves_widths(space: Axes) -> bool:
+    """Return whether widths follow from the base's MACs, so that only the ratios between them count."""
+    splits = space.get("splits")
+    return bool(space.get("equal_macs") or (splits and splits.mode == "iso_macs"))
+
+
 def groups(per: str, base: Spec, spec: Spec) -> dict[str, list[str]]:
     """Return the rows that share a decision, by the name of the row or by the base network's name of the stage."""
     if per == "row":
@@ -190,11 +210,11 @@ def groups(per: str, base: Spec, spec: Spec) -> dict[str, list[str]]:
 
 
 def common(name: str, rows: Sequence[str], by_row: Mapping[str, Any], where: str) -> Any:
-    """Return what the rows of a group have in common; InputError where they have not."""
+    """Return what the rows of a group have in common, None where they have none; InputError where they differ."""
     found = {by_row[row] for row in rows if by_row[row] is not None}
     if len(found) > 1:
         raise InputError(
             f"{where}: the rows {', '.join(rows)} have no common {name} ({', '.join(map(str, sorted(found)))}); "
             "use per: row, or leave this start out."
         )
-    return found.pop()
+    return found.pop() if found else None

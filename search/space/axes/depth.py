@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, ConfigDict, Field, RootModel
 
 from arch.errors import within
-from arch.specs.edit import with_depth
-from search.space.axes.base import Axis, Draft, Setting, axis, check_names, choose
+from arch.specs.edit import stages, with_depth
+from arch.specs.spec import Spec
+from search.space.axes.base import Axis, Decisions, Draft, Setting, axis, check_names, choose
 from search.space.axes.heads import check_fixed_weights
 from search.space.choosers import Chooser
 
@@ -25,6 +26,7 @@ class Depth(Axis, RootModel[dict[_Text, _Counts]]):
     turn: ClassVar = 20
     absent: ClassVar = {}
     needs_splits: ClassVar = True
+    adds_rows: ClassVar = True
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,3 +50,16 @@ class Depth(Axis, RootModel[dict[_Text, _Counts]]):
         for stage, counts in self.root.items():
             spec = with_depth(spec, stage, choose(f"depth.{stage}", counts, chooser))
         return draft._replace(spec=spec)
+
+    def decisions(self, setting: Setting, draft: Draft, wanted: Draft, where: str) -> Decisions:
+        """Return how many rows each stage of the wanted network has."""
+        return {f"depth.{stage}": count for stage, count in self.rows_in(draft.spec, wanted.spec).items()}
+
+    def rows_in(self, spec: Spec, wanted: Spec) -> dict[str, int]:
+        """Return how many rows a wanted network has of each of a spec's stages, by their names."""
+        names, found = {row.name for row in wanted.rows}, {}
+        for stage, counts in self.root.items():
+            place = list(stages(spec)).index(stage)
+            deepest = list(stages(with_depth(spec, stage, max(counts))).values())[place]
+            found[stage] = len(names & set(deepest))
+        return found

@@ -44,9 +44,16 @@ class Heads(Axis, RootModel[dict[str, list[str]]]):
         return draft._replace(spec=with_heads_on(draft.spec, self.root[chooser.choice("aux", list(self.root))]))
 
     def decisions(self, setting: Setting, draft: Draft, wanted: Draft, where: str) -> Decisions:
-        """Return the name of the positions."""
-        rows = wanted.spec.aux_rows
-        return {"aux": next((name for name, named in self.root.items() if tuple(named) == rows), rows)}
+        """Return the name of the positions; fewer rows of a stage may move its heads."""
+        depth, rows = setting.space.get("depth"), wanted.spec.aux_rows
+        counts = depth.rows_in(draft.spec, wanted.spec) if depth else {}
+        for name, named in self.root.items():
+            placed = with_heads_on(draft.spec, named)
+            for stage, count in counts.items():
+                placed = with_depth(placed, stage, max(count, 1))
+            if placed.aux_rows == rows:
+                return {"aux": name}
+        return {"aux": rows}
 
 
 @axis

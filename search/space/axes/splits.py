@@ -17,7 +17,7 @@ from arch.specs.spec import Spec
 from search.space.axes.base import STRICT, Axis, Decisions, Draft, Pick, Setting, axis, groups
 from search.space.axes.width import narrowest
 from search.space.choosers import Chooser
-from search.space.compositions import SplitRules, draw_split, reduction_bounds
+from search.space.compositions import SplitRules, check_shareable, draw_split, proportional, reduction_bounds
 from search.space.iso_macs import Solved, solve
 from search.space.priors import Around, Prior, Uniform
 
@@ -87,17 +87,8 @@ class Splits(Axis, SplitRules):
                 raise InputError(
                     f"{where}: '{name}' is no row with a split.{near(name, rows)} Rows: {', '.join(rows)}."
                 )
-            out, here = split_of(rows[name]).out, f"{where}, row {name}"
-            if out % self.round:
-                raise InputError(
-                    f"{here}: {out} output channels are no multiple of round: {self.round}; choose a divisor of {out}."
-                )
-            if out < 4 * self.least * self.round:
-                wider = ", or raise the lowest width" if setting.space.get("width") else ""
-                raise InputError(
-                    f"{here}: {out} output channels cannot be four branches of at least {self.minimum}; "
-                    f"lower minimum or round{wider}."
-                )
+            wider = ", or raise the lowest width" if setting.space.get("width") else ""
+            check_shareable(self, split_of(rows[name]).out, f"{where}, row {name}", wider)
         if self.reduce[0] > self.reduce[1]:
             raise InputError(f"{where}.reduce: the first ratio is the smaller one.")
         self._check_reference(self.rows or list(rows), f"{where}.around")
@@ -136,14 +127,16 @@ class Splits(Axis, SplitRules):
         searched = self.searched(draft.spec)
         return {
             f"split.{name}.{branch}": [
-                Pick(self._index(wanted.spec, row, branch), row, branch) for row in rows if row in searched
+                Pick(self._index(draft.spec, wanted.spec, row, branch), row, branch) for row in rows if row in searched
             ]
             for name, rows in groups(self.per, setting.base, draft.spec).items()
             for branch in _BRANCHES
         }
 
-    def _index(self, spec: Spec, row: str, branch: str) -> int | None:
+    def _index(self, draft: Spec, spec: Spec, row: str, branch: str) -> int | None:
         found = split_of(spec.row(row))
+        if self.mode == "iso_macs" and found.out != split_of(draft.row(row)).out:
+            found = proportional(self, found, split_of(draft.row(row)).out)
         part, _, reduction = branch.partition(".")
         width = getattr(found, part)
         if isinstance(width, Reduced):
@@ -157,7 +150,8 @@ class Splits(Axis, SplitRules):
         """Scale the searched rows to the base network's MACs, where the mode says so."""
         if self.mode == "keep_width":
             return None
-        return solve(draft.spec, self.searched(draft.spec), cost(setting.base).macs, self)
+        drawn = {row: split_of(draft.spec.row(row)) for row in self.searched(draft.spec)}
+        return solve(draft.spec, drawn, cost(setting.base).macs, self, draft.outs)
 
 
 def _counterpart(spec: Spec, row: str, reference: Spec) -> str:

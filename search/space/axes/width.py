@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from arch.errors import InputError
 from arch.specs.edit import with_width
 from arch.specs.spec import Spec
-from search.space.axes.base import Axes, Axis, Draft, Range, Setting, axis, check_names
+from search.space.axes.base import Axis, Draft, Range, Setting, axis, check_names, rules_of, solves_widths
 from search.space.choosers import Chooser
 
 _WIDEST = 16  # the largest factor
-_ROUND = 8  # what a scaled channel number is a multiple of, without splits
 
 
 @axis
@@ -24,21 +24,46 @@ class Width(Axis, Range):
 
     def check(self, setting: Setting, where: str) -> None:
         """Refuse what is no factor, and a width where `iso_macs` already decides it."""
-        splits = setting.space.get("splits")
-        if splits and splits.mode == "iso_macs":
+        if solves_widths(setting.space):
             raise InputError(
-                f"{where}: with splits.mode: iso_macs the widths follow from the MACs; remove width, or take "
-                "mode: keep_width."
+                f"{where}: with splits.mode: iso_macs or equal_macs the widths follow from the MACs; remove width, or "
+                "take mode: keep_width."
             )
-        for end in self.ends:
-            if not isinstance(end, int | float) or isinstance(end, bool) or not 0 < end <= _WIDEST:
-                raise InputError(f"{where}: {end!r} is no factor; use numbers above 0, at most {_WIDEST}.")
-        check_names(self.ends, where)
+        check_factors(self.ends, where)
 
     def drawn(self, setting: Setting, draft: Draft, chooser: Chooser) -> Draft:
         """Draw the factor."""
         factor = self.draw("width", chooser)
-        return draft._replace(spec=with_width(draft.spec, factor, _round(setting.space)))
+        return draft._replace(spec=with_width(draft.spec, factor, rules_of(setting.space).round))
+
+
+def check_factors(factors: Sequence[Any], where: str) -> None:
+    """Refuse what cannot multiply widths, and two factors with the same name."""
+    for factor in factors:
+        if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 < factor <= _WIDEST:
+            raise InputError(f"{where}: {factor!r} is no factor; use numbers above 0, at most {_WIDEST}.")
+    check_names(factors, where)
+
+
+def factor_for(values: Range, widths: Sequence[tuple[int, int]], unit: int, least: int) -> float:
+    """Return which of a range's factors turns widths into others, in multiples of `unit` and of at least `least`.
+
+    Parameters
+    ----------
+    widths : each width before and after.
+
+    Returns
+    -------
+    1 where the widths stay and the range allows it. The nearest factor, where none leads to all of them.
+    """
+    # Each pair leaves an interval of factors. Its ends may round either way: take the middle of what is common to all.
+    low: float = max((after - unit / 2) / before if after > least else 0.0 for before, after in widths)
+    high = min((after + unit / 2) / before for before, after in widths)
+    middle = 1.0 if low < 1 < high else (low + high) / 2
+    if values.choices:
+        return float(min(values.choices, key=lambda choice: abs(choice - middle)))
+    first, last = max(low, values.low or 0.0), min(high, values.high or 0.0)
+    return middle if first >= last or first <= middle <= last else (first + last) / 2
 
 
 def narrowest(setting: Setting) -> Spec:
@@ -46,9 +71,4 @@ def narrowest(setting: Setting) -> Spec:
     width = setting.space.get("width")
     if not width or not all(isinstance(end, int | float) and end > 0 for end in width.ends):
         return setting.base
-    return with_width(setting.base, min(width.ends), _round(setting.space))
-
-
-def _round(space: Axes) -> int:
-    splits = space.get("splits")
-    return splits.round if splits else _ROUND
+    return with_width(setting.base, min(width.ends), rules_of(setting.space).round)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import arch
+from arch.analysis.cost import count
 from arch.analysis.shapes import place
 from arch.errors import ShapeError
 from arch.nodes import concat, conv, flatten, linear, max_pool, residual
@@ -56,6 +57,11 @@ def test_residual_shapes() -> None:
     projected = place(residual(conv(5, 1), project=True), (3, 4, 4), Style())
     assert projected.output == (5, 4, 4)
     assert [part.name for part in projected.parts] == ["body", "shortcut"]
+    for out in (2, 5):
+        fitted = place(residual(conv(out, 1), fit=True), (3, 4, 4), Style())
+        assert fitted.output == fitted.parts[1].output == (out, 4, 4)
+        assert count(fitted) == count(fitted.parts[0])
+    assert len(place(residual(conv(3, 1), fit=True), (3, 4, 4), Style()).parts) == 1
     with pytest.raises(ShapeError, match="5 channels and the identity shortcut 3"):
         place(residual(conv(5, 1)), (3, 4, 4), Style())
     with pytest.raises(ShapeError, match="equal maps"):

@@ -19,6 +19,7 @@ import inceptory
 from arch.nodes import Node, avg_pool, chain, concat, conv, depthwise, linear_1x1, max_pool, pad, relu, residual
 from arch.nodes import adaptive_pool as adaptive
 from arch.registry import BLOCKS, Width
+from arch.specs.edit import with_args
 from reports.drawings.diagram import PAPER, draw, save
 from reports.drawings.graph import Graph, head_graph, network_graph, row_graph
 from tests.support.isolation import registered
@@ -335,6 +336,14 @@ def test_any_tree_is_drawn_without_overlap_and_without_crossing_edges(seed: int)
 @pytest.mark.parametrize("name", ["knots_for_tests", "expanded_for_tests", "nested_for_tests"])
 def test_edges_do_not_cross(name: str) -> None:
     assert crossings(measured(block(name, width=4))[2]) == []
+
+
+def test_a_shortcut_with_other_channels_is_named() -> None:
+    base = arch.load("googlenet_cifar_small")
+    graph = row_graph(with_args(base, "3a", {"shortcut": True}), "3a")
+    check_drawing(graph)
+    assert "identity / 32 to 64 channels" in texts(graph)
+    assert crossings(measured(graph)[2]) == []
 
 
 def test_a_shortcut_runs_left_of_its_body() -> None:

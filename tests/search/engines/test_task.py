@@ -44,6 +44,12 @@ def test_a_refused_checkpoint_stays_as_it_is(micro: arch.Spec, tmp_path: Path) -
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_result_holds_what_the_network_costs(micro: arch.Spec, tmp_path: Path) -> None:
+    result, costs = train(task(tmp_path, micro), Silent())[0], arch.cost(micro)
+    for name in ("params", "aux_params", "macs", "aux_macs", "activations"):
+        assert result[name] == getattr(costs, name) > 0
+
+
 def test_a_finished_training_answers_only_for_itself(micro: arch.Spec, tmp_path: Path) -> None:
     first, _ = train(task(tmp_path, micro), Silent())
     assert train(task(tmp_path, micro), Silent())[0] == first

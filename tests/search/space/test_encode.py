@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import optuna
 import pytest
 
 import arch
 import search
-from arch.specs.edit import with_args, with_family, with_head_moved
+from arch.specs.edit import with_args, with_depth, with_family, with_head_moved
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
 from search.space.encode import encode, middle
@@ -27,6 +29,21 @@ SPACES = {
         "family": {"per": "stage", "choices": ["inception_v3", "inception_residual"]},
         "kernel": {"per": "stage", "choices": [3, 7]},
         "residual_scale": {"low": 0.1, "high": 1.0},
+    },
+    "depths": {
+        "splits": {"mode": "keep_width"},
+        "depth": {"3": [1, 2, 4], "4": [1, 2, 3]},
+        "aux": {"none": [], "late": ["4b"], "both": ["4b", "3b"]},
+        "family": {"per": "row", **FAMILIES},
+        "stem": {"choices": [32, 64]},
+    },
+    "macro": {
+        "splits": {"mode": "iso_macs"},
+        "depth": {"3": [1, 2, 4], "5": [1, 2, 3]},
+        "family": {"per": "row", **FAMILIES},
+        "kernel": {"per": "row", "choices": [3, 5]},
+        "stem": {"low": 0.5, "high": 2.0, "log": True},
+        "stage_scale": {"low": 0.1, "high": 8.0, "log": True},
     },
     "heads": {"aux": {"none": [], "late": ["4b"], "both": ["3b", "4b"]}, "aux_weight": {"low": 0.0, "high": 1.0}},
 }
@@ -65,6 +82,14 @@ def test_the_middle_of_an_interval() -> None:
             ["4b", "no common family"],
         ),
         (with_family(BASE, "inception_residual"), {"family": FAMILIES}, ["family.3 is 'inception_residual'"]),
+        (with_depth(BASE, "4", 3), {"depth": {"3": [1, 2]}}, ["has a row '4c'"]),
+        (with_depth(BASE, "4", 3), {"depth": {"4": [1, 2]}}, ["has a row '4c'"]),
+        (with_depth(BASE, "4", 1), {"depth": {"4": [2, 3]}}, ["depth.4 is 1", "none of the choices (2, 3)"]),
+        (
+            replace(BASE, rows=(*BASE.rows[:3], BASE.rows[4], BASE.rows[3], *BASE.rows[5:])),
+            {"family": FAMILIES},
+            ["come in another order"],
+        ),
     ],
 )
 def test_what_the_space_does_not_reach_is_named(spec: arch.Spec, space: dict, fragments: list[str]) -> None:

@@ -31,6 +31,7 @@ SIZES = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7), (8, 8), (1, 4),
 SOME_SIZES = [(1, 1), (2, 2), (3, 3), (4, 4), (2, 3), (9, 11)]  # of the passes that are torch's own
 LARGE = [(33, 33), (47, 35)]  # for stems
 SPLIT = {"b1x1": 3, "b3x3": [2, 5], "b5x5": [3, 2], "pool": 4}
+SHORT = {"b3x3": [2, 2], "b5x5": [1, 1], "pool": 1, "pool_kind": "avg", "shortcut": True}
 BLOCK_ARGUMENTS: dict[str, list[dict[str, Any]]] = {
     "conv": [
         {"out": 9, "kernel": 1},
@@ -57,10 +58,10 @@ BLOCK_ARGUMENTS: dict[str, list[dict[str, Any]]] = {
         {"kernel": 3, "stride": 2, "padding": 1, "ceil": True},
         {"kernel": 2, "stride": 2},
     ],
-    "inception_v1": [SPLIT],
+    "inception_v1": [SPLIT, *(SHORT | {"b1x1": width} for width in (3, 2, 1))],  # wider than the input, as it, narrower
     "inception_naive": [{"b1x1": 3, "b3x3": 5, "b5x5": 2}],
-    "inception_v2": [SPLIT],
-    "inception_v3": [SPLIT | {"n": 3}, SPLIT | {"n": 7}],
+    "inception_v2": [SPLIT, SPLIT | {"pool_kind": "avg", "shortcut": True}],
+    "inception_v3": [SPLIT | {"n": 3}, SPLIT | {"n": 7, "pool_kind": "avg", "shortcut": True}],
     "inception_residual": [SPLIT, {"b1x1": 2, "b3x3": [2, 2], "b5x5": [1, 1], "pool": 1, "scale": 0.5}],
     "separable": [{"out": 5, "kernel": 7, "stride": 2, "multiplier": 2}, {"out": 3, "kernel": 3, "stride": 1}],
     "inception_v1_3x3": [SPLIT],
