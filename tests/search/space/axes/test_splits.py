@@ -45,6 +45,14 @@ def test_the_base_is_in_the_space(mode: str, per: str, spread: float) -> None:
     assert found.spec == BASE
 
 
+def test_the_base_is_in_the_space_next_to_axes_of_stem_scales_and_depth() -> None:
+    macro = {"stem": {"choices": [32, 64]}, "stage_scale": {}, "depth": {"4": [1, 2, 3]}}
+    given = Space.model_validate({"splits": {"mode": "iso_macs", "around": {}}, **macro})
+    values = encode(given, BASE, RECIPE, BASE)
+    found = decode(given, BASE, RECIPE, Sampled(optuna.trial.FixedTrial(values)))  # type: ignore[arg-type]
+    assert found.spec == BASE
+
+
 def test_rows_of_a_stage_that_differ_too_much_for_a_wide_spread_are_named() -> None:
     """No quantile is near enough to the middle of each row's distribution."""
     with pytest.raises(arch.InputError, match="no common proportions"):
