@@ -265,21 +265,21 @@ def _design(trainings: Sequence[Training], base: str) -> _Design:
         raise InputError(f"A score is a finite number; {wrong.candidate!r}, seed {wrong.seed}, has {wrong.value}.")
     of_seed = np.array([[training.seed == seed for seed in seeds] for training in trainings], dtype=float)
     own = own.reshape(len(y), len(names))
-    apart = _diverged(y @ own / own.sum(axis=0))
+    apart = diverged(y @ own / own.sum(axis=0))
     of = np.where(apart, 1 + np.cumsum(apart), 1)
     middle = own[:, ~apart].sum(axis=1, keepdims=True)
     fixed = np.hstack([is_base[:, None], middle, own[:, apart]] if names else [is_base[:, None]])
     return _Design(names, y, fixed, of, own * ~apart, of_seed)
 
 
-def _diverged(means: np.ndarray) -> np.ndarray:
-    """Return which candidates are so far below the others, in robust standard deviations, that they say nothing of them.
+def diverged(values: np.ndarray) -> np.ndarray:
+    """Return which values, (n,), are so far below the others that they say nothing of them: six robust deviations.
 
-    One of them would make the spread seem so large that no luck is taken off the best.
+    One such training would make the spread seem so large that no luck is taken off the best.
     """
-    if len(means) < _FEWEST:
-        return np.zeros(len(means), dtype=bool)
-    return np.asarray(means < np.median(means) - _DIVERGED * stats.median_abs_deviation(means, scale="normal"))
+    if len(values) < _FEWEST:
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(values < np.median(values) - _DIVERGED * stats.median_abs_deviation(values, scale="normal"))
 
 
 def _seen(trainings: Sequence[Training], base: str, names: Sequence[str]) -> np.ndarray:
