@@ -24,6 +24,7 @@ LEVEL = 0.95  # of intervals
 _RELIABILITIES = np.linspace(0.0, 0.975, 27)
 _SEED_SHARES = np.linspace(0.0, 0.8, 5)
 _RELEVANT = 1e-3  # of the largest weight; what weighs less changes no figure
+_DIVERGED, _FEWEST = 6.0, 5  # standard deviations below the median, of so many candidates: a training that failed
 _LEAST = 1e-12  # of a variance, so that scores which are all the same can be computed with
 
 Interval = tuple[float, float]
@@ -146,12 +147,14 @@ class Intervals(NamedTuple):
 class _Design(NamedTuple):
     """The trainings as matrices; N trainings, n candidates.
 
-    `fixed` is (N, 1 or 2): base, and the space's middle if there are candidates; `own` (N, n), `seeds` (N, seeds).
+    `fixed` is (N, 1 or more): base, the space's middle if there are candidates, then each diverged candidate alone;
+    `of` is each candidate's column there. `own` is (N, n), zero for the diverged; `seeds` (N, seeds).
     """
 
     names: tuple[str, ...]
     y: np.ndarray
     fixed: np.ndarray
+    of: np.ndarray
     own: np.ndarray
     seeds: np.ndarray
 
@@ -170,6 +173,7 @@ def estimate(trainings: Sequence[Training], base: str, variances: Variances | No
     spread at all, which would call all candidates equal and be too sure of it. So everything is averaged over a grid
     of shares of variance, weighted by the profile likelihood: a uniform prior on the reliability (Daniels 1999). With
     many trainings that is the maximum; with no repeated training the reliability is one half and not `identified`.
+    Candidates that diverged, six standard deviations below the median, stand alone: they are no part of the spread.
     Seeds count as noise where the trainings cannot tell the two apart. A base and one candidate, once each, say
     nothing of the noise: the gain is their difference, its interval infinite.
 
@@ -259,9 +263,23 @@ def _design(trainings: Sequence[Training], base: str) -> _Design:
     if not np.isfinite(y).all():
         wrong = next(training for training in trainings if not math.isfinite(training.value))
         raise InputError(f"A score is a finite number; {wrong.candidate!r}, seed {wrong.seed}, has {wrong.value}.")
-    fixed = np.stack([is_base, 1 - is_base], axis=1) if names else is_base[:, None]
     of_seed = np.array([[training.seed == seed for seed in seeds] for training in trainings], dtype=float)
-    return _Design(names, y, fixed, own.reshape(len(y), len(names)), of_seed)
+    own = own.reshape(len(y), len(names))
+    apart = diverged(y @ own / own.sum(axis=0))
+    of = np.where(apart, 1 + np.cumsum(apart), 1)
+    middle = own[:, ~apart].sum(axis=1, keepdims=True)
+    fixed = np.hstack([is_base[:, None], middle, own[:, apart]] if names else [is_base[:, None]])
+    return _Design(names, y, fixed, of, own * ~apart, of_seed)
+
+
+def diverged(values: np.ndarray) -> np.ndarray:
+    """Return which values, (n,), are so far below the others that they say nothing of them: six robust deviations.
+
+    One such training would make the spread seem so large that no luck is taken off the best.
+    """
+    if len(values) < _FEWEST:
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(values < np.median(values) - _DIVERGED * stats.median_abs_deviation(values, scale="normal"))
 
 
 def _seen(trainings: Sequence[Training], base: str, names: Sequence[str]) -> np.ndarray:
@@ -345,16 +363,17 @@ def _solve(design: _Design, variances: Variances) -> tuple[np.ndarray, np.ndarra
     total = noise * np.eye(len(design.y)) + spread * design.own @ design.own.T
     total += variances.seeds**2 * design.seeds @ design.seeds.T
     solve = linalg.cho_factor(total)
-    from_fixed, from_own = linalg.cho_solve(solve, design.fixed), linalg.cho_solve(solve, design.own)
-    of_fixed = np.linalg.inv(design.fixed.T @ from_fixed)  # covariance of base and middle
+    from_fixed, from_own = linalg.cho_solve(solve, design.fixed), spread * linalg.cho_solve(solve, design.own)
+    of_fixed = np.linalg.inv(design.fixed.T @ from_fixed)  # covariance of the fixed effects
     fixed = of_fixed @ from_fixed.T @ design.y
-    own = spread * from_own.T @ (design.y - design.fixed @ fixed)  # each candidate's distance from the middle
-    cross = design.fixed.T @ from_own * spread
-    of_own = spread * np.eye(len(own)) - spread**2 * design.own.T @ from_own + cross.T @ of_fixed @ cross
-    shared = -of_fixed @ cross  # (2, n): the middle's error is the candidates' error too, the other way round
-    gain = np.concatenate([[0.0], own]) + fixed[1] - fixed[0]
-    covariance = np.zeros((len(gain), len(gain))) + of_fixed[0, 0] + of_fixed[1, 1] - 2 * of_fixed[0, 1]
-    covariance[1:, 1:] += of_own
-    covariance[:, 1:] += shared[1] - shared[0]
-    covariance[1:, :] += (shared[1] - shared[0])[:, None]
-    return gain, covariance
+    own = from_own.T @ (design.y - design.fixed @ fixed)  # each candidate's distance from the middle
+    cross = design.fixed.T @ from_own
+    prior = np.diag(spread * design.own.any(axis=0))
+    of_own = prior - spread * design.own.T @ from_own + cross.T @ of_fixed @ cross
+    # Of (middle, candidates), each is a fixed effect minus the base's, plus its own distance. An error of the middle
+    # is one of the distances too, the other way round: their covariance is -of_fixed @ cross.
+    minus_base = np.eye(len(fixed))[[1, *design.of]] - np.eye(len(fixed))[0]
+    distance = np.eye(len(own) + 1)[:, 1:]
+    shared = -minus_base @ of_fixed @ cross @ distance.T
+    covariance = minus_base @ of_fixed @ minus_base.T + distance @ of_own @ distance.T + shared + shared.T
+    return minus_base @ fixed + distance @ own, covariance

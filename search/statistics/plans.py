@@ -225,7 +225,7 @@ class _Races:
             chosen[seeds] = top_two(*self.posteriors(seeds), self.rng)
         base = seeds & (self.n[np.arange(len(seeds)), chosen] + 1 > self.base_n)
         paused = ~np.isnan(self.early) & (self.n == 0)
-        onward = np.where(seeds, -1, to_continue(self.early, paused, plan.keep)) if plan.pause else chosen * 0 - 1
+        onward = np.where(seeds, -1, to_continue(self.early, paused, plan.keep))
         started = (self.n > 0) | paused
         fresh = ~seeds & (onward < 0)
         cost = np.where(fresh, plan.pause or plan.epochs, np.where(onward >= 0, plan.epochs - plan.pause, plan.epochs))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arch.errors import InputError
+from search.statistics.effects import diverged
 
 SCORES = ("val_accuracy", "val_loss", "loss_and_training")
 # Each figure with its direction. `train_accuracy` alone rewards memory; it is here to be measured, not to be chosen.
@@ -43,8 +44,8 @@ def scores(figures: Sequence[Mapping[str, float]], by: str) -> np.ndarray:
 
     `val_accuracy` is that accuracy. The others are standardised over these trainings, averaged where there are two,
     and given the mean and the spread of the held-out accuracy. So their differences are in its points, and change a
-    little as trainings are added. A figure that is the same everywhere adds nothing. `loss_and_training` compares
-    trainings of equal augmentation, smoothing, batch and epochs.
+    little as trainings are added. A figure that is the same everywhere adds nothing, and trainings that diverged
+    change no spread. `loss_and_training` compares trainings of equal augmentation, smoothing, batch and epochs.
 
     Parameters
     ----------
@@ -61,8 +62,9 @@ def scores(figures: Sequence[Mapping[str, float]], by: str) -> np.ndarray:
     accuracy = 100 * _values(figures, "val_accuracy")
     if by == "val_accuracy" or not len(figures):
         return accuracy
-    parts = [sign * _standardised(_values(figures, name)) for name, sign in _FIGURES[by].items()]
-    return np.asarray(accuracy.mean() + accuracy.std() * np.mean(parts, axis=0))
+    usual = ~diverged(accuracy)
+    parts = [sign * _standardised(_values(figures, name), usual) for name, sign in _FIGURES[by].items()]
+    return np.asarray(accuracy[usual].mean() + accuracy[usual].std() * np.mean(parts, axis=0))
 
 
 def reliabilities(
@@ -137,7 +139,7 @@ def _values(figures: Sequence[Mapping[str, float]], name: str) -> np.ndarray:
     return values
 
 
-def _standardised(values: np.ndarray) -> np.ndarray:
-    """Return values with mean 0 and standard deviation 1; zeros where all are the same."""
-    middle, spread = float(values.mean()), float(values.std())
+def _standardised(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Return values by mean and standard deviation of the usual ones; zeros where those are all the same."""
+    middle, spread = float(values[usual].mean()), float(values[usual].std())
     return np.asarray((values - middle) / spread if spread > 1e-12 * max(1.0, abs(middle)) else np.zeros(len(values)))

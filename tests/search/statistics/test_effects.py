@@ -173,6 +173,18 @@ def test_intervals_of_a_pilot_cover() -> None:
         variance_intervals([Training("base", 0, 1.0)], "base")
 
 
+def test_a_diverged_candidate_changes_nothing_for_the_others() -> None:
+    trainings, _ = study([1] * 12 + [2] * 4, KNOWN, np.random.default_rng(8))
+    found = estimate(trainings, "base")
+    more = estimate([*trainings, Training("lost", 0, 10.0)], "base")
+    assert more.candidates[-1] == "lost"
+    assert more.gain[-1] == pytest.approx(more.seen[-1], abs=1.0)  # not shrunk
+    assert more.chance()[-1] == pytest.approx(0.0)
+    assert more.middle == pytest.approx(found.middle, abs=0.02)
+    assert more.gain[:-1] == pytest.approx(found.gain, abs=0.05)
+    assert more.variances.between == pytest.approx(found.variances.between, abs=0.05)
+
+
 def test_errors() -> None:
     with pytest.raises(InputError, match="'base' has no training"):
         estimate([Training("a", 0, 75.0)], "base")

@@ -41,6 +41,14 @@ def test_no_spread_and_few_trainings(by: str) -> None:
     assert np.isfinite(scores(same_loss, by)).all()
 
 
+@pytest.mark.parametrize("by", SCORES)
+def test_a_diverged_training_changes_no_score_of_the_others(by: str) -> None:
+    lost = {"val_accuracy": 0.1, "val_loss": 1e6, "train_accuracy": 0.1}
+    more = scores([*FIGURES, *FIGURES, lost], by)
+    assert list(more[:-1]) == pytest.approx(list(scores([*FIGURES, *FIGURES], by)))
+    assert more[-1] < min(more[:-1]) - 10
+
+
 def test_errors_of_scores() -> None:
     with pytest.raises(InputError, match="one of val_accuracy, val_loss, loss_and_training; 'loss' came"):
         scores(FIGURES, "loss")
