@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from search.comparison.ablation import Ablation, load_ablation, run_ablation
     from search.comparison.confirm import confirm_study
+    from search.comparison.pilot import run_pilot
     from search.data.dataset import Data, DataConfig, load_data
     from search.data.sources import DATASETS
     from search.evaluation.bench import bench
@@ -63,6 +64,7 @@ __all__ = [
     "predict",
     "read_weights",
     "run_ablation",
+    "run_pilot",
     "run_study",
 ]
 
@@ -87,6 +89,7 @@ _DEFINED_IN = {
     "load_study": "study.config",
     "run_study": "study.run",
     "confirm_study": "comparison.confirm",
+    "run_pilot": "comparison.pilot",
     "Ablation": "comparison.ablation",
     "load_ablation": "comparison.ablation",
     "run_ablation": "comparison.ablation",

@@ -25,6 +25,7 @@ from search.data.batches import mix
 from search.data.dataset import load_data
 from search.engines.supervisor import TaskResults
 from search.progress import Silent
+from search.recipes.load import load_recipe
 from search.record.files import read_lines, write_sealed
 from search.record.layout import PILOT
 from search.record.lock import locked
@@ -127,6 +128,13 @@ def pilot_size(config: StudyConfig, epochs: int) -> Size | None:
     return size_of(race.pilot, budget, lengths)
 
 
+def pilot_is_due(config: StudyConfig, run: Path) -> bool:
+    """Return whether a study's first part is a pilot that has not finished: a race that has not begun without one."""
+    if not config.race or not config.race.pilot or (run / PILOT / "pilot.json").exists():
+        return False
+    return not (run / "trials").exists() and pilot_size(config, load_recipe(config.recipe).epochs) is not None
+
+
 def _rungs(config: StudyConfig) -> Rungs | None:
     pruner = make_pruner(config.pruner)
     return pruner if isinstance(pruner, Rungs) else None
@@ -196,8 +204,8 @@ def _found(plan: Plan, size: Size, folder: Path, tasks: TaskResults) -> dict[str
         "pauses": pauses,
         "size": asdict(size),
         "budget": budget,
-        "measured": measured,
-        "transfer": {length: rho for (length, _), rho in situation.transfer.items()},
+        "measured": {str(length): at for length, at in measured.items()},
+        "transfer": {str(length): rho for (length, _), rho in situation.transfer.items()},
         "reliability": _reliability(_trained(tasks, epochs)),
         **_recommended(recommended),
     }

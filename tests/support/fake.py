@@ -11,7 +11,7 @@ import pytest
 
 import arch
 import search
-from search.engines.task import Task
+from search.engines.task import Task, identity
 from search.record.files import write_lines, write_text, write_yaml
 from search.record.layout import CHECKPOINT, write_result
 from search.space.candidates import Candidate
@@ -40,7 +40,7 @@ def train(task: Task, control: Control) -> Iterator[Epoch]:
     result = {
         "state": "complete",
         **task.about,
-        "seed": task.seed,
+        **identity(task),
         "macs": costs.macs,
         "params": costs.params,
         "spec_id": spec.id,
