@@ -106,7 +106,7 @@ def test_killed_anywhere_it_finds_the_same(tmp_path: Path, monkeypatch: pytest.M
         nonlocal begun
         begun += 1
         for number, epoch in enumerate(train(task, control)):
-            if begun % 5 == 3 and number == 1:
+            if begun % 3 == 1 and number == 1:
                 raise Killed
             yield epoch
 
@@ -118,7 +118,7 @@ def test_killed_anywhere_it_finds_the_same(tmp_path: Path, monkeypatch: pytest.M
             kills += 1
             continue
         break
-    assert kills > 2
+    assert kills > 1
     assert again == one
 
 
