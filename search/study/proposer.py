@@ -20,7 +20,7 @@ from search.recipes.recipe import Recipe
 from search.record.quiet import quiet
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Endless, Enumerated, Sampled
-from search.space.encode import middle
+from search.space.encode import encode, middle
 from search.space.space import Space
 from search.study.config import StudyConfig
 from search.study.samplers import SAMPLERS, Grid, NumberedQMC, make_sampler
@@ -131,6 +131,15 @@ class Proposer:
         trial = view.ask()
         decode(self.config.space, self.base, self.recipe, Sampled(trial))
         return trial.params
+
+    def params_of(self, trial: int | str) -> dict[str, Any]:
+        """Return a trial's parameters, or those of the base network; none where it is no point of the space."""
+        if isinstance(trial, int):
+            return self.study.get_trials(deepcopy=False)[trial].params
+        try:
+            return encode(self.config.space, self.base, self.recipe, self.base)
+        except InputError:
+            return {}
 
     def enqueue(self, params: dict[str, Any], attributes: dict[str, Any]) -> None:
         """Add a trial with given parameters; `ask` returns it next."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,16 +11,14 @@ from typing import Any, cast
 
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
-from arch.errors import InputError
 from arch.specs.write import to_mapping, to_yaml
 from search.engines.task import Task, costs_of
 from search.progress import Silent
-from search.record.files import read_json, read_lines, replace_file, write_json, write_text, write_yaml
-from search.record.layout import BASE, CHECKPOINT, CONTINUED, RESULT, results, trial_folder, write_result
+from search.record.files import read_json, write_text, write_yaml
+from search.record.layout import BASE, RESULT, results, trial_folder, write_result
 from search.record.objectives import Objectives
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
-from search.space.encode import encode
 from search.space.feasible import Limit
 from search.statistics.standing import chosen_score
 from search.storage.distributions import Distributions
@@ -32,6 +29,7 @@ from search.study.duplicates import TrainedCandidates, key_of, words
 from search.study.proposer import Proposer
 from search.study.pruning import Pruning, StudyTrial
 from search.study.race.budget import Spending
+from search.study.race.paused import clear_checkpoints, epochs_recorded, take_checkpoint
 from search.study.race.piloted import pilot_starts, pilot_trainings, take_over
 from search.study.race.policy import Race, Step
 from search.study.warm_start import enqueue
@@ -128,16 +126,7 @@ class Trials:
             self.proposer.enqueue(self.proposer.drawn(self.race.view(self.study), self.trained.tried), {})
             return
         attribute = "continues" if step.kind == "rest" else "replicate_of"
-        self.proposer.enqueue(self._params_of(step.of), {attribute: step.of, "seed": step.seed})
-
-    def _params_of(self, trial: int | str) -> dict[str, Any]:
-        """Return a trial's parameters, or the base network's; none where it is no point of the space."""
-        if isinstance(trial, int):
-            return self.study.get_trials(deepcopy=False)[trial].params
-        try:
-            return encode(self.config.space, self.plan.base, self.plan.recipe, self.plan.base)
-        except InputError:
-            return {}
+        self.proposer.enqueue(self.proposer.params_of(step.of), {attribute: step.of, "seed": step.seed})
 
     def continues(self, key: str, metrics: Mapping[str, Any]) -> bool:
         """Record an epoch; return whether the training continues."""
@@ -211,7 +200,8 @@ class Trials:
             self._tell(trial, read_json(trial_folder(self.run, trial.number) / RESULT))
         elif training_key == key:
             if paused is not None:
-                self._continue(key, paused)
+                epochs = take_checkpoint(self.trained.folder(key), trial_folder(self.run, paused))
+                self.pruning.follow(key, key_of(paused), epochs)
             self._recall(trial.number, candidate.macs)
             self._queue(Training(key, self._task(key, candidate, about, seed), trial, candidate.macs))
         elif training_key in self._unfinished:
@@ -223,7 +213,7 @@ class Trials:
     def _candidate_of(self, trial: Trial | FrozenTrial) -> Candidate:
         """Return a trial's candidate; report to Optuna whether it is over the limit, unless the trial has ended."""
         drawing = trial if isinstance(trial, Trial) else cast(Trial, FixedTrial(trial.params))
-        if trial.user_attrs.get("replicate_of") == BASE and not self._params_of(BASE):
+        if trial.user_attrs.get("replicate_of") == BASE and not self.proposer.params_of(BASE):
             candidate = self.base
         else:
             candidate = decode(self.config.space, self.plan.base, self.plan.recipe, Sampled(drawing))
@@ -235,20 +225,9 @@ class Trials:
                     trial.set_constraint(name, value)
         return candidate
 
-    def _continue(self, key: str, paused: int) -> None:
-        """Give a trial the checkpoint of the paused one that it continues."""
-        folder, before = self.trained.folder(key), trial_folder(self.run, paused)
-        epochs = read_json(before / RESULT)["epochs"]
-        if not (folder / CHECKPOINT).exists() and not (folder / RESULT).exists():
-            write_json(folder / CONTINUED, {"trial": paused, "epochs": epochs})
-            replace_file(folder / CHECKPOINT, lambda temporary: shutil.copyfile(before / CHECKPOINT, temporary))
-        self.pruning.follow(key, key_of(paused), epochs)
-
     def _queue(self, training: Training) -> None:
-        recorded = len(read_lines(self.trained.folder(training.key) / "metrics.jsonl"))
-        if (self.trained.folder(training.key) / CONTINUED).exists():
-            recorded = max(recorded, read_json(self.trained.folder(training.key) / CONTINUED)["epochs"])
-        self.spending.promise(training.key, recorded, training.task.recipe["epochs"])
+        done = epochs_recorded(self.trained.folder(training.key))
+        self.spending.promise(training.key, done, training.task.recipe["epochs"])
         self._unfinished[training.key] = training
         self.waiting.append(training)
 
@@ -278,8 +257,10 @@ class Trials:
     def _tell(self, trial: Trial | FrozenTrial, result: Mapping[str, Any]) -> None:
         """Count a trial that has ended, report it to Optuna where it is still open there, and show it."""
         self._remember(result)
-        self._clear_checkpoints(trial, result)
-        key = key_of(trial.number)
+        key, paused = key_of(trial.number), trial.user_attrs.get("continues")
+        if self.race:
+            earlier = None if paused is None else trial_folder(self.run, paused)
+            clear_checkpoints(trial_folder(self.run, trial.number), result["state"], earlier)
         if isinstance(trial, FrozenTrial):
             if (now := outcome(result, self.objectives)) != (before := known(trial)):
                 self.show.note(
@@ -293,13 +274,6 @@ class Trials:
             self.show.rejected(key, result["reason"])
         else:
             self.show.finished(key, words(result, self.objectives), self.progress[-1], result)
-
-    def _clear_checkpoints(self, trial: Trial | FrozenTrial, result: Mapping[str, Any]) -> None:
-        """Remove the checkpoints that nothing continues: of a training that has ended, and of the one before it."""
-        if result["state"] != "pruned":
-            (trial_folder(self.run, trial.number) / CHECKPOINT).unlink(missing_ok=True)
-        if (paused := trial.user_attrs.get("continues")) is not None:
-            (trial_folder(self.run, paused) / CHECKPOINT).unlink(missing_ok=True)
 
 
 def make_race(plan: Plan, base: str, pauses: Callable[[int, int], bool]) -> Race | None:
