@@ -15,6 +15,7 @@ from arch.specs.spec import Spec
 from search.recipes.recipe import Recipe
 from search.space.axes.base import Draft, Setting
 from search.space.choosers import Chooser, Endless, Enumerated
+from search.space.iso_macs import Solved
 from search.space.space import Space
 
 
@@ -25,7 +26,7 @@ class Candidate:
     Attributes
     ----------
     infeasible : why it must not be trained; empty where it may be. The spec is then the nearest that was found.
-    violation : by what part of the wanted MACs it misses their tolerance; 0 where it is feasible.
+    violation : by what part it misses the tolerance of the wanted MACs, or a limit; 0 where it is feasible.
     """
 
     spec: Spec
@@ -66,11 +67,14 @@ def _drawn(setting: Setting, chooser: Chooser) -> Draft:
 
 
 def _settled(setting: Setting, draft: Draft) -> Candidate:
-    """Return the candidate of a draft: as it is, or with its widths solved."""
+    """Return the candidate of a draft: as it is, or with its widths solved, and why it must not be trained."""
+    missed: list[Solved] = []
     for axis in setting.space.axes:
         if solved := axis.settled(setting, draft):
-            return Candidate(solved.spec, draft.recipe, solved.missed, solved.violation)
-    return Candidate(draft.spec, draft.recipe)
+            draft = draft._replace(spec=solved.spec)
+            missed += [solved] if solved.missed else []
+    reason = "; ".join(solved.missed for solved in missed)
+    return Candidate(draft.spec, draft.recipe, reason, max((solved.violation for solved in missed), default=0.0))
 
 
 def enumerate_space(space: Space, base: Spec, recipe: Recipe, most: int) -> list[Candidate] | None:

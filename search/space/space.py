@@ -69,7 +69,7 @@ def _reader(keys: tuple[str, ...]) -> type[BaseModel]:
 
 def check_space(space: Space, base: Spec, recipe: Recipe, where: str) -> None:
     """Raise InputError where a space does not fit its base network; names the key and a remedy."""
-    if not space.axes:
+    if not any(axis.decides for axis in space.axes):
         raise InputError(
             f"{where}, space: nothing varies; add a key such as splits, family or recipe. "
             f"Keys: {', '.join(kind.key for kind in sorted(AXES, key=lambda kind: kind.turn))}."

@@ -90,7 +90,7 @@ def _about(plan: Plan) -> dict[str, Any]:
         data=plan.data.fingerprint,
         split=plan.data.split,
         objectives=Objectives(plan.config.objective).described(),
-        varies=[axis.title for axis in plan.config.space.axes],
+        varies=[axis.title for axis in plan.config.space.axes if axis.decides],
     )
 
 

@@ -46,7 +46,8 @@ def _check_search(config: StudyConfig, base: Spec, recipe: Recipe) -> None:
         PROXIES.get(name)
     make_sampler(config.sampler, 0, 0)
     found, sometimes = parameters(config.space, base, recipe)
-    check_sampler(config.sampler, Requirements(found, sometimes, objectives.names, config.max_macs > 0))
+    limited = config.max_macs > 0 or config.space.get("limits") is not None
+    check_sampler(config.sampler, Requirements(found, sometimes, objectives.names, limited))
     pruner = make_pruner(config.pruner, len(objectives))
     values = config.space.get("recipe")
     harder = [key for key in _HARDER if values and key in values.root]

@@ -47,7 +47,7 @@ class Requirements:
     distributions : every parameter of the space, by name.
     sometimes : the parameters that only some candidates have.
     objectives : their names.
-    limited : whether there is a limit on MACs.
+    limited : whether there is a limit on MACs or another cost.
     """
 
     distributions: Mapping[str, BaseDistribution]
@@ -87,7 +87,7 @@ class SamplerDefinition(_OptunaDefinition):
             return f"takes {most}, and the study has {amount} ({', '.join(required.objectives)})"
         if required.limited and amount > self.limited:
             several = " where there are several objectives" if self.limited else ""
-            return f"learns nothing from what is over max_macs, and would propose it again and again{several}"
+            return f"learns nothing from what is over a limit, and would propose it again and again{several}"
         choice = next((k for k, d in required.distributions.items() if isinstance(d, CategoricalDistribution)), None)
         if choice and not self.choices:
             amount = len(required.distributions[choice].choices)  # type: ignore[attr-defined]
@@ -197,7 +197,7 @@ def check_sampler(options: Mapping[str, Any], required: Requirements) -> None:
     name = str(options["name"])
     if reason := SAMPLERS.get(name).refuses(required):
         able = [d.name for d in SAMPLERS if not d.grid and not d.refuses(required)]
-        remedy = ", or max_macs: 0" if "max_macs" in reason else ""
+        remedy = ", or neither max_macs nor space.limits" if "a limit" in reason else ""
         raise InputError(f"sampler {name}: {reason}; use {' or '.join(able)}{remedy}.")
 
 

@@ -63,8 +63,8 @@ class StopRules:
             return f"the space holds {len(self.candidates or ())} candidates within the limit; all have been tried"
         if ended == "nothing feasible":
             every = "every candidate is" if self.candidates == set() else f"{_MOST_INFEASIBLE} proposals in a row were"
-            limit = f"{self.config.max_macs:,}"
-            return f"{every} over max_macs {limit} or out of reach; raise it or change the space"
+            limit = f"max_macs {self.config.max_macs:,}" if self.config.max_macs else "space.limits"
+            return f"{every} over {limit} or out of reach; raise it or change the space"
         if ended == "failing":
             return (
                 f"{self.failures} trainings in a row failed alike ({self.failure}); correct the cause and give the same "

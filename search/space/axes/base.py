@@ -82,6 +82,7 @@ class Axis(ABC):
     title : what varies, for sentences: `channel splits`.
     turn : when it decides; axes decide in the order of their turns, and each gets the draft of those before it.
     absent : how a space without it is written.
+    decides : whether it decides anything; what only follows from other axes, such as equal MACs, does not.
     needs_splits : whether it varies rows that take the common split.
     adds_rows : whether it adds or drops rows; only after it the rows of a draft are those of a wanted network.
     """
@@ -90,6 +91,7 @@ class Axis(ABC):
     title: ClassVar[str]
     turn: ClassVar[int]
     absent: ClassVar[Any] = None
+    decides: ClassVar[bool] = True
     needs_splits: ClassVar[bool] = False
     adds_rows: ClassVar[bool] = False
 
@@ -128,7 +130,10 @@ class Axis(ABC):
         return {}
 
     def settled(self, setting: Setting, draft: Draft) -> Solved | None:
-        """Solve what follows from all decisions together, such as widths at equal cost; None: nothing does."""
+        """Solve what follows from all decisions together, such as widths at equal cost, or say what must not be trained.
+
+        None: nothing follows. Each gets the network that those before it solved.
+        """
         return None
 
 

@@ -27,14 +27,13 @@ class EqualMacs(Axis, SplitRules):
     key: ClassVar = "equal_macs"
     title: ClassVar = "widths at equal MACs"
     turn: ClassVar = 100
+    decides: ClassVar = False
     needs_splits: ClassVar = True
 
     def check(self, setting: Setting, where: str) -> None:
-        """Refuse spaces where splits vary or nothing else does, and widths that four branches cannot share."""
+        """Refuse spaces where splits vary, and widths that four branches cannot share."""
         if setting.space.get("splits"):
             raise InputError(f"{where}: splits vary; remove equal_macs and use splits.mode: iso_macs.")
-        if len(setting.space.axes) == 1:
-            raise InputError(f"{where}: nothing else varies; add a key such as stem, stage_scale or family.")
         for row in searchable(setting.base):
             check_shareable(self, split_of(row).out, f"{where}, row {row.name}")
 

@@ -57,8 +57,11 @@ def factor_for(values: Range, widths: Sequence[tuple[int, int]], unit: int, leas
     1 where the widths stay and the range allows it. The nearest factor, where none leads to all of them.
     """
     # Each pair leaves an interval of factors. Its ends may round either way: take the middle of what is common to all.
-    low: float = max((after - unit / 2) / before if after > least else 0.0 for before, after in widths)
+    lows = {(after, before): (after - unit / 2) / before for before, after in widths}
     high = min((after + unit / 2) / before for before, after in widths)
+    low = max(lows.values())
+    if low >= high:  # the least width comes of any smaller factor, too; stay near the others
+        low = max([0.8 * high, *(value for (after, _), value in lows.items() if after > least)])
     middle = 1.0 if low < 1 < high else (low + high) / 2
     if values.choices:
         return float(min(values.choices, key=lambda choice: abs(choice - middle)))
