@@ -39,7 +39,7 @@ from search.statistics.score import reliabilities, scores
 from search.statistics.standing import Ran, chosen_score
 from search.study.config import Plan, StudyConfig, load_study
 from search.study.prepare import prepared, resolved
-from search.study.race.policy import RaceConfig, race_seeds
+from search.study.race.policy import RaceConfig, data_for, race_seeds
 from search.study.rungs import Rungs
 from search.study.samplers import make_pruner
 from search.training.checks import check_fit
@@ -158,7 +158,11 @@ def _comparison(plan: Plan, size: Size) -> dict[str, Any]:
             changed = candidate.recipe.model_copy(update={"epochs": length})
             about = {"values": values, "seeds": own, "epochs": length}
             networks[name if length == recipe.epochs else f"{name}-short"] = (Candidate(candidate.spec, changed), about)
-    return make_plan(networks, seeds, recipe.model_dump(), plan.data, config.data, config.engine, test=False)
+    race = config.race or RaceConfig()
+    splits = {seed: data_for(race, config.data, config.seed, seed).split_seed for seed in seeds}
+    return make_plan(
+        networks, seeds, recipe.model_dump(), plan.data, config.data, config.engine, test=False, splits=splits
+    )
 
 
 def _draws(plan: Plan, amount: int) -> list[tuple[Candidate, dict[str, Any]]]:

@@ -44,6 +44,7 @@ def make_plan(
     engine: EngineConfig,
     *,
     test: bool = True,
+    splits: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
     """Return the plan of a comparison: what must not change, the seeds, and each network in full.
 
@@ -52,6 +53,7 @@ def make_plan(
     networks : by name, the base among them, each with what else the plan records of it; `seeds` are then its own.
     recipe : the base's; those of the networks may differ from it.
     test : judge on the test set, trained on all training images; otherwise on held-out ones.
+    splits : for a seed that holds out other images, its split_seed.
     """
     where = engine.described()
     return {
@@ -66,6 +68,7 @@ def make_plan(
         "train_images": len(data.everything if test else data.train),
         "test": test,
         "seeds": seeds,
+        **({"splits": {str(seed): {"split_seed": split} for seed, split in splits.items()}} if splits else {}),
         "networks": {
             name: {
                 "key": candidate.key,
@@ -161,7 +164,7 @@ def _tasks(folder: Path, column: str, plan: Mapping[str, Any], engine: EngineCon
             folder=str(folder / name / str(seed)),
             spec=network["spec"],
             recipe=network["recipe"],
-            data=plan["data"],
+            data=plan["data"] | plan.get("splits", {}).get(str(seed), {}),
             seed=seed,
             everything=plan["test"],
             test=plan["test"],

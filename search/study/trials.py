@@ -31,7 +31,7 @@ from search.study.pruning import Pruning, StudyTrial
 from search.study.race.budget import Spending
 from search.study.race.paused import clear_checkpoints, epochs_recorded, take_checkpoint
 from search.study.race.piloted import pilot_starts, pilot_trainings, take_over
-from search.study.race.policy import Race, Step
+from search.study.race.policy import Race, Step, data_for
 from search.study.warm_start import enqueue
 
 
@@ -236,7 +236,7 @@ class Trials:
             folder=str(self.trained.folder(key)),
             spec=to_mapping(candidate.spec),
             recipe=candidate.recipe.model_dump(),
-            data=self.config.data.model_dump(),
+            data=data_for(self.config.race, self.config.data, self.config.seed, seed).model_dump(),
             seed=seed,
             pauses=self.race is not None and self.pruning.rungs is not None,
             device=self.config.engine.device,

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.data.batches import mix
+from search.data.dataset import DataConfig
 from search.record.layout import BASE
 from search.record.quiet import quiet
 from search.statistics.allocation import top_two, wants_seed
@@ -34,6 +35,8 @@ class RaceConfig(BaseModel):
         (Russo 2016) takes one whose place at the top is open.
     score : what they are compared by: `val_accuracy`, `val_loss`, `loss_and_training` (held-out loss and training
         accuracy), or `auto`: the last one, unless the space varies what makes training images or the loss harder.
+    resplit : each further seed holds out other images, the same for every network that is trained with it. On fixed
+        held-out images a candidate that happens to suit them stays ahead however often it is repeated.
     pilot : the largest part of the budget that the pilot takes before the race; 0: no pilot.
     """
 
@@ -41,6 +44,7 @@ class RaceConfig(BaseModel):
     base_seeds: int = Field(3, ge=2, le=1000)
     replicates: float = Field(0.45, ge=0, lt=1)
     score: Literal["auto", "val_accuracy", "val_loss", "loss_and_training"] = "auto"
+    resplit: bool = True
     pilot: float = Field(0.1, ge=0, le=0.5)
 
 
@@ -170,6 +174,14 @@ def _seen(trial: FrozenTrial, gain: float | None) -> FrozenTrial | None:
         distributions=trial.distributions,
         constraints=trial.constraints,
     )
+
+
+def data_for(config: RaceConfig | None, data: DataConfig, first: int, seed: int) -> DataConfig:
+    """Return the data that a training with a seed of the race is given; `first` is the study's own seed."""
+    if not config or not config.resplit or seed == first:
+        return data
+    place = next(index for index, other in enumerate(race_seeds(first)) if other == seed)
+    return data.model_copy(update={"split_seed": data.split_seed + place})
 
 
 def race_seeds(seed: int) -> Iterator[int]:

@@ -67,6 +67,16 @@ def test_a_replicate_is_an_ordinary_trial_of_the_same_parameters(tmp_path: Path)
         assert read_json(trial_folder(tmp_path, trial.number) / "result.json")["seed"] == trial.user_attrs["seed"]
 
 
+@pytest.mark.parametrize("resplit", [True, False])
+def test_each_seed_holds_out_other_images_for_all_alike(resplit: bool, tmp_path: Path) -> None:
+    run_study(race(race={**RACE, "resplit": resplit}), tmp_path)
+    splits: dict[int, set[int]] = {}
+    for trial in found(tmp_path):
+        splits.setdefault(trial["seed"], set()).add(trial["split_seed"])
+    assert all(len(of) == 1 for of in splits.values())
+    assert len(set.union(*splits.values())) == (len(splits) if resplit else 1)
+
+
 @pytest.mark.parametrize("pruner", [{"name": "none"}, PAUSING])
 def test_a_budget_is_never_exceeded_and_nearly_used_up(pruner: dict[str, Any], tmp_path: Path) -> None:
     outcome = run_study(race(pruner=pruner), tmp_path)
