@@ -8,14 +8,12 @@ pilot.json says what came out. The race takes these trainings over: none is repe
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.samplers import RandomSampler
 
@@ -34,6 +32,7 @@ from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
 from search.space.feasible import Limit
 from search.statistics.effects import Training, estimate, variance_intervals
+from search.statistics.lengths import transfer
 from search.statistics.plans import Recommendation, Situation, recommend
 from search.statistics.score import reliabilities, scores
 from search.statistics.standing import Ran, chosen_score
@@ -48,9 +47,6 @@ _DRAWS_FROM = -4  # the stream of seeds that candidates of pilots are drawn from
 _FEWEST = 7  # trainings: three of the base, two of each of two candidates
 _REPEATS = 2  # seeds of a candidate
 _MOST_DRAWS = 500
-# How surely early scores rank candidates where few were measured: the correlation of 0.6 found on 48 curves of nine
-# epochs (docs/results/curves) counts as much as six candidates.
-_PRIOR_TRANSFER, _PRIOR_CANDIDATES = 0.6, 6
 
 
 @dataclass(frozen=True)
@@ -191,14 +187,16 @@ def _found(plan: Plan, size: Size, folder: Path, tasks: TaskResults) -> dict[str
     rungs = _rungs(config)
     pauses = [e for e in range(1, epochs) if rungs and rungs.is_rung(e)]
     lengths = _lengths(config, epochs)
-    measured = {length: _measured(_trained(tasks, length), score) for length in lengths}
-    measured |= {pause: _measured(_at(tasks, folder, epochs, pause), score) for pause in pauses}
-    target = measured[epochs]
+    scored = {length: _scored(_trained(tasks, length), score) for length in lengths}
+    by = "train_accuracy" if rungs and rungs.by == "train_accuracy" else score  # what a pause compares
+    scored |= {pause: _scored(_at(tasks, folder, epochs, pause), by) for pause in pauses}
+    measured = {length: _measured(trainings) for length, trainings in scored.items()}
+    transfers = {length: transfer(of, scored[epochs], "base") for length, of in scored.items() if length != epochs}
     situation = Situation(
         within={length: at["within"] for length, at in measured.items()},
         between={length: at["between"] for length, at in measured.items()},
-        middle=target["middle"],
-        transfer={(length, epochs): _transfer(at, target) for length, at in measured.items() if length != epochs},
+        middle=measured[epochs]["middle"],
+        transfer={(length, epochs): found.correlation for length, found in transfers.items()},
     )
     budget = _budget(config, epochs, tasks)
     recommended = recommend(situation, budget, lengths, pauses)
@@ -209,7 +207,7 @@ def _found(plan: Plan, size: Size, folder: Path, tasks: TaskResults) -> dict[str
         "size": asdict(size),
         "budget": budget,
         "measured": {str(length): at for length, at in measured.items()},
-        "transfer": {str(length): rho for (length, _), rho in situation.transfer.items()},
+        "transfer": {str(length): found._asdict() for length, found in transfers.items()},
         "reliability": _reliability(_trained(tasks, epochs)),
         **_recommended(recommended),
     }
@@ -217,7 +215,8 @@ def _found(plan: Plan, size: Size, folder: Path, tasks: TaskResults) -> dict[str
 
 def _trained(tasks: TaskResults, length: int) -> list[Ran]:
     done = (result for result in tasks.results.values() if result["state"] == "complete")
-    return [Ran.of(result | {"key": _name(result)}) for result in done if result["epochs"] == length]
+    ran = [Ran.of(result | {"key": _name(result)}) for result in done if result["epochs"] == length]
+    return [training for training in ran if None not in training.figures.values()]  # a loss may not be finite
 
 
 def _name(result: Mapping[str, Any]) -> str:
@@ -225,7 +224,7 @@ def _name(result: Mapping[str, Any]) -> str:
 
 
 def _at(tasks: TaskResults, folder: Path, epochs: int, pause: int) -> list[Ran]:
-    """Return the trainings as they stood after an epoch, by their training accuracy, which a pause compares."""
+    """Return the trainings as they stood after an epoch."""
     found = []
     for ran in _trained(tasks, epochs):
         metrics = read_lines(folder / ran.key / str(ran.seed) / "metrics.jsonl")[pause - 1]
@@ -233,10 +232,13 @@ def _at(tasks: TaskResults, folder: Path, epochs: int, pause: int) -> list[Ran]:
     return found
 
 
-def _measured(ran: Sequence[Ran], score: str) -> dict[str, Any]:
-    """Return noise, spread and the base's place at a length, in points of held-out accuracy, with intervals."""
+def _scored(ran: Sequence[Ran], score: str) -> list[Training]:
     values = scores([training.figures for training in ran], score)
-    trainings = [Training(t.key, t.seed, float(v)) for t, v in zip(ran, values, strict=True)]
+    return [Training(t.key, t.seed, float(value)) for t, value in zip(ran, values, strict=True)]
+
+
+def _measured(trainings: Sequence[Training]) -> dict[str, Any]:
+    """Return noise, spread and the base's place at a length, in points of held-out accuracy, with intervals."""
     effects = estimate(trainings, "base")
     intervals = variance_intervals(trainings, "base")
     of = {name: [float(end) for end in interval] for name, interval in intervals._asdict().items()}
@@ -246,20 +248,7 @@ def _measured(ran: Sequence[Ran], score: str) -> dict[str, Any]:
         "reliability": effects.reliability,
         "middle": effects.middle,
         "intervals": of,
-        "gains": dict(zip(effects.candidates, map(float, effects.gain), strict=True)),
-        "accuracy": {
-            "base": statistics.mean(100 * t.figures["val_accuracy"] for t in ran if t.key == "base"),
-            "candidates": statistics.mean(100 * t.figures["val_accuracy"] for t in ran if t.key != "base"),
-        },
     }
-
-
-def _transfer(short: Mapping[str, Any], target: Mapping[str, Any]) -> float:
-    """Return the correlation of candidates' gains at two lengths, shrunk towards what earlier curves showed."""
-    names = sorted(set(short["gains"]) & set(target["gains"]))
-    one, two = ([at["gains"][name] for name in names] for at in (short, target))
-    seen = float(np.corrcoef(one, two)[0, 1]) if len(names) > 2 and np.std(one) and np.std(two) else _PRIOR_TRANSFER
-    return float((len(names) * max(0.0, seen) + _PRIOR_CANDIDATES * _PRIOR_TRANSFER) / (len(names) + _PRIOR_CANDIDATES))
 
 
 def _reliability(ran: Sequence[Ran]) -> list[dict[str, Any]]:

@@ -32,7 +32,8 @@ class RaceConfig(BaseModel):
     base_seeds : the base network is trained with so many seeds first. It gets another one whenever a candidate would
         have more, so that every training has the base's with the same seed and data order as its control.
     replicates : the part of the trainings that repeat a candidate with another seed. Top-two Thompson sampling
-        (Russo 2016) takes one whose place at the top is open.
+        (Russo 2016) takes one whose place at the top is open. A quarter was within 0.05 points of the best share in
+        all simulated cases (`benchmarks/calibration.py`).
     score : what they are compared by: `val_accuracy`, `val_loss`, `loss_and_training` (held-out loss and training
         accuracy), or `auto`: the last one, unless the space varies what makes training images or the loss harder.
     resplit : each further seed holds out other images, the same for every network that is trained with it. On fixed
@@ -42,7 +43,7 @@ class RaceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     base_seeds: int = Field(3, ge=2, le=1000)
-    replicates: float = Field(0.45, ge=0, lt=1)
+    replicates: float = Field(0.25, ge=0, lt=1)
     score: Literal["auto", "val_accuracy", "val_loss", "loss_and_training"] = "auto"
     resplit: bool = True
     pilot: float = Field(0.1, ge=0, le=0.5)
@@ -133,7 +134,7 @@ class Race:
         if effects is None:
             return None
         rng = np.random.default_rng(mix(self.seed, _CHOICES_FROM, number))
-        chosen = top_two(effects.gain, np.sqrt(np.diag(effects.covariance)), rng)
+        chosen = top_two(effects.gain, effects.sd, rng)
         candidate, base = self.known[effects.candidates[int(chosen)]], self.known[self.base]
         # The base first: it is the control of every seed.
         if len(candidate.seeds) >= len(base.seeds):
