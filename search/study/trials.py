@@ -95,12 +95,13 @@ class Trials:
             self._remember(result)
             if "continues" in result:
                 self.pruning.follow(key_of(result["trial"]), key_of(result["continues"]), result["epochs"])
-            if self.pruning.rungs and "duplicate_of" not in result:  # Optuna's pruners have it in the storage
+            # Optuna's pruners have it in the storage. A candidate stands once on a rung, whatever repeats it.
+            if self.pruning.rungs and not {"duplicate_of", "replicate_of"} & set(result):
                 self._recall(result["trial"], result.get("macs", 0))
         self.trained.answers(self.base.key, self.config.seed, BASE)
-        self.pruning.recall(BASE, self.run / BASE, self.base.macs)
         if not (self.run / BASE / RESULT).exists():
             self._begin_base()
+        self.pruning.recall(BASE, self.run / BASE, self.base.macs)
         if (self.run / BASE / RESULT).exists():
             self._remember(read_json(self.run / BASE / RESULT))
         # Then trials that were running, and finished ones whose record is missing.
@@ -197,6 +198,8 @@ class Trials:
         training_key = self.trained.answers(candidate.key, seed, key, again=paused is not None)
         if training_key == key and paused is None and (source := self.piloted.get((candidate.key, seed))):
             take_over(source, trial_folder(self.run, trial.number), about)
+            if "replicate_of" not in about:
+                self._recall(trial.number, candidate.macs)
             self._tell(trial, read_json(trial_folder(self.run, trial.number) / RESULT))
         elif training_key == key:
             if paused is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from arch.errors import InputError
@@ -131,3 +132,34 @@ def test_the_pilots_seeds_count_where_the_candidates_stand(tmp_path: Path) -> No
     assert stand.effects.identified
     drawn = read_json(tmp_path / PILOT / "plan.json")["networks"]["draw-1"]["key"]
     assert stand.effects.of(drawn).trainings >= 2
+
+
+def test_a_race_after_a_pilot_that_is_killed_ends_as_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = piloted(pruner=PAUSING)
+    for name in ("one", "killed"):
+        run_pilot(config, tmp_path / name)
+    run_study(config, tmp_path / "one")
+    original, calls, kills = optuna.Study.tell, 0, 0
+
+    def dying(self: optuna.Study, *args: Any, **more: Any) -> Any:
+        nonlocal calls
+        found = original(self, *args, **more)
+        calls += 1
+        if calls % 5 == 2:
+            raise Killed
+        return found
+
+    monkeypatch.setattr(optuna.Study, "tell", dying)
+    for _ in range(50):
+        try:
+            run_study(config, tmp_path / "killed")
+        except Killed:
+            kills += 1
+            continue
+        break
+    assert kills > 3
+    keys = ("key", "seed", "state", "epochs", "replicate_of", "continues", "val_accuracy")
+    shapes = [[[r.get(key) for key in keys] for r in results(tmp_path / name)] for name in ("one", "killed")]
+    assert shapes[0] == shapes[1]
