@@ -146,6 +146,9 @@ def prepare(folder: Path, only: str = "") -> list[Scene]:
     local = engine | {"name": "local"}
     longer = RECIPE | {"epochs": 12}  # a worker is slow to start
     (folder / "local.yaml").write_text(yaml.safe_dump(study | {"engine": local, "recipe": longer, "trials": 3}))
+    pausing = {"name": "rungs", "first": 1, "factor": 4.0, "better": 1, "keep": 0.5}
+    race = {"pruner": pausing, "race": {"pilot": 0.4, "replicates": 0.4}, "budget": {"epochs": 80}, "trials": 0}
+    (folder / "race.yaml").write_text(yaml.safe_dump(study | race | {"engine": engine}))
     changes = {"slow": {"recipe": {"lr": 0.01}}, "plain": {"recipe": {"label_smoothing": 0.2}}}
     ablation = common | {"network": str(folder / "tiny.yaml"), "seeds": 2, "changes": changes, "engine": engine}
     (folder / "ablation.yaml").write_text(yaml.safe_dump(ablation))
@@ -178,7 +181,8 @@ def scenes(folder: Path) -> list[Scene]:
         Scene("report", "driver", report_in, 0.05),
         Scene("search", "worker", search_in("local.yaml"), 0.04),
         Scene("search", "group", search_in("local.yaml"), 0.04),
-        Scene("search", "driver", search_in("study.yaml"), 0.45),
+        Scene("search", "driver", search_in("study.yaml"), 0.31),
+        Scene("race", "driver", search_in("race.yaml"), 0.14),
     ]
 
 

@@ -20,6 +20,7 @@ from tests.support import study
         pytest.param("search:driver", 3, marks=pytest.mark.slow),
         pytest.param("train:driver,search:driver", 12, marks=pytest.mark.slow),
         pytest.param("confirm:driver,ablate:driver", 8, marks=pytest.mark.slow),
+        pytest.param("race:driver", 3, marks=pytest.mark.slow),
     ],
 )
 def test_killed_at_random_moments_nothing_recorded_is_lost(only: str, kills: int, tmp_path: Path) -> None:
@@ -56,6 +57,7 @@ def test_the_records_say_how_often_and_that_nothing_was_lost() -> None:
         "confirm",
         "ablate",
         "report",
+        "race",
     }
     for record in found:
         assert record["injected"] > 0
