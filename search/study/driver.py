@@ -108,7 +108,7 @@ class Driver:
         self.stop_rules.trained(result.get("reason", "") if result["state"] == "failed" else "")
 
     def _stop_reason(self) -> EndReason | None:
-        return self.stop_rules.why(self.trials.missing, self.trials.trained.tried)
+        return self.stop_rules.why(self.trials.missing, self.trials.trained.tried, self.trials.hopeless)
 
     def outcome(self) -> StudyOutcome:
         """Return how the study ended, and show the reason where it ended early."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from search.study.config import StudyConfig
 
-EndReason = Literal["complete", "space exhausted", "nothing feasible", "failing", "interrupted"]
+EndReason = Literal["complete", "space exhausted", "nothing feasible", "hopeless", "failing", "interrupted"]
 _MOST_INFEASIBLE = 500  # infeasible proposals in a row, after which a study stops
 
 
@@ -39,16 +39,19 @@ class StopRules:
         self.failures = self.failures + 1 if alike else int(bool(failure))
         self.failure = failure
 
-    def why(self, missing: float, tried: set[str]) -> EndReason | None:
+    def why(self, missing: float, tried: set[str], hopeless: bool = False) -> EndReason | None:
         """Return why no other trial is proposed, or None where one is.
 
         Parameters
         ----------
         missing : how many trials are still to be proposed.
         tried : the keys of the candidates that some trial has.
+        hopeless : a race finds nothing.
         """
         if missing <= 0:
             return "complete"
+        if hopeless:
+            return "hopeless"
         if self.candidates == set() or self.infeasible >= _MOST_INFEASIBLE:
             return "nothing feasible"
         if 0 < self.config.most_failures_in_a_row <= self.failures:
@@ -61,6 +64,11 @@ class StopRules:
         """Return why a study ended before its total, and what to do; empty where it did not."""
         if ended == "space exhausted":
             return f"the space holds {len(self.candidates or ())} candidates within the limit; all have been tried"
+        if ended == "hopeless" and self.config.race and (stop := self.config.race.stop):
+            return (
+                f"no candidate gains more than {stop.gain:g} points with a chance of {stop.chance:.0%}: the race ends, as "
+                "race.stop says; change the space, train longer, or remove race.stop to spend the rest of the budget"
+            )
         if ended == "nothing feasible":
             every = "every candidate is" if self.candidates == set() else f"{_MOST_INFEASIBLE} proposals in a row were"
             limit = f"max_macs {self.config.max_macs:,}" if self.config.max_macs else "space.limits"

@@ -82,6 +82,12 @@ class Trials:
         return self.config.trials - self.finished - len(self._open) if self.config.trials else math.inf
 
     @property
+    def hopeless(self) -> bool:
+        """Whether the race ends early, as no candidate gains enough."""
+        _, total, done = self.progress
+        return self.race is not None and self.race.hopeless(done / total)
+
+    @property
     def progress(self) -> tuple[str, int, int]:
         """The study's title, its total and what is done: trials, or the budget's unit where only that ends it."""
         if self.config.trials:

@@ -24,6 +24,22 @@ _SEEDS_FROM = -2  # the stream of seeds of a race; confirmations draw from -1
 _CHOICES_FROM = -3  # the stream of its random choices
 
 
+class Hopeless(BaseModel):
+    """When a race ends early: no candidate gains enough with enough chance.
+
+    Attributes
+    ----------
+    gain : in points of held-out accuracy.
+    chance : the least chance that the best candidate gains more than that.
+    after : the part of the budget that is spent first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    gain: float = 0.2
+    chance: float = Field(0.5, gt=0, lt=1)
+    after: float = Field(0.5, ge=0, lt=1)
+
+
 class RaceConfig(BaseModel):
     """How a study divides its work between new candidates and further seeds of those that lead.
 
@@ -38,6 +54,7 @@ class RaceConfig(BaseModel):
         accuracy), or `auto`: the last one, unless the space varies what makes training images or the loss harder.
     resplit : each further seed holds out other images, the same for every network that is trained with it. On fixed
         held-out images a candidate that happens to suit them stays ahead however often it is repeated.
+    stop : ends a race that finds nothing, `{}` by the defaults of `Hopeless`; without it all work is done.
     pilot : the largest part of the budget that the pilot takes before the race; 0: no pilot.
     """
 
@@ -46,6 +63,7 @@ class RaceConfig(BaseModel):
     replicates: float = Field(0.25, ge=0, lt=1)
     score: Literal["auto", "val_accuracy", "val_loss", "loss_and_training"] = "auto"
     resplit: bool = True
+    stop: Hopeless | None = None
     pilot: float = Field(0.1, ge=0, le=0.5)
 
 
@@ -144,6 +162,14 @@ class Race:
     def effects(self) -> Effects | None:
         """Return what the trainings say of each candidate's gain over the base; None before both have one."""
         return estimated(list(self.ran.values()), self.base, self.epochs, self.score)
+
+    def hopeless(self, spent: float) -> bool:
+        """Return whether the race ends early, where a part of its budget is spent."""
+        stop = self.config.stop
+        if not stop or spent < stop.after:
+            return False
+        effects = self.effects()
+        return effects is not None and float(effects.chance(stop.gain).max()) < stop.chance
 
     def _next_seed(self, taken: Collection[int]) -> int:
         return next(seed for seed in race_seeds(self.seed) if seed not in taken)

@@ -176,6 +176,13 @@ def test_an_exhausted_space_is_still_repeated(tmp_path: Path) -> None:
     assert len(trials) + 1 == 20
 
 
+@pytest.mark.parametrize(("gain", "ended"), [(1e3, "hopeless"), (-1e3, "complete")])
+def test_a_race_that_finds_nothing_ends_early_where_the_study_says_so(gain: float, ended: str, tmp_path: Path) -> None:
+    outcome = run_study(race(race={**RACE, "stop": {"gain": gain, "after": 0.5}}), tmp_path)
+    assert outcome.ended == ended
+    assert (50 <= work_of(tmp_path).epochs <= 56) == (ended == "hopeless")
+
+
 def test_where_the_candidates_stand(tmp_path: Path) -> None:
     run_study(race(budget={"epochs": 200}), tmp_path)
     stand = standing(tmp_path)
