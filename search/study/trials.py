@@ -84,8 +84,8 @@ class Trials:
     @property
     def hopeless(self) -> bool:
         """Whether the race ends early, as no candidate gains enough."""
-        _, total, done = self.progress
-        return self.race is not None and self.race.hopeless(done / total)
+        spent = self.finished / self.config.trials if self.config.trials else self.spending.part
+        return self.race is not None and self.race.hopeless(spent)
 
     @property
     def progress(self) -> tuple[str, int, int]:
@@ -110,6 +110,9 @@ class Trials:
         self.pruning.recall(BASE, self.run / BASE, self.base.macs)
         if (self.run / BASE / RESULT).exists():
             self._remember(read_json(self.run / BASE / RESULT))
+        if self.race:
+            for folder in self.piloted.values():
+                self.race.ended(read_json(folder / RESULT))
         # Then trials that were running, and finished ones whose record is missing.
         for frozen in self.study.get_trials(deepcopy=False):
             recorded = (trial_folder(self.run, frozen.number) / RESULT).exists()

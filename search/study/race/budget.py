@@ -54,6 +54,15 @@ class Spending:
         return (self.budget.epochs or round(self.budget.core_hours * 60)) if self.budget else 0
 
     @property
+    def part(self) -> float:
+        """The part of the budget that is done; 0 without one."""
+        if not self.budget:
+            return 0.0
+        if self.budget.epochs:
+            return self.epochs / self.budget.epochs
+        return self.seconds * self.threads / 3600 / self.budget.core_hours
+
+    @property
     def unit(self) -> str:
         """What `done` and `total` count."""
         return "core-minutes" if self.budget and self.budget.core_hours else "epochs"

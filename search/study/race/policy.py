@@ -140,12 +140,21 @@ class Race:
         for trial, (seed, epoch) in sorted(self.paused.items()):
             if not self.pauses(trial, epoch):
                 return Step("rest", trial, seed)
-        trainings = sum(len(candidate.seeds) for candidate in self.known.values())
-        repeats = trainings - len(self.known)
-        complete = len({key for key, _ in self.ran} - {self.base})
-        if (exhausted and complete) or wants_seed(repeats, trainings, self.config.replicates, complete):
+        complete = len({ran.key for ran in self._counting()} - {self.base})
+        if (exhausted and complete) or wants_seed(*self._work(), self.config.replicates, complete):
             return self._repeat(number) or Step("candidate")
         return Step("candidate")
+
+    def _counting(self) -> list[Ran]:
+        """Return the trainings that are long enough to count."""
+        return [ran for ran in self.ran.values() if self.epochs in (None, ran.epochs)]
+
+    def _work(self) -> tuple[int, int]:
+        """Return the epochs of further seeds, and of all trainings; those that wait at a pause count up to it."""
+        trainings = sum(len(candidate.seeds) for candidate in self.known.values())
+        length = self.epochs or 1  # of different lengths each counts alike
+        waiting = sum(length - epoch for _, epoch in self.paused.values()) if self.epochs else 0
+        return length * (trainings - len(self.known)), length * trainings - waiting
 
     def _repeat(self, number: int) -> Step | None:
         effects = self.effects()
@@ -161,7 +170,7 @@ class Race:
 
     def effects(self) -> Effects | None:
         """Return what the trainings say of each candidate's gain over the base; None before both have one."""
-        return estimated(list(self.ran.values()), self.base, self.epochs, self.score)
+        return estimated(self._counting(), self.base, self.epochs, self.score)
 
     def hopeless(self, spent: float) -> bool:
         """Return whether the race ends early, where a part of its budget is spent."""
