@@ -18,12 +18,12 @@ from arch.specs.spec import Spec
 from search.data.batches import mix
 from search.recipes.recipe import Recipe
 from search.record.quiet import quiet
+from search.sampling.samplers import SAMPLERS, Grid, NumberedQMC, make_sampler
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Endless, Enumerated, Sampled
 from search.space.encode import encode, middle
 from search.space.space import Space
 from search.study.config import StudyConfig
-from search.study.samplers import SAMPLERS, Grid, NumberedQMC, make_sampler
 
 MOST_ENUMERATED = 5_000
 _DRAWS = 32  # to find out which parameters a space has

@@ -11,11 +11,11 @@ import yaml
 import arch
 import search
 from search.record.layout import results
+from search.sampling.samplers import SAMPLERS, options_of
 from search.space.candidates import enumerate_space
 from search.space.space import Space
 from search.study.proposer import parameters, points
 from search.study.run import run_study
-from search.study.samplers import SAMPLERS, options_of
 from tests.support import MICRO, study
 
 pytestmark = pytest.mark.usefixtures("instant")
@@ -48,7 +48,7 @@ def test_every_option_is_written_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names())
 def test_what_is_written_out_is_read_again(sampler: str) -> None:
-    from search.study.samplers import make_sampler
+    from search.sampling.samplers import make_sampler
 
     make_sampler(options_of(SAMPLERS, {"name": sampler}), 0, 1)
 

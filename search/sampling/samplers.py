@@ -17,8 +17,8 @@ from optuna.study import Study
 
 from arch.errors import InputError, near
 from arch.registry import Definition, Definitions
-from search.study.mixture import Mixture
-from search.study.rungs import Rungs
+from search.sampling.mixture import Mixture
+from search.sampling.rungs import Rungs
 
 _MOST = 1_000_000  # of any option that is a whole number: Optuna takes memory for as many
 _PLAIN = {"bool", "int", "float", "str", "None"}
