@@ -72,6 +72,11 @@ def test_what_is_written_out_is_read_again(sampler: str) -> None:
         ({"sampler": {"name": "tpe", "multivariate": 3}}, ["'multivariate' is 3", "bool"]),
         ({"sampler": {"name": "gp", "independent_sampler": "x"}}, ["unknown option 'independent_sampler'"]),
         ({"sampler": {"name": "mixture", "wide": 0.5}}, ["sampler mixture", "sum 1", "0.3, 0.6 and 0.5"]),
+        ({"sampler": {"name": "surrogate", "worth": 2}}, ["sampler surrogate", "worth is a rank correlation", "is 2"]),
+        (
+            {"sampler": {"name": "surrogate"}, "objective": ["val_accuracy", "macs"]},
+            ["surrogate", "one objective", "mixture"],
+        ),
         ({"pruner": {"name": "median"}, "objective": ["val_accuracy", "macs"]}, ["median", "use rungs"]),
         ({"pruner": {"name": "rungs", "keep": 2.0}}, ["rungs", "keep must be at least 0 and below 1"]),
         ({"pruner": {"name": "rungs", "frist": 2}}, ["unknown option 'frist'", "Did you mean first"]),
