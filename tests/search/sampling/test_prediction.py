@@ -34,7 +34,8 @@ def test_without_a_signal_the_rank_is_near_0_and_errs_downward() -> None:
 
 def test_networks_or_values_that_are_all_the_same_have_no_rank() -> None:
     same = [{"a": 1.0}] * 8
-    assert math.isnan(Known(same, np.arange(8.0), np.ones(8)).rank_correlation())
+    for values in (np.arange(8.0), np.random.default_rng(0).normal(75, 1, 8)):  # nor does rounding rank them
+        assert math.isnan(Known(same, values, np.linspace(0.3, 0.9, 8)).rank_correlation())
     varied = [{"a": float(i)} for i in range(8)]
     assert math.isnan(Known(varied, np.ones(8), np.ones(8)).rank_correlation())
     assert math.isnan(Known(varied, np.arange(8.0), np.zeros(8)).rank_correlation())  # no value is a network's own

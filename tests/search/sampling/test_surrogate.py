@@ -17,7 +17,7 @@ import arch
 import reports
 from arch.registry import Reduced
 from arch.specs.edit import Split, with_split
-from reports.tables.run_tables import tables_of
+from reports.tables.surrogate import surrogate as table_of
 from search.record.layout import results
 from search.sampling.mixture import Mixture
 from search.sampling.surrogate import Surrogate
@@ -153,7 +153,8 @@ def test_a_study_records_and_reports_how_well_it_ranked(changes: dict[str, Any],
         assert result["surrogate"].keys() >= {"rank_correlation", "networks", "proposes"}
     stored = optuna.load_study(study_name="micro", storage=f"sqlite:///{tmp_path / 'study.db'}").get_trials()
     assert [stored[r["trial"]].user_attrs["surrogate"] for r in found] == [r["surrogate"] for r in found]
-    (table,) = [table for table in tables_of(reports.load(tmp_path)) if table.name == "surrogate"]
+    table = table_of(reports.load(tmp_path))
+    assert table
     assert table.frame["trial"].tolist() == [str(result["trial"]) for result in found]
     assert table.frame["networks"].tolist() == [result["surrogate"]["networks"] for result in found]
     assert "rank correlation" in table.markdown()
