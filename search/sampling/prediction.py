@@ -57,7 +57,7 @@ class Known:
 def _ridge() -> Any:
     """Return ridge regression on standardised figures, its strength by the evidence (MacKay 1992).
 
-    Gaussian processes rank alike (docs/studies.md), and take about ten times as long.
+    Gaussian processes rank alike (docs/studies.md), and take five to ten times as long.
     """
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import BayesianRidge
