@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from benchmarks.curves import RESULTS as CURVES
 from reports.tables.insight import hypervolume
 from search.record.files import write_json
-from search.study.rungs import Rungs
+from search.sampling.rungs import Rungs
 
 RESULT = CURVES.parent / "performance" / "pruning.json"
 ORDERS = range(20)
@@ -49,7 +49,7 @@ class Curve:
 
 
 class Pruner(Protocol):
-    """What `search.study.rungs.Rungs` offers."""
+    """What `search.sampling.rungs.Rungs` offers."""
 
     by: str
 

@@ -41,11 +41,11 @@ from search.record.environment import environment
 from search.record.files import read_json, write_json, write_text
 from search.record.layout import trial_folder
 from search.record.status import status
+from search.sampling.samplers import make_sampler
 from search.storage.urls import open_storage
 from search.study.config import load_study
 from search.study.proposer import parameters
 from search.study.run import run_study
-from search.study.samplers import make_sampler
 from search.training.hardware import cores
 
 STUDY: dict[str, Any] = {

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from search.recipes.optimizers import OPTIMIZERS
     from search.recipes.recipe import Recipe
     from search.recipes.schedules import SCHEDULES
+    from search.sampling.samplers import PRUNERS, SAMPLERS
     from search.space.candidates import Candidate, decode
     from search.space.choosers import Sampled
     from search.space.space import Space
     from search.study.config import StudyConfig, load_study
     from search.study.run import run_study
-    from search.study.samplers import PRUNERS, SAMPLERS
     from search.training.fit import Epoch, fit
     from search.training.weights import Weights, read_weights
 
@@ -79,8 +79,8 @@ _DEFINED_IN = {
     "OPTIMIZERS": "recipes.optimizers",
     "SCHEDULES": "recipes.schedules",
     "DATASETS": "data.sources",
-    "SAMPLERS": "study.samplers",
-    "PRUNERS": "study.samplers",
+    "SAMPLERS": "sampling.samplers",
+    "PRUNERS": "sampling.samplers",
     "Candidate": "space.candidates",
     "Sampled": "space.choosers",
     "Space": "space.space",

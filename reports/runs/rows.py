@@ -13,7 +13,7 @@ from arch.specs.read import load as load_spec
 from reports.runs.splits import splits
 from search.record.files import read_json, read_lines, read_yaml
 
-_NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy", "proxies")
+_NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy", "proxies", "surrogate")
 
 
 def trial_row(name: str, folder: Path) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from search.record.files import read_lines, write_sealed
 from search.record.layout import PILOT
 from search.record.lock import locked
 from search.record.quiet import quiet
+from search.sampling.rungs import Rungs
+from search.sampling.samplers import make_pruner
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
 from search.space.feasible import Limit
@@ -39,8 +41,6 @@ from search.statistics.standing import Ran, chosen_score
 from search.study.config import Plan, StudyConfig, load_study
 from search.study.prepare import prepared, resolved
 from search.study.race.policy import RaceConfig, data_for, race_seeds
-from search.study.rungs import Rungs
-from search.study.samplers import make_pruner
 from search.training.checks import check_fit
 
 _DRAWS_FROM = -4  # the stream of seeds that candidates of pilots are drawn from

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Protocol
 
-from optuna.trial import Trial
+from optuna.trial import BaseTrial
 
 
 class Chooser(Protocol):
@@ -33,7 +33,7 @@ class Sampled:
     changes; a choice is categorical, by name.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: BaseTrial) -> None:
         self.trial = trial
 
     def pick(self, name: str, weights: Sequence[float]) -> int:

@@ -106,6 +106,12 @@ class Effects:
         """The share of variance of a single score that is the candidate's own; None where it is not identified."""
         return self.variances.reliability if self.identified else None
 
+    @property
+    def weights(self) -> np.ndarray:
+        """The share of variance of each candidate's mean score that is its own, (n,); 1 where scores do not vary."""
+        own, noise = self.variances.between**2, self.variances.within**2 / np.array(self.trainings)
+        return np.asarray(own / (own + noise)) if own + self.variances.within else np.ones(len(noise))
+
     def interval(self, level: float = LEVEL) -> np.ndarray:
         """Return the interval of each gain, (n, 2)."""
         half = float(stats.norm.ppf((1 + level) / 2)) * self.sd

@@ -14,8 +14,10 @@ from search.record.objectives import Objectives
 _ATTRIBUTES = ("macs", "spec_id", "duplicate_of", "reason")
 _CENSORED = ("epochs", "val_accuracy", "val_loss")  # a pruned trial's last epoch is a value that it at least reached
 
-# What a trial was enqueued with: the name of a start, or what of which trial it repeats or continues.
-ENQUEUED = ("start", "replicate_of", "continues")
+SURROGATE = "surrogate"  # how well the sampler of that name ranked when it proposed or drew a trial
+
+# What a trial was proposed with: the name of a start, what of which trial it repeats or continues, or the surrogate's.
+ENQUEUED = ("start", "replicate_of", "continues", SURROGATE)
 
 # Key of a result whose trial ran again because its record was missing. Such a trial has ended in Optuna, which keeps
 # its first result.

@@ -22,14 +22,14 @@ from search.record.environment import environment
 from search.record.files import append_line, read_json, sealed_yaml, write_sealed, write_text, write_yaml
 from search.record.layout import BASE, allowed_changes, comparable_since, mend_training
 from search.record.objectives import Objectives
+from search.sampling.rungs import Rungs
+from search.sampling.samplers import make_pruner
 from search.storage.migrate import changed_choices, migrate
 from search.storage.recover import open_consistent
 from search.storage.urls import shown
 from search.study import fingerprint
 from search.study.config import Plan, StudyConfig
 from search.study.proposer import parameters
-from search.study.rungs import Rungs
-from search.study.samplers import make_pruner
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,19 @@ from search.evaluation.proxies.registry import PROXIES
 from search.recipes.load import load_recipe
 from search.recipes.recipe import Recipe
 from search.record.objectives import Objectives
+from search.sampling.rungs import Rungs
+from search.sampling.samplers import (
+    PRUNERS,
+    SAMPLERS,
+    Requirements,
+    check_sampler,
+    make_pruner,
+    make_sampler,
+    options_of,
+)
 from search.space.space import check_space
 from search.study.config import StudyConfig
 from search.study.proposer import parameters, points
-from search.study.rungs import Rungs
-from search.study.samplers import PRUNERS, SAMPLERS, Requirements, check_sampler, make_pruner, make_sampler, options_of
 from search.study.warm_start import Start, starts
 from search.training.fit import Epoch
 

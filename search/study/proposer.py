@@ -11,19 +11,22 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from arch.errors import InputError
 from arch.specs.spec import Spec
 from search.data.batches import mix
 from search.recipes.recipe import Recipe
 from search.record.quiet import quiet
+from search.sampling.samplers import SAMPLERS, Grid, NumberedQMC, make_sampler
+from search.sampling.surrogate import Surrogate
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Endless, Enumerated, Sampled
 from search.space.encode import encode, middle
+from search.space.feasible import Limit
 from search.space.space import Space
+from search.storage.tell import SURROGATE
 from search.study.config import StudyConfig
-from search.study.samplers import SAMPLERS, Grid, NumberedQMC, make_sampler
 
 MOST_ENUMERATED = 5_000
 _DRAWS = 32  # to find out which parameters a space has
@@ -123,14 +126,14 @@ class Proposer:
         number = self.waiting.popleft() if self.waiting else self.created
         self.created = max(self.created, number + 1)
         self.study.sampler = self._sharing(self._sampler(number, tried))
-        return self.study.ask()
+        return _noted(self.study.ask(), self.study.sampler)
 
-    def drawn(self, view: optuna.Study, tried: Collection[str]) -> dict[str, Any]:
-        """Return the parameters of the next candidate, drawn by the sampler from what a view shows it."""
+    def drawn(self, view: optuna.Study, tried: Collection[str]) -> Trial:
+        """Return a trial of a view with the next candidate's parameters, drawn from what the view shows the sampler."""
         view.sampler = self._sampler(self.created, tried)
-        trial = view.ask()
+        trial = _noted(view.ask(), view.sampler)
         decode(self.config.space, self.base, self.recipe, Sampled(trial))
-        return trial.params
+        return trial
 
     def params_of(self, trial: int | str) -> dict[str, Any]:
         """Return a trial's parameters, or those of the base network; none where it is no point of the space."""
@@ -154,7 +157,7 @@ class Proposer:
             return Trial(self.study, frozen._trial_id)
         # The same sampler draws the same values again, in the same order: its state is then as it was.
         sampler = self.study.sampler = self._sharing(self._sampler(frozen.number, tried))
-        trial = Trial(self.study, frozen._trial_id)
+        trial = _noted(Trial(self.study, frozen._trial_id), sampler)
         known = trial.relative_params | frozen.system_attrs.get("fixed_params", {})
         for name, distribution in frozen.distributions.items():
             if frozen.params[name] != known.get(name) and not distribution.single():
@@ -178,6 +181,8 @@ class Proposer:
         sampler = make_sampler(self.config.sampler, seed, mix(seed, number))
         if isinstance(sampler, NumberedQMC):
             sampler.number = number
+        if isinstance(sampler, Surrogate):
+            sampler.networks = lambda trial: self._network(trial, tried)
         if isinstance(sampler, Grid):
             order = list(self.grid)
             if sampler.shuffle:
@@ -187,6 +192,12 @@ class Proposer:
                 next((v for c, v in order if c.key not in tried and (not limit or c.macs <= limit)), {})
             )
         return sampler
+
+    def _network(self, trial: BaseTrial, tried: Collection[str]) -> tuple[Spec, bool]:
+        """Return the network of a trial, and whether it is new and may be trained."""
+        candidate = decode(self.config.space, self.base, self.recipe, Sampled(trial))
+        may = candidate.key not in tried and not Limit(self.config.max_macs).why_not(candidate)
+        return candidate.spec, may
 
     def _sharing(self, sampler: BaseSampler) -> BaseSampler:
         """Give a new sampler the search spaces that the samplers before it computed.
@@ -198,3 +209,10 @@ class Proposer:
             if isinstance(own, IntersectionSearchSpace):
                 setattr(sampler, name, self._search_spaces.setdefault(name, own))
         return sampler
+
+
+def _noted(trial: Trial, sampler: BaseSampler) -> Trial:
+    """Return the trial with what its sampler says of the proposal, before any parameter is drawn."""
+    if isinstance(sampler, Surrogate) and sampler.record:
+        trial.set_user_attr(SURROGATE, sampler.record)
+    return trial

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.record.files import read_lines
 from search.record.objectives import Objectives
-from search.study.rungs import Rungs
+from search.sampling.rungs import Rungs
 
 # A FrozenTrial has ended in Optuna and runs again, as its record is missing; None is the base network.
 StudyTrial = Trial | FrozenTrial | None

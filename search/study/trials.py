@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
@@ -133,7 +133,8 @@ class Trials:
         """Enqueue the next step of the race."""
         assert self.race
         if step.kind == "candidate":
-            self.proposer.enqueue(self.proposer.drawn(self.race.view(self.study), self.trained.tried), {})
+            drawn = self.proposer.drawn(self.race.view(self.study), self.trained.tried)
+            self.proposer.enqueue(drawn.params, drawn.user_attrs)
             return
         attribute = "continues" if step.kind == "rest" else "replicate_of"
         self.proposer.enqueue(self.proposer.params_of(step.of), {attribute: step.of, "seed": step.seed})
@@ -224,7 +225,7 @@ class Trials:
 
     def _candidate_of(self, trial: Trial | FrozenTrial) -> Candidate:
         """Return a trial's candidate; report to Optuna whether it is over the limit, unless the trial has ended."""
-        drawing = trial if isinstance(trial, Trial) else cast(Trial, FixedTrial(trial.params))
+        drawing = trial if isinstance(trial, Trial) else FixedTrial(trial.params)
         if trial.user_attrs.get("replicate_of") == BASE and not self.proposer.params_of(BASE):
             candidate = self.base
         else:

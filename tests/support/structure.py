@@ -23,6 +23,7 @@ ORDER = {
         "space",
         "engines",
         "storage",
+        "sampling",
         "study",
         "comparison",
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import optuna
@@ -77,6 +77,14 @@ class Step:
     kind: Literal["candidate", "seed", "rest"]
     of: int | str = BASE
     seed: int = 0
+
+
+class _Value(NamedTuple):
+    """What a sampler sees of a candidate: the gain to expect, the difference that was seen, and the weight of that."""
+
+    gain: float
+    seen: float
+    weight: float
 
 
 @dataclass
@@ -186,29 +194,38 @@ class Race:
     def view(self, study: optuna.Study) -> optuna.Study:
         """Return the study as a sampler should see it: a trial a candidate, its value the expected gain.
 
-        So no sampler meets a candidate twice, and none takes luck for merit.
+        So no sampler meets a candidate twice, and none takes luck for merit. What was seen, and its weight in a
+        regression, are attributes: gains are drawn to the middle, and those with fewer trainings more so.
         """
-        effects = self.effects()
-        gains = dict(zip(effects.candidates, effects.gain, strict=True)) | {self.base: 0.0} if effects else {}
+        values = self._values()
         first = {known.number: key for key, known in self.known.items()}
         with quiet():
             view = optuna.create_study(direction="maximize")
         for trial in study.get_trials(deepcopy=False):
-            if seen := _seen(trial, gains.get(first.get(trial.number, ""))):
+            if seen := _seen(trial, values.get(first.get(trial.number, ""))):
                 view.add_trial(seen)
         return view
 
+    def _values(self) -> dict[str, _Value]:
+        """Return what is known of each candidate by its key; the base's gain over itself is 0."""
+        if (effects := self.effects()) is None:
+            return {}
+        columns = (effects.gain.tolist(), effects.seen.tolist(), effects.weights.tolist())
+        found = {key: _Value(*values) for key, *values in zip(effects.candidates, *columns, strict=True)}
+        return found | {self.base: _Value(0.0, 0.0, 1.0)}
 
-def _seen(trial: FrozenTrial, gain: float | None) -> FrozenTrial | None:
+
+def _seen(trial: FrozenTrial, value: _Value | None) -> FrozenTrial | None:
     """Return a trial with another value, or None where a sampler learns nothing from it."""
-    if not trial.params or not (gain is not None or trial.user_attrs.get("outcome") == "infeasible"):
+    if not trial.params or not (value or trial.user_attrs.get("outcome") == "infeasible"):
         return None
     return optuna.trial.create_trial(
-        state=TrialState.PRUNED if gain is None else TrialState.COMPLETE,
-        value=gain,
+        state=TrialState.COMPLETE if value else TrialState.PRUNED,
+        value=value.gain if value else None,
         params=trial.params,
         distributions=trial.distributions,
         constraints=trial.constraints,
+        user_attrs={"seen": value.seen, "weight": value.weight} if value else None,
     )
 
 

@@ -60,6 +60,13 @@ def test_by_hand() -> None:
     assert found.chance()[0] == pytest.approx(0.99285, abs=1e-4)  # of a normal above -3 / sqrt(1.5) = -2.449
 
 
+def test_weights_are_the_share_of_a_mean_that_is_the_networks_own() -> None:
+    trainings = [Training("base", 0, 70.0), *(Training("a", seed, 71.0) for seed in range(4)), Training("b", 0, 70.0)]
+    assert estimate(trainings, "base", Variances(1.0, 0.5)).weights == pytest.approx([0.25 / 0.5, 0.25 / 1.25])
+    assert estimate(trainings, "base", Variances(0.0, 0.0)).weights == pytest.approx([1.0, 1.0])
+    assert estimate(trainings, "base", Variances(1.0, 0.0)).weights == pytest.approx([0.0, 0.0])
+
+
 def test_known_variances_against_one_large_normal() -> None:
     trainings, _ = study([1, 2, 1, 4, 1], KNOWN, np.random.default_rng(0))
     found = estimate(trainings, "base", KNOWN)

@@ -39,13 +39,14 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "qmc": {"scramble": True},
     "grid": {},
     "mixture": {"startup": 3},
+    "surrogate": {"startup": 5, "worth": -1.0, "candidates": 4},
 }
 FAMILIES = ["inception_v1", "inception_v2"]
 SPACES: dict[str, dict[str, Any]] = {
     "splits": {"splits": {"round": 4, "minimum": 4}, "aux_weight": {"low": 0.0, "high": 0.6}},
     "choices": {"family": {"per": "row", "choices": FAMILIES}, "aux_weight": {"choices": [0.1, 0.2, 0.3]}},
 }
-OUTCOMES = ("trial", "state", "key", "searched", "val_accuracy", "duplicate_of", "start")
+OUTCOMES = ("trial", "state", "key", "searched", "val_accuracy", "duplicate_of", "start", "surrogate")
 
 
 def proposed(run: Path) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ SAMPLERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"name": "nsga2", "population_size": 3}, SOMETIMES),
     ({"name": "nsga3", "population_size": 3}, SOMETIMES),
     ({"name": "mixture", "startup": 3}, SOMETIMES),
+    ({"name": "surrogate", "startup": 5, "worth": 0.0, "candidates": 4}, SOMETIMES),
     ({"name": "cmaes", "popsize": 4}, ALWAYS),
     ({"name": "gp", "n_startup_trials": 3}, ALWAYS),
 ]

@@ -154,11 +154,13 @@ def test_the_sampler_sees_each_candidate_once_at_its_expected_gain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[tuple[float, ...]]] = []
+    weights: dict[float, float] = {}
 
     class Watching(optuna.samplers.RandomSampler):
         def sample_relative(self, study: Any, trial: Any, space: Any) -> dict[str, Any]:
             done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
             seen.append([tuple(t.params.values()) for t in done])
+            weights.update((t.user_attrs["seen"], t.user_attrs["weight"]) for t in done)
             return super().sample_relative(study, trial, space)
 
     monkeypatch.setattr("search.study.proposer.make_sampler", lambda options, seed, own: Watching(seed=own % 2**32))
@@ -166,6 +168,8 @@ def test_the_sampler_sees_each_candidate_once_at_its_expected_gain(
     views = [view for view in seen if len(view) > 3]
     assert views
     assert all(len(set(view)) == len(view) for view in views)
+    assert all(0 < weight <= 1 for weight in weights.values())
+    assert len(set(weights.values())) > 2  # more trainings weigh more, and the estimated noise changes
 
 
 def test_an_exhausted_space_is_still_repeated(tmp_path: Path) -> None:

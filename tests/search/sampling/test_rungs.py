@@ -17,8 +17,8 @@ from benchmarks.pruning import Curve, dominated, replay
 from search.record.files import read_lines
 from search.record.layout import results
 from search.record.status import status
+from search.sampling.rungs import Rungs
 from search.study.run import run_study
-from search.study.rungs import Rungs
 from tests.support import study
 from tests.support.fake import Killed
 

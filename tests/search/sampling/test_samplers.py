@@ -11,11 +11,11 @@ import yaml
 import arch
 import search
 from search.record.layout import results
+from search.sampling.samplers import SAMPLERS, options_of
 from search.space.candidates import enumerate_space
 from search.space.space import Space
 from search.study.proposer import parameters, points
 from search.study.run import run_study
-from search.study.samplers import SAMPLERS, options_of
 from tests.support import MICRO, study
 
 pytestmark = pytest.mark.usefixtures("instant")
@@ -48,7 +48,7 @@ def test_every_option_is_written_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names())
 def test_what_is_written_out_is_read_again(sampler: str) -> None:
-    from search.study.samplers import make_sampler
+    from search.sampling.samplers import make_sampler
 
     make_sampler(options_of(SAMPLERS, {"name": sampler}), 0, 1)
 
@@ -72,6 +72,11 @@ def test_what_is_written_out_is_read_again(sampler: str) -> None:
         ({"sampler": {"name": "tpe", "multivariate": 3}}, ["'multivariate' is 3", "bool"]),
         ({"sampler": {"name": "gp", "independent_sampler": "x"}}, ["unknown option 'independent_sampler'"]),
         ({"sampler": {"name": "mixture", "wide": 0.5}}, ["sampler mixture", "sum 1", "0.3, 0.6 and 0.5"]),
+        ({"sampler": {"name": "surrogate", "worth": 2}}, ["sampler surrogate", "worth is a rank correlation", "is 2"]),
+        (
+            {"sampler": {"name": "surrogate"}, "objective": ["val_accuracy", "macs"]},
+            ["surrogate", "one objective", "mixture"],
+        ),
         ({"pruner": {"name": "median"}, "objective": ["val_accuracy", "macs"]}, ["median", "use rungs"]),
         ({"pruner": {"name": "rungs", "keep": 2.0}}, ["rungs", "keep must be at least 0 and below 1"]),
         ({"pruner": {"name": "rungs", "frist": 2}}, ["unknown option 'frist'", "Did you mean first"]),

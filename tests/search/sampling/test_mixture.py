@@ -17,7 +17,7 @@ from optuna.testing.pytest_samplers import (
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from scipy.stats import beta, kstest
 
-from search.study.mixture import Mixture
+from search.sampling.mixture import Mixture
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 UNIT = FloatDistribution(0.0, 1.0)

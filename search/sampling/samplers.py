@@ -17,8 +17,9 @@ from optuna.study import Study
 
 from arch.errors import InputError, near
 from arch.registry import Definition, Definitions
-from search.study.mixture import Mixture
-from search.study.rungs import Rungs
+from search.sampling.mixture import Mixture
+from search.sampling.rungs import Rungs
+from search.sampling.surrogate import Surrogate
 
 _MOST = 1_000_000  # of any option that is a whole number: Optuna takes memory for as many
 _PLAIN = {"bool", "int", "float", "str", "None"}
@@ -143,6 +144,7 @@ SAMPLERS.register(samplers.CmaEsSampler, "cmaes", objectives=1, limited=0, choic
 SAMPLERS.register(NumberedQMC, "qmc", sometimes=False, one_sequence=True)  # takes choices as parts of an interval
 SAMPLERS.register(Grid, "grid", grid=True)
 SAMPLERS.register(Mixture, "mixture")
+SAMPLERS.register(Surrogate, "surrogate", objectives=1)
 
 PRUNERS.register(Rungs, "rungs", objectives=math.inf)
 PRUNERS.register(pruners.NopPruner, "none", objectives=math.inf)
