@@ -62,7 +62,7 @@ ABSENT = {
     "what predicts: activations, NASWOT, SynFlow, parameters": "not recorded in trials.csv; they need the networks built",
     "depth, three rows a stage": "no record of such networks",
     "a stem of 64 channels": "no record of these trainings",
-    "the spread with macro axes": "never measured; the issue itself calls it a guess",
+    "the spread with macro axes": "no network with macro axes was trained before",
 }
 
 

@@ -16,7 +16,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS = typer.main.get_command(app)
 
 
-LONG = {"ablations", "extend", "quickstart", "write_your_own_block", "write_your_own_study"}  # half a minute each
+# Half a minute each.
+LONG = {"ablations", "extend", "quickstart", "search", "write_your_own_block", "write_your_own_study"}
 
 
 @pytest.mark.parametrize(
