@@ -156,7 +156,7 @@ def front(run: Run) -> Table | None:
     scaled = pd.DataFrame({name: factor * best[name].astype(float) for name, factor in factors.items()})
     places = {run.objective: 8, "macs": 9, "params": 9}
     note = (
-        f"Of {len(compared)} trained networks, the base among them. Each was trained once: neighbours on the front may "
+        f"Of {len(compared)} trained networks, the base among them, by one training each: neighbours on the front may "
         "change places with another seed."
     )
     return Table(
