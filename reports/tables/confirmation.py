@@ -124,11 +124,11 @@ def confirmation_prediction(run: Run) -> Table | None:
         (_prediction_note(found), *missing_note(found), *comparison_protocol(run.confirmation)),
         INTERVAL
         | {
-            "trainings": "n in the search",
-            "expected": "expected gain (points)",
+            "trainings": "n searched",
+            "expected": "expected (points)",
             "chance": "chance (%)",
-            "confirmed": "confirmed gain (points)",
-            "confirmed_low": "confirmed, 95 % from",
+            "confirmed": "confirmed (points)",
+            "confirmed_low": "confirmed, from",
             "confirmed_high": "confirmed, to",
         },
         sources=[gathered([trained(found, BASE), trained(found, name)]) for name in frame["network"]],

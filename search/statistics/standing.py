@@ -109,9 +109,6 @@ def standing_of(config: Mapping[str, Any], trainings: Iterable[Mapping[str, Any]
     """
     if not isinstance(config.get("objective", ""), str):
         return None
-    varied = list(config["space"].get("recipe") or ())
-    epochs = None if "epochs" in varied else config["recipe"]["epochs"]
-    score = chosen_score((config.get("race") or {}).get("score", "auto"), varied)
     ran: dict[tuple[str, int], Ran] = {}
     numbers: dict[str, int] = {}
     base = ""
@@ -128,6 +125,9 @@ def standing_of(config: Mapping[str, Any], trainings: Iterable[Mapping[str, Any]
     repeated = len({key for key, _ in ran}) < len(ran)
     if not base or not (config.get("race") or repeated):
         return None
+    varied = list(config["space"].get("recipe") or ())
+    epochs = None if "epochs" in varied else config["recipe"]["epochs"]
+    score = chosen_score((config.get("race") or {}).get("score", "auto"), varied)
     effects = estimated(list(ran.values()), base, epochs, score)
     return Standing(effects, score, epochs, numbers) if effects else None
 
