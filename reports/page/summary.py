@@ -101,9 +101,14 @@ def _raced(run: Run) -> str:
     """Return how certain a race is, and what its pilot had said."""
     text = (
         "Chances and intervals allow for the noise of seeds and for picking the best of many. They hold for trainings of "
-        "this length on these held-out images; only training again with fresh seeds tells (inceptory confirm)."
+        "this length on held-out images; only training again with fresh seeds tells (inceptory confirm)."
     )
-    return f"{text} {forecast(run)}".strip()
+    early = "The race ended early, as a gain had become unlikely." if _gave_up(run) else ""
+    return " ".join(filter(None, (text, early, forecast(run))))
+
+
+def _gave_up(run: Run) -> bool:
+    return bool(run.attempts) and run.attempts[-1].get("ended") == "hopeless"
 
 
 def _front_of(run: Run) -> str:

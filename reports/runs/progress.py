@@ -12,7 +12,7 @@ from search.record.work import spent
 class Progress(NamedTuple):
     """How many of the trainings, or of a training's epochs, are done; `unit` names them.
 
-    `ended`: a budget has no room for another training, though some of it is left.
+    `ended`: nothing more is trained though some of a budget is left, as it has no room or the race found it hopeless.
     """
 
     done: int
@@ -48,7 +48,7 @@ def progress(run: Run) -> Progress:
 def _searched(run: Run) -> Progress:
     """Return how far a study is: by its trials or, where only a budget ends it, by the budget."""
     budget, trials = run.config.get("budget"), run.config.get("trials")
-    ended = bool(budget and run.attempts and run.attempts[-1].get("ended") == "complete")
+    ended = bool(budget and run.attempts and run.attempts[-1].get("ended") in ("complete", "hopeless"))
     if budget and not trials:
         return Progress(*spent(run.work, budget, run.config["engine"]["threads"]), ended)
     counted = run.trials[(run.trials["trial"] != BASE) & (run.trials["state"] != "infeasible")]

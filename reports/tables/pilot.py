@@ -16,7 +16,6 @@ from reports.tables.table import Folders, Table, decimals, integer
 from reports.tables.trace import gathered
 from search.record.layout import BASE, PILOT
 from search.statistics.effects import Training, estimate, variance_intervals
-from search.statistics.lengths import transfer
 from search.statistics.score import scores
 from search.statistics.standing import Ran
 
@@ -25,7 +24,6 @@ _MEASURED = {
     "between": "spread of the candidates (points)",
     "middle": "the space's middle minus the base (points)",
 }
-_FEW = 2  # candidates below which lengths cannot be compared
 
 
 @run_table(order=25, of=("study",))
@@ -33,9 +31,9 @@ def pilot(run: Run) -> Table | None:
     """Noise, spread and the base's place in the space, how reliable each score is, and early epochs' worth."""
     if not run.forecast or run.pilot is None:
         return None
-    frame = pd.DataFrame([*_measured(run.forecast), *_reliabilities(run.pilot), *_transfers(run.forecast, run.pilot)])
+    frame = pd.DataFrame([*_measured(run.forecast), *_reliabilities(run.pilot), *_transfers(run.forecast)])
     note = (
-        f"By {SCORES[run.forecast['score']]}, in points of held-out accuracy; each network on the same held-out images. "
+        f"By {SCORES[run.forecast['score']]}, in points of held-out accuracy; every network with the same seeds. "
         "Intervals are of the posterior that averages over noise and spread. Reliability: the part of one score's "
         "variance that is the network's own. Transfer: correlation of the candidates' true values after a few epochs "
         "with those at the end, from a prior of mean 0.6."
@@ -73,30 +71,17 @@ def _reliabilities(trained: Comparison) -> Iterator[dict[str, Any]]:
         )
 
 
-def _transfers(found: Mapping[str, Any], trained: Comparison) -> Iterator[dict[str, Any]]:
+def _transfers(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield how well each pause, and each shorter length, ranks candidates for the full length."""
-    full = _ran(trained, found["epochs"])
-    if len({training.key for training in full}) <= _FEW:
-        return
-    for epochs in map(int, found["transfer"]):
-        short = _at(trained, epochs) if epochs in found["pauses"] else _ran(trained, epochs)
-        moved = transfer(_scored(short, found["score"]), _scored(full, found["score"]), BASE)
-        yield _row(f"transfer to {found['epochs']} epochs", epochs, moved.correlation, moved.interval)
+    for epochs, moved in found["transfer"].items():
+        yield _row(f"transfer to {found['epochs']} epochs", epochs, moved["correlation"], moved["interval"])
 
 
 def _ran(trained: Comparison, epochs: int) -> list[Ran]:
     """Return the complete trainings of a length, under their networks' names; the short ones' are the same."""
     runs = trained.runs[trained.runs["state"].eq("complete")]
-    rows = runs[runs["epochs"].eq(epochs)].to_dict("records")
+    rows = runs[runs["epochs"].eq(epochs) & runs["val_loss"].notna()].to_dict("records")  # a loss may not be finite
     return [Ran.of({str(k): v for k, v in row.items()} | {"key": _name(row)}) for row in rows]
-
-
-def _at(trained: Comparison, epoch: int) -> list[Ran]:
-    """Return the full trainings as they stood after an epoch."""
-    rows = trained.epochs[trained.epochs["epoch"].eq(epoch)].to_dict("records")
-    ended = {(training.key, training.seed) for training in _ran(trained, trained.plan["recipe"]["epochs"])}
-    full = [row for row in rows if (_name(row), row["seed"]) in ended and row["epochs"] > epoch]
-    return [Ran.of({str(k): v for k, v in row.items()} | {"key": _name(row), "epochs": epoch}) for row in full]
 
 
 def _name(row: Mapping[Any, Any]) -> str:

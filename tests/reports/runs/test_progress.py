@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import reports
+from reports.page.summary import summarised
 from reports.runs.progress import progress
 
 
@@ -31,3 +32,11 @@ def test_trials_next_to_a_budget_are_counted_first(race_run: Path) -> None:
     both = replace(run, config=run.config | {"trials": 500})
     assert progress(both)[1:3] == (500, "trials")
     assert progress(both).complete
+
+
+def test_a_hopeless_race_has_ended_and_the_page_says_so(race_run: Path) -> None:
+    run = reports.load(race_run)
+    hopeless = replace(run, attempts=[*run.attempts[:-1], {"ended": "hopeless"}])
+    assert progress(hopeless).complete
+    assert "ended early" in summarised(hopeless).certainty
+    assert "ended early" not in summarised(run).certainty
