@@ -147,7 +147,10 @@ def status(
     from search.record.files import read_lines
     from search.record.status import status as status_of
 
-    print_rows([status_of(run)], format)
+    found = status_of(run)
+    # What people read stands one below the other: side by side it is wider than a terminal.
+    rows = [{"what": what, "value": value} for what, value in found.items()] if format is Format.table else [found]
+    print_rows(rows, format)
     changes = read_lines(run / "changes.jsonl")
     if changes and format is Format.table:
         say("")
@@ -168,9 +171,11 @@ def best(
 ) -> None:
     """Show a study's best network next to its base.
 
-    A study of several objectives shows its front, best first.
+    A study of several objectives shows its front, best first. A race also
+    shows what was seen of its best candidates, and what is to be expected.
     """
     import reports
+    from reports.tables.candidates import answer, leaders
     from reports.tables.front import front_of_objectives
     from reports.tables.overview import best_and_base
 
@@ -183,6 +188,9 @@ def best(
     if format is ShowFormat.yaml:
         print(arch.to_yaml(_trial_network(run, loaded, trial)), end="")
     elif format is ShowFormat.table:
+        if leading := leaders(loaded):
+            print_rows(records(leading.printed()), Format.table, f"{answer(loaded)}\n", fold=True)
+            say("")
         print_rows(records(table.printed()), Format.table, f"{table.caption}: {_accuracies(loaded)}\n")
     else:
         rows: Rows = json.loads(table.plain().to_json(orient="records"))

@@ -36,6 +36,7 @@ class ShownTable:
 
     name: str
     title: str
+    lead: str
     html: Markup
     notes: tuple[str, ...]
     shared: tuple[int, ...]
@@ -54,7 +55,7 @@ def shown_table(run: Run, table: Table, shared: list[str]) -> ShownTable:
     own = tuple(note for note in table.notes if note not in shared)
     numbers = tuple(sorted(shared.index(note) + 1 for note in table.notes if note in shared))
     html = Markup(table.html(caption=False))
-    return ShownTable(table.name, _title(run, table.caption), html, own, numbers, len(table.frame) > _LONG)
+    return ShownTable(table.name, _title(run, table.caption), table.lead, html, own, numbers, len(table.frame) > _LONG)
 
 
 def _title(run: Run, caption: str) -> str:

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from reports.runs.run import Comparison, Run
+from reports.tables.candidates import answer
 from reports.tables.confirmation import verdicts
 from reports.tables.paired import JUDGED, Scored, missing_note, scored, sentence_of, verdict_text
+from reports.tables.pilot import forecast
 from reports.tables.protocol import objective_text
 from reports.tables.table import absent, macs_unit, percent
 
@@ -53,10 +55,12 @@ def _limit(config: Mapping[str, Any]) -> str:
 def _effort(config: Mapping[str, Any]) -> str:
     """Return how many trials there are, how each is trained, and who proposes them."""
     recipe, sampler = config.get("recipe") or {}, config.get("sampler") or {}
-    return (
-        f"{_count(config.get('trials'), 'trial')} of {_count(recipe.get('epochs'), 'epoch')} each, recipe "
-        f"{recipe.get('name', '-')}, proposed by the sampler {sampler.get('name', '-')}"
-    )
+    trials, each = config.get("trials"), f"{_count(recipe.get('epochs'), 'epoch')} each"
+    effort = f"{_count(trials, 'trial')} of {each}"
+    if budget := {} if trials else config.get("budget"):
+        epochs, hours = budget.get("epochs"), budget.get("core_hours")
+        effort = f"A budget of {_count(epochs, 'epoch') if epochs else _count(hours, 'core-hour')}, trainings of {each}"
+    return f"{effort}, recipe {recipe.get('name', '-')}, proposed by the sampler {sampler.get('name', '-')}"
 
 
 def _base_name(run: Run) -> str:
@@ -66,7 +70,10 @@ def _base_name(run: Run) -> str:
 
 def _result_of_study(run: Run) -> tuple[str, str]:
     if run.ranked.empty:
-        return f"No trial of {run.name} has finished yet.", "Nothing is certain yet."
+        nothing = f"No trial of {run.name} has finished yet."
+        return f"{forecast(run)} {nothing}".strip(), "Nothing is certain yet."
+    if run.standing:
+        return f"Does anything beat the base? {answer(run)} {_candidates(run)}", verdicts(run) or _raced(run)
     found = f"{_best_of(run)}{_front_of(run)}{_base_of(run)}."
     return found, verdicts(run) or _unconfirmed(len(run.ranked))
 
@@ -77,6 +84,31 @@ def _best_of(run: Run) -> str:
         f"Of {len(run.ranked)} trained networks, trial {best['trial']} is the best on the held-out images: "
         f"{_reached(run, best)}"
     )
+
+
+def _candidates(run: Run) -> str:
+    """Return how many candidates a race has compared, next to which base."""
+    assert run.standing
+    trainings, base = run.standing.effects.trainings, run.base
+    macs = f" at {_macs(base['macs'])}" if base else ""
+    return (
+        f"{_count(len(trainings), 'candidate')} were compared with the base, {_base_name(run)}{macs}; "
+        f"{sum(n > 1 for n in trainings)} of them were trained with several seeds."
+    )
+
+
+def _raced(run: Run) -> str:
+    """Return how certain a race is, and what its pilot had said."""
+    text = (
+        "Chances and intervals allow for the noise of seeds and for picking the best of many. They hold for trainings of "
+        "this length on held-out images; only training again with fresh seeds tells (inceptory confirm)."
+    )
+    early = "The race ended early, as a gain had become unlikely." if _gave_up(run) else ""
+    return " ".join(filter(None, (text, early, forecast(run))))
+
+
+def _gave_up(run: Run) -> bool:
+    return bool(run.attempts) and run.attempts[-1].get("ended") == "hopeless"
 
 
 def _front_of(run: Run) -> str:

@@ -52,8 +52,17 @@ def curves(run: Run) -> pd.DataFrame:
         found = [_curves(epochs, pd.Series(name, epochs.index), column) for name, column in parts.items()]
         return pd.concat(found, ignore_index=True)
     best = None if run.ranked.empty else run.ranked.iloc[0]["trial"]
-    names = {BASE: "base network", best: f"best (trial {best})"}
-    return _curves(epochs, epochs["trial"].map(lambda trial: names.get(trial, OTHERS)), "val_accuracy")
+    network = _networks_of(run)
+    names = {network.get(BASE, BASE): "base network", network.get(str(best), best): f"best (trial {best})"}
+    return _curves(
+        epochs, epochs["trial"].map(lambda trial: names.get(network.get(trial, trial), OTHERS)), "val_accuracy"
+    )
+
+
+def _networks_of(run: Run) -> dict[str, str]:
+    """Return the key of each training's network, so that all seeds of a network are one series."""
+    complete = run.trials[run.trials["state"] == "complete"]
+    return dict(zip(complete["trial"], complete["key"], strict=True)) if "key" in complete else {}
 
 
 def curves_label(run: Run) -> str:

@@ -14,7 +14,7 @@ from arch.errors import InputError
 from arch.specs.read import from_mapping
 from arch.specs.read import load as load_spec
 from arch.specs.write import to_yaml
-from reports.runs.rows import epoch_rows, trial_frame, trial_row
+from reports.runs.rows import OTHER_TRIALS, epoch_rows, trial_frame, trial_row
 from reports.runs.run import Comparison as Comparison
 from reports.runs.run import Run as Run
 from reports.runs.splits import RowSplit
@@ -28,7 +28,7 @@ from search.record.files import (
     write_text,
     write_yaml,
 )
-from search.record.layout import BASE, read_study, trial_folder
+from search.record.layout import BASE, PILOT, read_study, trial_folder
 from search.record.predictions import FILE, Predictions
 
 _MARKS = ("trials.csv", "study.yaml", "ablation.yaml", "spec.yaml")  # one of these lies in a run's folder
@@ -81,7 +81,7 @@ def _study(folder: Path) -> Run:
         "study",
         config["name"],
         config,
-        read_json(folder / "environment.json"),
+        _optional(folder / "environment.json") or _optional(folder / PILOT / "environment.json"),
         read_lines(folder / "attempts.jsonl"),
         _optional(folder / "distributions.json"),
         trials,
@@ -89,6 +89,8 @@ def _study(folder: Path) -> Run:
         {},
         _comparison(folder / "confirm", "confirmed"),
         read_lines(folder / "changes.jsonl"),
+        pilot=_comparison(folder / PILOT, "piloted"),
+        forecast=_optional(folder / PILOT / "pilot.json"),
     )
     specs = {"base": load_spec(folder / "base.yaml")} if (folder / "base.yaml").exists() else {}
     if not run.ranked.empty:
@@ -102,11 +104,11 @@ def _comparison(folder: Path, by: str) -> Comparison | None:
         return None
     plan = read_json(folder / "plan.json")
     rows = []
-    for name in plan["networks"]:
-        for seed in plan["seeds"]:
+    for name, network in plan["networks"].items():
+        for seed in network.get("seeds", plan["seeds"]):
             place, planned = folder / name / str(seed), {by: name, "seed": seed}
             found = trial_row(name, place) if (place / "result.json").exists() else {"state": "missing"}
-            more = {key: value for key, value in found.items() if key not in ("trial", "duplicate_of", *planned)}
+            more = {key: value for key, value in found.items() if key not in ("trial", *planned)}
             rows.append(planned | more)
     epochs = [
         epoch | {by: row[by], "seed": row["seed"]}
@@ -122,7 +124,7 @@ def _exported_comparison(folder: Path, name: str, by: str) -> Comparison | None:
         return None
     about = read_json(folder / f"{name}.json")
     runs = pd.read_csv(folder / f"{name}.csv", dtype={by: str})
-    path = folder / ("confirm_epochs.csv" if by == "confirmed" else "epochs.csv")
+    path = folder / ("epochs.csv" if by == "change" else f"{name}_epochs.csv")
     epochs = pd.read_csv(path, dtype={by: str}) if path.exists() else pd.DataFrame()
     return Comparison(about["plan"], about["environment"], about["attempts"], runs, by, epochs)
 
@@ -183,7 +185,9 @@ def _exported(folder: Path) -> Run:
     }
     distributions = _optional(folder / "distributions.json")
     by_name = [name for name, kind in distributions.items() if json.loads(kind)["name"] == "CategoricalDistribution"]
-    kept_as_text = {"trial": str, "duplicate_of": str, "change": str} | {f"searched.{name}": str for name in by_name}
+    kept_as_text = dict.fromkeys(("trial", *OTHER_TRIALS, "change", "trained_in"), str) | {
+        f"searched.{name}": str for name in by_name
+    }
     return Run(
         folder,
         "ablation" if ablation else "study" if "space" in config else "training",
@@ -199,6 +203,8 @@ def _exported(folder: Path) -> Run:
         read_lines(folder / "changes.jsonl"),
         ablation,
         _predictions(folder),
+        _exported_comparison(folder, PILOT, "piloted"),
+        _optional(folder / "forecast.json"),
     )
 
 
@@ -223,7 +229,8 @@ def _optional(path: Path) -> dict[str, Any]:
 def export(run: Run, folder: Path) -> None:
     """Write what the tables are made of: `trials.csv`, `epochs.csv`, the comparison, environment, attempts, specs.
 
-    A confirmation is in `confirm.csv` and `confirm.json`, an ablation in `ablation.csv` and `ablation.json`.
+    A confirmation is in `confirm.csv` and `confirm.json`, an ablation in `ablation.csv` and `ablation.json`, a pilot in
+    `pilot.csv` and `pilot.json`, what it found in `forecast.json`.
     `load` reads the folder back, and the same tables come out of it.
     """
     write_text(folder / "trials.csv", run.trials.to_csv(index=False))
@@ -239,10 +246,12 @@ def export(run: Run, folder: Path) -> None:
     if run.predictions:
         kept = run.folder / FILE
         replace_file(folder / FILE, lambda temporary: shutil.copyfile(kept, temporary))
-    if run.confirmation and not run.confirmation.epochs.empty:
-        write_text(folder / "confirm_epochs.csv", run.confirmation.epochs.to_csv(index=False))
-    for name, comparison in (("confirm", run.confirmation), ("ablation", run.ablation)):
+    if run.forecast:
+        write_json(folder / "forecast.json", run.forecast)
+    for name, comparison in (("confirm", run.confirmation), (PILOT, run.pilot), ("ablation", run.ablation)):
         if comparison:
+            if not comparison.epochs.empty and comparison is not run.ablation:  # those are in epochs.csv
+                write_text(folder / f"{name}_epochs.csv", comparison.epochs.to_csv(index=False))
             about = {key: getattr(comparison, key) for key in ("plan", "environment", "attempts")}
             write_text(folder / f"{name}.csv", comparison.runs.to_csv(index=False))
             write_json(folder / f"{name}.json", about)

@@ -12,7 +12,9 @@ import pandas as pd
 from arch.specs.read import load as load_spec
 from reports.runs.splits import splits
 from search.record.files import read_json, read_lines, read_yaml
+from search.record.layout import CONTINUED
 
+OTHER_TRIALS = ("duplicate_of", "replicate_of", "continues")  # columns that hold the name of another training
 _NESTED = ("searched", "val_aux_accuracy", "test_aux_accuracy", "test_class_accuracy", "proxies", "surrogate")
 
 
@@ -26,7 +28,7 @@ def trial_row(name: str, folder: Path) -> dict[str, Any]:
     speeds = [epoch["images_per_second"] for epoch in read_lines(folder / "metrics.jsonl")]
     if speeds:
         row["images_per_second"] = statistics.median(speeds)
-    row["duplicate_of"] = str(result["duplicate_of"]) if "duplicate_of" in result else None
+    row |= {key: str(result[key]) for key in OTHER_TRIALS if key in result}
     weight = read_yaml(folder / "recipe.yaml").get("aux_weight") if (folder / "recipe.yaml").exists() else None
     spec = load_spec(folder / "spec.yaml") if (folder / "spec.yaml").exists() else None
     if spec:
@@ -47,9 +49,15 @@ def trial_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def epoch_rows(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield a training's epochs as rows, nested values by dotted names."""
-    for metrics in read_lines(folder / "metrics.jsonl"):
-        row: dict[str, Any] = {"trial": name}
+    """Yield a training's epochs as rows, nested values by dotted names.
+
+    `trained_in` names the training that did an epoch, where this one continues or takes over that one.
+    """
+    before = read_json(folder / CONTINUED) if (folder / CONTINUED).exists() else {"epochs": 0}
+    for index, metrics in enumerate(read_lines(folder / "metrics.jsonl")):
+        row: dict[str, Any] = {"trial": name} | (
+            {"trained_in": str(before["trial"])} if index < before["epochs"] else {}
+        )
         for key, value in metrics.items():
             row |= {f"{key}.{part}": v for part, v in value.items()} if isinstance(value, dict) else {key: value}
         yield row

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +12,11 @@ import pandas as pd
 
 from arch.files.html_table import table
 from arch.specs.spec import Spec
-from search.record.layout import BASE, comparable_since, trial_folder
+from search.record.layout import BASE, PILOT, comparable_since, trial_folder
 from search.record.objectives import Losses, Objectives, best_first, front
 from search.record.predictions import Predictions
+from search.record.work import Work
+from search.statistics.standing import Standing, standing_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Comparison:
     plan : seeds, recipe, networks in full, how the plan grew.
     runs : one row a planned training: the network in the column `by`, `seed`, `state` (`missing` where there is no
         result).
-    by : `confirmed` or `change`.
+    by : `confirmed`, `piloted` or `change`.
     epochs : one row an epoch of a training: `trial` (`<network>/<seed>`), the column `by`, `seed`.
     """
 
@@ -36,8 +40,8 @@ class Comparison:
     epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def place_of(self, name: str) -> str:
-        """Return where something of it lies in the run directory: `<change>/<seed>`, or the same under `confirm/`."""
-        return f"confirm/{name}" if self.by == "confirmed" else name
+        """Return where something of it lies in the run directory: `<change>/<seed>`, or below `confirm/` or `pilot/`."""
+        return {"confirmed": "confirm/", "piloted": f"{PILOT}/"}.get(self.by, "") + name
 
     @property
     def judged(self) -> str:
@@ -60,6 +64,8 @@ class Run:
     ablation : of an ablation.
     changes : what was changed while the study ran, and allowed by name.
     predictions : what a training predicted for the test images, where that was kept.
+    pilot : the trainings of a study's pilot, where there was one.
+    forecast : what the pilot found, as in its `pilot.json`; empty before it has ended.
     """
 
     folder: Path
@@ -76,6 +82,8 @@ class Run:
     changes: list[dict[str, Any]] = field(default_factory=list)
     ablation: Comparison | None = None
     predictions: Predictions | None = None
+    pilot: Comparison | None = None
+    forecast: dict[str, Any] = field(default_factory=dict)
 
     @property
     def objectives(self) -> Objectives:
@@ -87,16 +95,37 @@ class Run:
         """The column that the study ranks by: the first objective."""
         return self.objectives.judged
 
+    @cached_property
+    def standing(self) -> Standing | None:
+        """Where a study's candidates stand; None where nothing in it was repeated."""
+        return standing_of(self.config, self._trainings()) if self.kind == "study" else None
+
+    def _trainings(self) -> Iterator[dict[str, Any]]:
+        """Yield the results of base, trials and pilot that may be compared with the newest ones."""
+        for row in self.trials.to_dict("records"):
+            if (name := row["trial"]) == BASE or int(name) >= comparable_since(self.changes):
+                yield _known(row) | {"trial": BASE if name == BASE else int(name)}
+        yield from (
+            _known(row) | {"trial": PILOT} for row in (self.pilot.runs.to_dict("records") if self.pilot else ())
+        )
+
     @property
     def ranked(self) -> pd.DataFrame:
-        """Trained trials that finished, best first; duplicates, the base and failures are left out.
+        """Candidates by their first training that finished, best first; the base and failures are left out.
 
-        Of several objectives the front comes first, in the order of the first objective.
+        Where trainings are repeated, the order is by the gain over the base that is to be expected. Of several
+        objectives the front comes first, in the order of the first objective.
         """
         frame, names = self.trials, list(self.objectives.names)
         if frame.empty or not set(names) <= set(frame):
             return frame.iloc[:0]
+        if self.standing:
+            numbers = [str(number) for number in self.standing.ranked]
+            return (
+                frame[frame["trial"].isin(numbers)].set_index("trial", drop=False).loc[numbers].reset_index(drop=True)
+            )
         kept = frame[(frame["state"] == "complete") & frame["duplicate_of"].isna() & (frame["trial"] != BASE)]
+        kept = kept[kept["replicate_of"].isna()] if "replicate_of" in kept else kept
         kept = kept[kept[names].notna().all(axis=1)]
         kept = kept[pd.to_numeric(kept["trial"], errors="coerce") >= comparable_since(self.changes)]
         if len(names) == 1:
@@ -104,6 +133,14 @@ class Run:
             ordered = numbered.sort_values([names[0], "number"], ascending=[self.objectives.minimise, True])
             return ordered.drop(columns="number")
         return kept.iloc[best_first(self._losses(kept))]
+
+    @property
+    def work(self) -> Work:
+        """The training that a study has taken: each epoch once, whatever continues it, the pilot's among them."""
+        epochs = self.epochs
+        own = epochs[epochs["trained_in"].isna()] if "trained_in" in epochs else epochs
+        seconds = [frame["seconds"] for frame in (own, self.pilot.epochs if self.pilot else own.iloc[:0]) if len(frame)]
+        return Work(sum(map(len, seconds)), float(sum(part.sum() for part in seconds)))
 
     @property
     def front(self) -> pd.DataFrame:
@@ -144,6 +181,11 @@ class Run:
         return run_html(self)
 
 
+def _known(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row's cells that hold something."""
+    return {str(key): value for key, value in row.items() if not (value is None or value != value)}
+
+
 _MOST = 8  # trainings that are listed
 
 
@@ -157,7 +199,8 @@ def run_html(run: Run) -> str:
     study = run.kind == "study" and not run.ranked.empty
     frame = pd.concat([run.trials[run.trials["trial"] == "base"], run.ranked]) if study else run.trials
     if study:
-        lines.append(f"best first, by {', '.join(run.objectives.names)}; one training each says little")
+        by = "expected gain over the base" if run.standing else ", ".join(run.objectives.names)
+        lines.append(f"best first, by {by}; one training each says little")
     if len(frame) > _MOST:
         lines.append(f"{_MOST} of {len(frame)} are listed; .trials holds all, .epochs each epoch")
     columns = [name for name in dict.fromkeys((*_SHOWN, *run.objectives.names)) if name in frame]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,6 +109,84 @@ def confirmation_differences(run: Run) -> Table | None:
 
 
 @run_table(order=22, of=("study",))
+def confirmation_prediction(run: Run) -> Table | None:
+    """What the search expected of each confirmed network when the confirmation was planned, next to what came."""
+    if run.confirmation is None or not _predictions(run.confirmation.plan):
+        return None
+    found = scored(run.confirmation)
+    frame = pd.DataFrame([_predicted(found, name) for name in _predictions(run.confirmation.plan)])
+    shown = ("expected", "low", "high", "confirmed", "confirmed_low", "confirmed_high")
+    return Table(
+        "confirmation_prediction",
+        f"{run.name}: how the search's predictions came out",
+        frame,
+        dict.fromkeys(shown, "{:+.2f}".format) | {"chance": decimals(0), "trainings": integer, "pairs": integer},
+        (_prediction_note(found), *missing_note(found), *comparison_protocol(run.confirmation)),
+        INTERVAL
+        | {
+            "trainings": "n searched",
+            "expected": "expected (points)",
+            "chance": "chance (%)",
+            "confirmed": "confirmed (points)",
+            "confirmed_low": "confirmed, from",
+            "confirmed_high": "confirmed, to",
+        },
+        sources=[gathered([trained(found, BASE), trained(found, name)]) for name in frame["network"]],
+    )
+
+
+def _predictions(plan: Mapping[str, Any]) -> list[str]:
+    """Return the names of the networks of which a search expected a gain."""
+    return [name for name, network in plan["networks"].items() if network["searched"].get("expected") is not None]
+
+
+def _predicted(found: Scored, name: str) -> dict[str, Any]:
+    network, compared = found.comparison.plan["networks"][name], found.compared[name]
+    searched = network["searched"]
+    (low, high), (seen_low, seen_high) = searched["interval"], compared.interval
+    overlap = "-" if math.isnan(seen_low) or low is None else "yes" if low <= seen_high and seen_low <= high else "no"
+    return {
+        "network": name,
+        "trainings": searched["trainings"],
+        "epochs": searched["epochs"],
+        "expected": searched["expected"],
+        "low": low,
+        "high": high,
+        "chance": 100 * searched["chance"],
+        "pairs": compared.n,
+        "confirmed": compared.mean,
+        "confirmed_low": seen_low,
+        "confirmed_high": seen_high,
+        "agree": overlap if _length(network) == searched["epochs"] else "other length",
+    }
+
+
+def _length(network: Mapping[str, Any]) -> int:
+    """Return how many epochs a network was confirmed with."""
+    return int(network["recipe"]["epochs"])
+
+
+def _prediction_note(found: Scored) -> str:
+    plan = found.comparison.plan
+    lengths = {
+        (plan["networks"][name]["searched"]["epochs"], _length(plan["networks"][name])) for name in _predictions(plan)
+    }
+    others = [
+        f"{confirmed} epochs and not {searched}" for searched, confirmed in sorted(lengths) if searched != confirmed
+    ]
+    text = (
+        "Expected: the gain over the base on held-out images, as the search stated it when the network was first planned "
+        "for confirmation. Confirmed: on the test set, with fresh seeds. They agree where the two intervals overlap."
+    )
+    if not others:
+        return text
+    return (
+        f"{text} This confirmation trained for {', '.join(others)}: the prediction is of the shorter or longer training, "
+        "and only like lengths can be compared; one with --set recipe.epochs as in the search would tell."
+    )
+
+
+@run_table(order=23, of=("study",))
 def confirmation_runs(run: Run) -> Table | None:
     """Every training of the confirmation."""
     if run.confirmation is None:
@@ -117,8 +196,8 @@ def confirmation_runs(run: Run) -> Table | None:
 
 
 def confirmation_tables(run: Run) -> list[Table]:
-    """Return the tables of a run's confirmation: scores, differences, every training; none without one."""
-    made = (confirmation(run), confirmation_differences(run), confirmation_runs(run))
+    """Return the tables of a run's confirmation: scores, differences, predictions, every training; none without one."""
+    made = (confirmation(run), confirmation_differences(run), confirmation_prediction(run), confirmation_runs(run))
     return [table for table in made if table is not None]
 
 

@@ -155,9 +155,10 @@ def front(run: Run) -> Table | None:
     factors = {run.objective: scale(run), "macs": per_mac, "params": 1e-6}
     scaled = pd.DataFrame({name: factor * best[name].astype(float) for name, factor in factors.items()})
     places = {run.objective: 8, "macs": 9, "params": 9}
+    once = "One training of each counts" if run.standing else "Each was trained once"
     note = (
-        f"Of {len(compared)} trained networks, the base among them. Each was trained once: neighbours on the front may "
-        "change places with another seed."
+        f"Of {len(compared)} trained networks, the base among them. {once}: neighbours on the front may change places with "
+        "another seed."
     )
     return Table(
         "front",

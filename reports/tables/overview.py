@@ -17,6 +17,7 @@ from reports.tables.table import Folders, Format, Table, absent, decimals, integ
 from reports.tables.trace import gathered
 from search.record.layout import BASE
 from search.record.objectives import OBJECTIVES
+from search.record.work import spent
 
 # Summary
 
@@ -59,7 +60,14 @@ def _counts(run: Run) -> Iterator[_Line]:
     counted = sum(n for state, n in states.items() if state != "infeasible")
     by_state = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "none"
     sources = gathered(run.folders(searched)) or _config(run)
-    yield _Line("finished trials", f"{counted} of {run.config.get('trials', '-')}", sources)
+    total = run.config.get("trials", "-")
+    yield _Line("finished trials", f"{counted} of {total}" if total else str(counted), sources)
+    if budget := run.config.get("budget"):
+        done = spent(run.work, budget, run.config["engine"]["threads"])
+        yield _Line("work", str(done), sources)
+    if "replicate_of" in run.trials:
+        again = run.trials[run.trials["replicate_of"].notna() & run.trials["duplicate_of"].isna()]
+        yield _Line("repeated with another seed", str(len(again)), gathered(run.folders(again)) or sources)
     yield _Line("by state", by_state, sources)
     yield _Line("answered from the record", str(len(repeated)), gathered(run.folders(repeated)) or sources)
     starts = sum("pid" in attempt for attempt in run.attempts)
@@ -70,7 +78,8 @@ def _best(run: Run) -> Iterator[_Line]:
     if run.kind == "study" and not run.ranked.empty:
         best = run.ranked.iloc[0]
         reached = f"{objective_text(run, best[run.objective])} (trial {best['trial']}, {int(best['macs']):,} MACs)"
-        yield _Line(f"best {label(run)}", reached, run.folders(run.ranked.iloc[:1])[0])
+        by = "by expected gain" if run.standing else label(run)
+        yield _Line(f"best {by}", reached, run.folders(run.ranked.iloc[:1])[0])
 
 
 def _base(run: Run) -> Iterator[_Line]:
@@ -97,7 +106,8 @@ def _speed(run: Run) -> Iterator[_Line]:
         return
     own = frame[frame["duplicate_of"].isna()]
     sources = gathered(run.folders(own[own["seconds"].notna()]))
-    yield _Line("training time, summed", f"{own['seconds'].sum() / 60:.1f} min", sources)
+    seconds = run.work.seconds if run.kind == "study" and run.standing else own["seconds"].sum()
+    yield _Line("training time, summed", f"{seconds / 60:.1f} min", sources)
     yield _Line("images per second and training, median", f"{own['images_per_second'].median():.0f}", sources)
 
 
@@ -119,6 +129,7 @@ _UNITS = {
     "images_per_second": _Unit("img/s", 1, 0),
     "epoch": _Unit("epoch", 1, 0),
     "epochs": _Unit("epochs", 1, 0),
+    "seed": _Unit("seed", 1, 0),
 }
 
 
@@ -148,11 +159,14 @@ def trials(run: Run) -> Table:
     counted = ["activations"] if "activations" in frame else []  # earlier runs did not record them
     columns = ["trial", "state", run.objective, "params", "macs", *counted, *aux, "epochs", "seconds"]
     columns += ["images_per_second"]
+    raced = ["seed", *(name for name in ("replicate_of", "continues") if name in frame)]
+    columns += raced if len(raced) > 1 else []
     columns += ["duplicate_of"] if frame["duplicate_of"].notna().any() else []
     better = frame[run.objective] * (1 if run.objectives.minimise else -1)
     order = frame.assign(unfinished=frame["state"] != "complete", better=better).sort_values(["unfinished", "better"])
     shown = order.reindex(columns=columns).reset_index(drop=True)
-    return _with_units("trials", "trials, best first", shown, run, run.folders(order))
+    caption = "every training, by the score that was seen" if run.standing else "trials, best first"
+    return _with_units("trials", caption, shown, run, run.folders(order))
 
 
 @run_table(order=20, of=("training",))

@@ -248,8 +248,9 @@ def comparison_protocol(comparison: Comparison) -> tuple[str, ...]:
     plan, recipe = comparison.plan, comparison.plan["recipe"]
     seeds = ", ".join(map(str, plan["seeds"])) + (", none of them the search's" if comparison.by == "confirmed" else "")
     images, opened = _judged_by(comparison)
+    counts = sorted({len(network.get("seeds", plan["seeds"])) for network in plan["networks"].values()})
     return (
-        f"Protocol: n = {len(plan['seeds'])} trainings a network from scratch, seeds {seeds}; {plan['data']['name']}, "
+        f"Protocol: n = {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} trainings a network from scratch, seeds {seeds}; {plan['data']['name']}, "
         f"{images}; recipe {recipe['name']}, {recipe['epochs']} epochs, batch {recipe['batch']}; {opened}.",
         hardware_note(comparison.environment, ("torch",), commits_of(comparison.attempts) or "-"),
     )

@@ -25,7 +25,11 @@ def protocol(run: Run) -> tuple[str, ...]:
 
 def _counted(trained: pd.DataFrame) -> str:
     seeds = sorted({int(seed) for seed in _values(trained, "seed")})
-    return f"n = 1 training a network, seed {', '.join(map(str, seeds))}" if seeds else "nothing trained yet"
+    if not seeds:
+        return "nothing trained yet"
+    most = int(trained.groupby("key")["seed"].nunique().max()) if "key" in trained else 1
+    times = "1 training" if most < 2 else f"1 to {most} trainings"  # a race repeats those that lead
+    return f"n = {times} a network, seed{'' if most < 2 else 's'} {', '.join(map(str, seeds))}"
 
 
 def _data(trained: pd.DataFrame) -> str:

@@ -45,6 +45,7 @@ class Table:
     sources : for each row the folders of the trainings that it is made of, relative to the run directory.
     column_sources : the same for a column whose cells are made of others than their row.
     place : where it stands in the page: among the tables, or as the facts of the summary.
+    lead : a sentence above the table: what it comes to.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Table:
     sources: Sequence[Folders] = ()
     column_sources: Mapping[str, Sequence[Folders]] = field(default_factory=dict)
     place: Literal["tables", "summary"] = "tables"
+    lead: str = ""
 
     def __post_init__(self) -> None:
         for sources in filter(None, (self.sources, *self.column_sources.values())):
@@ -112,7 +114,7 @@ class Table:
         """Return a GitHub table with caption and notes."""
         marked = self._marked(markup.markdown, "**{}**".format)
         body = marked.to_markdown(index=False, disable_numparse=True)
-        parts = [f"**{markup.markdown(self.caption)}**" if self.caption else "", str(body), *self.notes]
+        parts = [f"**{markup.markdown(self.caption)}**" if self.caption else "", self.lead, str(body), *self.notes]
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def latex(self) -> str:
@@ -126,7 +128,7 @@ class Table:
         wide = len(alignment) > _NARROW
         if wide:
             marked.columns = [_broken(*pair) for pair in zip(marked.columns, alignment, strict=True)]
-        caption = tex(" ".join([f"{self.caption}.", *self.notes])) if self.caption else None
+        caption = tex(" ".join(filter(None, [f"{self.caption}.", self.lead, *self.notes]))) if self.caption else None
         text = marked.style.hide(axis="index").to_latex(
             hrules=True,
             column_format="".join(alignment),

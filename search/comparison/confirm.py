@@ -1,6 +1,7 @@
 """Confirmation: train a study's best networks and its base with fresh seeds, and judge them on the test set.
 
-runs/<study>/confirm/ is a comparison of `base` and `trial-5`, ...; the plan holds their scores in the search.
+runs/<study>/confirm/ is a comparison of `base` and `trial-5`, ...; the plan holds what the search had seen of each, and
+of a race also what it expected.
 """
 
 from __future__ import annotations
@@ -22,9 +23,18 @@ from search.recipes.load import load_recipe
 from search.recipes.recipe import APART, Recipe
 from search.record.differences import differing
 from search.record.files import read_json, read_yaml
-from search.record.layout import BASE, allowed_changes, comparable_since, objectives_of, trial_folder
+from search.record.layout import (
+    BASE,
+    PILOT,
+    RESULT,
+    allowed_changes,
+    comparable_since,
+    objectives_of,
+    trial_folder,
+)
 from search.record.lock import locked
 from search.space.candidates import Candidate
+from search.statistics.standing import standing
 from search.study.config import StudyConfig, load_study
 from search.study.duplicates import ranked
 from search.study.prepare import resolved
@@ -37,7 +47,9 @@ _SEEDS_FROM = -1  # the stream of seeds that confirmations draw from, apart from
 
 @dataclass(frozen=True)
 class Contender:
-    """A network to confirm: its name here, and its score in the search (held-out accuracy, epochs, images)."""
+    """A network to confirm: its name here, its score in the search (held-out accuracy, epochs, images), and its
+    expected gain over the base where there is one.
+    """
 
     name: str
     candidate: Candidate
@@ -77,6 +89,7 @@ class _Study:
             )
         kept = ("val_accuracy", "epochs", "train_images", "val_images", "seed", "macs", "params")
         searched = {"run": self.run.name, "trial": result["trial"], **{key: result.get(key) for key in kept}}
+        searched |= self._predicted(result["key"])
         recipe = load_recipe(varied, self._searched_values(folder))
         return Contender(name, Candidate(load(folder / "spec.yaml"), recipe), searched)
 
@@ -85,9 +98,29 @@ class _Study:
         own = load_recipe(folder / "recipe.yaml")
         return {key: getattr(own, key) for key in own.differing(self.recipe)}
 
+    def _predicted(self, key: str) -> dict[str, Any]:
+        """Return what the search expects of a candidate: its gain over the base, with interval and chance."""
+        stand = standing(self.run)
+        if stand is None or key not in stand.effects.candidates:
+            return {}
+        effect = stand.effects.of(key)
+        return {
+            "trainings": effect.trainings,
+            "score": stand.score,
+            "expected": effect.gain,
+            "interval": list(effect.interval),
+            "chance": effect.chance,
+        }
+
     def ranked(self) -> list[int]:
-        """Return the completed trials, best first; duplicates are left out."""
+        """Return the candidates by their first completed trials, best first."""
         return ranked(self.run, objectives_of(self.run))
+
+    def seeds(self) -> list[int]:
+        """Return the seeds that the search, its race and its pilot trained with; the study's own first."""
+        paths = (path for where in (BASE, "trials/*", f"{PILOT}/*/*") for path in self.run.glob(f"{where}/{RESULT}"))
+        trained = {result["seed"] for path in paths if "seed" in (result := read_json(path))}
+        return [self.config.seed, *sorted(trained - {self.config.seed})]
 
     def searches(self) -> set[str]:
         """Return the recipe's keys that the space varies."""
@@ -102,7 +135,8 @@ def fresh_seeds(amount: int, taken: Sequence[int]) -> list[int]:
     More of them begin with the same ones.
     """
     drawn = (mix(taken[0], _SEEDS_FROM, index) % 2**31 for index in count())
-    return list(islice(dict.fromkeys(seed for seed in islice(drawn, amount + 100) if seed not in taken), amount))
+    enough = islice(drawn, amount + len(taken) + 100)
+    return list(islice(dict.fromkeys(seed for seed in enough if seed not in taken), amount))
 
 
 def confirm_study(
@@ -128,7 +162,7 @@ def confirm_study(
     ----------
     top : so many of the best trials, unless `trials` names them.
     others : trials of other studies of the same data, as (run directory, number), to compare with the same base.
-    seeds : how many fresh ones, or which; never one that a search was run with.
+    seeds : how many fresh ones, or which; never one that a search, its race or its pilot trained with.
     recipe : another recipe than the study's. What the search varied stays the candidate's own.
     changes : values of the recipe to change for all, such as epochs.
     workers : trainings side by side; 0: as in the study.
@@ -141,7 +175,7 @@ def confirm_study(
     study, rivals = _Study.at(Path(run)), [(_Study.at(Path(folder)), number) for folder, number in others]
     common = _common_recipe(study, [rival for rival, _ in rivals], recipe, changes or {})
     contenders = _contenders(study, list(trials) or study.ranked()[:top], rivals, common)
-    drawn = _seeds(seeds, [study.config.seed, *(rival.config.seed for rival, _ in rivals)])
+    drawn = _seeds(seeds, [seed for searched in (study, *(rival for rival, _ in rivals)) for seed in searched.seeds()])
     config = resolved(_with_workers(study.config, workers), study.recipe)
     data = load_data(config.data)
     check_events(common)

@@ -110,9 +110,11 @@ def grown(folder: Path, new_plan: dict[str, Any], what: str) -> dict[str, Any]:
             f"{folder}: holds another {what} ({'; '.join(differences)}); undo the change or rename that folder."
         )
     seeds = list(dict.fromkeys([*known["seeds"], *new_plan["seeds"]]))
-    networks = (
-        known["networks"] | new_plan["networks"]
-    )  # the new record replaces the old one: it may name a level of a new factor
+    # The new record replaces the old one, as it may name a level of a new factor. A search's prediction stays as it was.
+    networks = known["networks"] | {
+        name: network | {key: known["networks"][name][key] for key in ("searched",) if name in both and key in network}
+        for name, network in new_plan["networks"].items()
+    }
     if len(seeds) > len(known["seeds"]) or len(networks) > len(known["networks"]):
         step = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

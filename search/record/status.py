@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from search.record.files import (
 )
 from search.record.layout import objectives_of, read_study, results
 from search.record.objectives import front
+from search.record.work import spent, work_of
 
 
 def status(run: Path) -> dict[str, Any]:
@@ -43,9 +45,11 @@ def _of_study(run: Path) -> dict[str, Any]:
     return {
         "run": config["name"],
         "finished": len(found) - states["infeasible"],
-        "of": config["trials"],
+        "of": config["trials"] or None,  # none where only a budget ends the study
+        **_spent(run, config),
         "complete": sum(objectives.values(result) is not None for result in found),
         "pruned": states["pruned"],
+        **_raced(found, config),
         "failed": states["failed"],
         "over the limit": states["infeasible"],
         "begun": begun - len(found),
@@ -54,6 +58,22 @@ def _of_study(run: Path) -> dict[str, Any]:
         "changed": len(read_lines(run / "changes.jsonl")),
         **_confirmed(run / "confirm"),
     }
+
+
+def _spent(run: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the work done of a study's budget, where it has one."""
+    budget = config.get("budget")
+    return {"work": str(spent(work_of(run), budget, config["engine"]["threads"]))} if budget else {}
+
+
+def _raced(found: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many trainings of a race repeat a network with another seed, and how many wait after a pause."""
+    if not config.get("race"):
+        return {}
+    own = [result for result in found if "duplicate_of" not in result]
+    continued = {result.get("continues") for result in own}
+    paused = [r for r in own if r["state"] == "pruned" and r["trial"] not in continued]
+    return {"repeated": sum("replicate_of" in result for result in own), "paused": len(paused)}
 
 
 def _of_ablation(run: Path) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from search.record.files import read_json, read_lines
 from search.record.layout import BASE, CONTINUED, PILOT
@@ -16,6 +17,24 @@ class Work:
 
     epochs: int = 0
     seconds: float = 0.0
+
+
+class Spent(NamedTuple):
+    """The work that is done of a budget, in its unit: epochs or core-minutes."""
+
+    done: int
+    total: int
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.done:,} of {self.total:,} {self.unit}"
+
+
+def spent(work: Work, budget: Mapping[str, float], threads: int) -> Spent:
+    """Return how much of a study's budget (`epochs` or `core_hours`) is done, each training on so many threads."""
+    if epochs := budget.get("epochs"):
+        return Spent(work.epochs, int(epochs), "epochs")
+    return Spent(round(work.seconds * threads / 60), round(budget["core_hours"] * 60), "core-minutes")
 
 
 def work_of(run: Path) -> Work:

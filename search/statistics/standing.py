@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,25 @@ class Ran:
 
 @dataclass(frozen=True)
 class Standing:
-    """The candidates of a run, best first by expected gain, with the number of the first trial of each."""
+    """What a run's trainings say of its candidates.
+
+    Attributes
+    ----------
+    score : what they were compared by.
+    epochs : the length of the trainings that count; None: any, where the space varies it.
+    numbers : the first complete trial of each candidate, by key. One that only the pilot trained has none.
+    """
 
     effects: Effects
     score: str
+    epochs: int | None
     numbers: Mapping[str, int]
+
+    @property
+    def ranked(self) -> list[int]:
+        """The candidates' first complete trials, best first by expected gain."""
+        keys = [self.effects.candidates[index] for index in self.effects.order()]
+        return [self.numbers[key] for key in keys if key in self.numbers]
 
 
 def chosen_score(given: str, varied: Sequence[str]) -> str:
@@ -78,34 +92,51 @@ def estimated(ran: Sequence[Ran], base: str, epochs: int | None, score: str) -> 
 
 
 def standing(run: Path) -> Standing | None:
-    """Return where the candidates of a study stand by its record; None before base and candidate have a training.
+    """Return where the candidates of a study stand by its record; None where `standing_of` has none."""
+    return standing_of(read_yaml(run / "study.yaml", "space", "recipe"), recorded_trainings(run))
 
-    A study without a race is judged as one: with no candidate repeated, only its base's seeds or its pilot say how
-    large the noise is, and without either `effects.identified` is false.
+
+def standing_of(config: Mapping[str, Any], trainings: Iterable[Mapping[str, Any]]) -> Standing | None:
+    """Return where the candidates of a study stand.
+
+    None where nothing tells noise from merit: a study that has no race, and repeats neither its base nor a candidate.
+    None too for several objectives, and before base and a candidate have a training.
+
+    Parameters
+    ----------
+    config : the keys of the study's file, every default written out.
+    trainings : the results of its base, trials and pilot (whose `trial` is `pilot`), in this order.
     """
-    config = read_yaml(run / "study.yaml", "space", "recipe")
-    varied = list(config["space"].get("recipe") or ())
-    epochs = None if "epochs" in varied else config["recipe"]["epochs"]
-    score = chosen_score((config.get("race") or {}).get("score", "auto"), varied)
+    if not isinstance(config.get("objective", ""), str):
+        return None
     ran: dict[tuple[str, int], Ran] = {}
     numbers: dict[str, int] = {}
     base = ""
-    for result in recorded_trainings(run):
-        if result["trial"] == BASE:
-            base = result["key"]
-        elif isinstance(result["trial"], int):
+    for result in trainings:
+        if BASE in (result["trial"], result.get("piloted")):
+            base = result.get("key", "")
+        if result["trial"] == PILOT and result["epochs"] != config["recipe"]["epochs"]:
+            continue  # a short training, which says nothing next to full ones
+        if result["state"] != "complete" or "duplicate_of" in result or not result.keys() >= {"key", *_FIGURES}:
+            continue
+        ran.setdefault((result["key"], result.get("seed", 0)), Ran.of(result))
+        if isinstance(result["trial"], int):
             numbers.setdefault(result["key"], result["trial"])
-        if result["state"] == "complete" and "duplicate_of" not in result:
-            ran.setdefault((result["key"], result["seed"]), Ran.of(result))
-    effects = estimated(list(ran.values()), base, epochs, score) if base else None
-    return Standing(effects, score, numbers) if effects else None
+    repeated = len({key for key, _ in ran}) < len(ran)
+    if not base or not (config.get("race") or repeated):
+        return None
+    varied = list(config["space"].get("recipe") or ())
+    epochs = None if "epochs" in varied else config["recipe"]["epochs"]
+    score = chosen_score((config.get("race") or {}).get("score", "auto"), varied)
+    effects = estimated(list(ran.values()), base, epochs, score)
+    return Standing(effects, score, epochs, numbers) if effects else None
 
 
 def recorded_trainings(run: Path) -> Iterator[dict[str, Any]]:
     """Yield the results of a study's base, pilot and trials that may be compared with the newest ones."""
     since = comparable_since(allowed_changes(run))
     if (run / BASE / RESULT).exists():
-        yield read_json(run / BASE / RESULT, "state", "key")
+        yield read_json(run / BASE / RESULT, "state")
     yield from (result for result in results(run) if result["trial"] >= since and "key" in result)
     for path in sorted((run / PILOT).glob("*/*/result.json")):
         yield read_json(path, "state", "key") | {"trial": PILOT}

@@ -9,6 +9,7 @@ from typing import Any
 from search.record.files import read_json
 from search.record.layout import BASE, RESULT, allowed_changes, comparable_since, results, trial_folder
 from search.record.objectives import Losses, Objectives, best_first
+from search.statistics.standing import standing
 from search.storage.tell import ENQUEUED, REMADE
 
 
@@ -20,11 +21,13 @@ class TrainedCandidates:
     trained_by : candidate key and seed -> the training that has its result.
     tried : the keys of candidates that some trial has or will have.
     kept : the trials that keep their weights, best first: those on the front of several objectives before
-        others, and of these the best in the first objective. Deleted weights do not come back.
+        others, and of these the best in the first objective. Deleted weights do not come back. A race's order
+        changes with every training: it calls `keep_leaders`.
     """
 
-    def __init__(self, run: Path, objectives: Objectives, keep_weights: int, since: int) -> None:
+    def __init__(self, run: Path, objectives: Objectives, keep_weights: int, since: int, races: bool = False) -> None:
         self.run, self.objectives, self.keep_weights, self.since = run, objectives, keep_weights, since
+        self.races = races
         self.trained_by: dict[tuple[str, int], str] = {}
         self.tried: set[str] = set()
         self.kept: list[tuple[Losses, int]] = []
@@ -40,7 +43,7 @@ class TrainedCandidates:
         if result["trial"] >= self.since:
             self.answers(result["key"], result["seed"], key_of(result["trial"]), again="continues" in result)
         values = self.objectives.values(result)
-        if values is None:
+        if values is None or self.races:
             return
         entry = (self.objectives.losses(values), result["trial"])
         if entry not in self.kept:  # a trial that ended just before its driver died comes twice
@@ -49,7 +52,17 @@ class TrainedCandidates:
         ordered = [self.kept[i] for i in best_first([losses for losses, _ in self.kept])]
         self.kept = ordered[: self.keep_weights]
         for _, number in ordered[self.keep_weights :]:
-            (trial_folder(self.run, number) / "weights.safetensors").unlink(missing_ok=True)
+            self._drop_weights(number)
+
+    def keep_leaders(self) -> None:
+        """Delete all weights but those of the candidates that lead by expected gain."""
+        leaders = ranked(self.run, self.objectives)[: self.keep_weights]
+        for result in results(self.run):
+            if result["trial"] not in leaders:
+                self._drop_weights(result["trial"])
+
+    def _drop_weights(self, number: int) -> None:
+        (trial_folder(self.run, number) / "weights.safetensors").unlink(missing_ok=True)
 
     def answers(self, key: str, seed: int, training: str, *, again: bool = False) -> str:
         """Return the training that has the result of a candidate with a seed: the first one, or `again` this one."""
@@ -69,12 +82,19 @@ class TrainedCandidates:
 
 
 def ranked(run: Path, objectives: Objectives) -> list[int]:
-    """Return a run's completed trials, best first; duplicates are left out, and of equals the first leads."""
+    """Return a run's candidates by their first completed trials, best first; of equals the first leads.
+
+    Where trainings are repeated, the order is by the gain to expect, not by what was seen.
+    """
+    if stand := standing(run):
+        return stand.ranked
     since = comparable_since(allowed_changes(run))
     ended = [
         (objectives.losses(values), result["trial"])
         for result in results(run)
-        if result["trial"] >= since and "duplicate_of" not in result and (values := objectives.values(result))
+        if result["trial"] >= since
+        and not {"duplicate_of", "replicate_of"} & result.keys()
+        and (values := objectives.values(result))
     ]
     return [ended[i][1] for i in best_first([losses for losses, _ in ended])]
 

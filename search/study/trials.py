@@ -59,7 +59,8 @@ class Trials:
         self.study, self.since = opened.study, opened.since
         self.objectives, self.limit = Objectives(self.config.objective), Limit(self.config.max_macs)
         self.base = Candidate(plan.base, plan.recipe)
-        self.trained = TrainedCandidates(run, self.objectives, self.config.keep_weights, opened.since)
+        keep, races = self.config.keep_weights, self.config.race is not None
+        self.trained = TrainedCandidates(run, self.objectives, keep, opened.since, races)
         self.pruning = Pruning(self.objectives, opened.rungs)
         self.distributions = Distributions(run, self.study)
         self.waiting: deque[Training] = deque()
@@ -92,7 +93,8 @@ class Trials:
         """The study's title, its total and what is done: trials, or the budget's unit where only that ends it."""
         if self.config.trials:
             return self.config.name, self.config.trials, self.finished
-        return f"{self.config.name}, {self.spending.unit}", self.spending.total, self.spending.done
+        spent = self.spending.spent
+        return f"{self.config.name}, {spent.unit}", spent.total, spent.done
 
     def resume(self) -> None:
         """Queue the base network, and resume the trials of an earlier start."""
@@ -156,6 +158,8 @@ class Trials:
             self.show.finished(key, words(result, self.objectives), self.progress[-1], result)
         for duplicate in self._duplicates.pop(key, []):
             self._consider(duplicate)
+        if self.race:
+            self.trained.keep_leaders()
         return result
 
     def _remember(self, result: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from search.record.work import work_of
+from search.record.work import Spent, Work, spent, work_of
 
 
 class Budget(BaseModel):
@@ -43,15 +43,10 @@ class Spending:
         self._last: dict[str, int] = {}  # its last epoch
 
     @property
-    def done(self) -> int:
-        """The work done, in the unit of `total`."""
-        core_hours = bool(self.budget and self.budget.core_hours)
-        return round(self.seconds * self.threads / 60) if core_hours else self.epochs
-
-    @property
-    def total(self) -> int:
-        """The budget in epochs or core-minutes; 0: none."""
-        return (self.budget.epochs or round(self.budget.core_hours * 60)) if self.budget else 0
+    def spent(self) -> Spent:
+        """The work done of the budget; without one, epochs of none."""
+        work = Work(self.epochs, self.seconds)
+        return spent(work, self.budget.model_dump(), self.threads) if self.budget else Spent(work.epochs, 0, "epochs")
 
     @property
     def part(self) -> float:
@@ -61,11 +56,6 @@ class Spending:
         if self.budget.epochs:
             return self.epochs / self.budget.epochs
         return self.seconds * self.threads / 3600 / self.budget.core_hours
-
-    @property
-    def unit(self) -> str:
-        """What `done` and `total` count."""
-        return "core-minutes" if self.budget and self.budget.core_hours else "epochs"
 
     def promise(self, key: str, recorded: int, epochs: int) -> None:
         """Reserve what a training of so many epochs may still take; those that its folder records are counted."""

@@ -10,7 +10,8 @@ import reports
 from reports.figures.run_figures import figures_of
 from reports.page.report import report
 from reports.page.summary import summarised
-from reports.tables.confirmation import confirmation_tables, verdicts
+from reports.runs.run import Comparison
+from reports.tables.confirmation import confirmation_prediction, confirmation_tables, verdicts
 from reports.tables.paired import scored
 from reports.tables.run_tables import tables_of
 from reports.tables.trace import trace
@@ -36,6 +37,42 @@ def test_scores_shrinkage_and_what_selection_adds() -> None:
     assert "seeds 11, 12, 13, 14, 15, 16" in text
     assert differences.frame["difference"].tolist() == [pytest.approx(1.0)]
     assert len(runs.frame) == 12
+
+
+def expecting(found: Comparison, epochs: int = 3, **changes: object) -> Comparison:
+    """The confirmation of a race that had expected +1.5 points, and trained for 3 epochs as the confirmation does."""
+    recipe = {"recipe": found.plan["recipe"]}
+    said = {"expected": 1.5, "interval": [0.5, 2.5], "chance": 0.98, "trainings": 4, "epochs": epochs} | changes
+    networks = {name: network | recipe for name, network in found.plan["networks"].items()}
+    for name in set(networks) - {"base"}:
+        networks[name] = networks[name] | {"searched": networks[name]["searched"] | said}
+    return replace(found, plan=found.plan | {"networks": networks})
+
+
+def test_how_a_prediction_came_out() -> None:
+    found = expecting(confirmation(base=BASE, trial_1=shifted(0.02), trial_2=shifted(-0.02)))
+    table = confirmation_prediction(run_with(found))
+    assert table
+    one, two = table.frame.to_dict("records")
+    assert (one["expected"], one["low"], one["high"], one["trainings"]) == (1.5, 0.5, 2.5, 4)
+    assert one["confirmed"] == pytest.approx(2.02, abs=0.05)
+    assert one["confirmed_low"] < one["confirmed"] < one["confirmed_high"]
+    assert (one["agree"], two["agree"]) == ("yes", "no")
+    assert "other" not in table.notes[0]
+    assert table.name in [made.name for made in confirmation_tables(run_with(found))]
+    assert confirmation_prediction(run_with(confirmation(base=BASE, trial_1=BASE))) is None
+
+
+def test_only_like_lengths_are_compared() -> None:
+    found = expecting(confirmation(base=BASE, trial_1=shifted(0.02)), epochs=1)
+    table = confirmation_prediction(run_with(found))
+    assert table
+    assert table.frame["agree"].tolist() == ["other length"]
+    assert "trained for 3 epochs and not 1" in table.notes[0]
+    unknown = expecting(confirmation(base=BASE, trial_1=shifted(0.02)), interval=[None, None])
+    table = confirmation_prediction(run_with(unknown))
+    assert table
+    assert table.printed()["agree"].tolist() == ["-"]
 
 
 def test_verdicts_in_words() -> None:

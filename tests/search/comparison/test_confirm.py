@@ -24,11 +24,13 @@ from search.engines.base import EngineConfig
 from search.engines.supervisor import run_tasks
 from search.engines.task import Task
 from search.progress import Silent
-from search.record.files import read_json, read_lines
+from search.record.files import read_json, read_lines, write_json
 from search.record.status import status
+from search.statistics.standing import standing
 from tests.support import ROOT, study
 from tests.support.commands import here
 from tests.support.engines import Dying
+from tests.support.races import raced
 
 ONE = {"base": "default", "epochs": 1, "batch": 256, "precision": "fp32"}
 
@@ -94,6 +96,33 @@ def test_a_plan_grows_on_record_and_never_shrinks(run: Path) -> None:
     assert [(s["finished"], s["from"], s["to"]) for s in steps] == [
         (2, {"seeds": 1, "networks": 2}, {"seeds": 2, "networks": 3})
     ]
+
+
+def test_a_race_is_confirmed_by_what_it_expected_with_seeds_that_it_never_had(tmp_path: Path) -> None:
+    run = raced(tmp_path / "micro")
+    stand = standing(run)
+    assert stand
+    taken = {read_json(path)["seed"] for path in run.glob("**/result.json")}
+    assert len(taken) > 3
+    used = next(seed for seed in sorted(taken) if seed)
+    with pytest.raises(arch.InputError, match=f"{used} cannot confirm anything: a search was run with it"):
+        search.confirm_study(run, top=1, seeds=[used])
+    outcome = search.confirm_study(run, top=1, seeds=1, changes={"epochs": 1, "max_steps": 1})
+    assert outcome.complete == 2
+    plan = read_json(run / "confirm" / "plan.json")
+    assert set(plan["networks"]) == {"base", f"trial-{stand.ranked[0]}"}
+    assert not set(plan["seeds"]) & taken
+    effect = stand.effects.of(stand.effects.candidates[stand.effects.order()[0]])
+    searched = plan["networks"][f"trial-{stand.ranked[0]}"]["searched"]
+    assert (searched["expected"], tuple(searched["interval"])) == (effect.gain, effect.interval)
+    assert (searched["chance"], searched["epochs"], searched["trainings"]) == (effect.chance, 4, effect.trainings)
+    assert "expected" not in plan["networks"]["base"]["searched"]
+    # The race goes on: what was predicted when the confirmation was planned stays.
+    result = read_json(run / "trials" / f"{stand.ranked[0]:05d}" / "result.json")
+    raised = {key: value for key, value in result.items() if key != "seal"} | {"val_accuracy": 0.999, "val_loss": 0.0}
+    write_json(run / "trials" / f"{stand.ranked[0]:05d}" / "result.json", raised)
+    search.confirm_study(run, top=1, seeds=1, changes={"epochs": 1, "max_steps": 1})
+    assert read_json(run / "confirm" / "plan.json")["networks"] == plan["networks"]
 
 
 def test_another_confirmation_in_the_same_folder_is_refused(run: Path) -> None:
