@@ -68,20 +68,21 @@ def _pilot(config: StudyConfig, run: Path | None, format: Format, progress: Prog
         return exit_stopped(outcome.tasks.signal)
     plans = found["plans"][:_PLANS]
     names = {"epochs": "epochs", "candidates": "candidates", "replicates": "further seeds", "pause": "pause after"}
-    figures = {"expected_gain": "gain", "expected_chance": "chance"}
+    figures = {"expected_gain": "gain", "expected_low": "low", "expected_high": "high", "expected_chance": "chance"}
     rows = [{title: plan[key] for key, title in names.items()} | _rounded(plan, figures) for plan in plans]
     print_rows(rows, format, f"{found['text']}\n", note=_PLANS_NOTE)
 
 
-_PLANS = 5  # so many are printed; pilot.json holds all
+_PLANS = 3  # so many are printed; pilot.json holds all
 _PLANS_NOTE = (
     "epochs: of a training. further seeds: share of the work. pause after: epoch at which the worse half of the new\n"
-    "candidates waits, 0: none. gain: expected true gain over the base, points of held-out accuracy."
+    "candidates waits, 0: none. gain: expected true gain over the base, points of held-out accuracy, low to high: 80 %\n"
+    "of what the pilot allows. Candidates are taken for normal: a space whose bad networks are far off promises too much."
 )
 
 
-def _rounded(plan: dict[str, Any], figures: dict[str, str]) -> dict[str, float]:
-    return {title: round(plan[key], 2) for key, title in figures.items()}
+def _rounded(plan: dict[str, Any], figures: dict[str, str]) -> dict[str, float | None]:
+    return {title: plan[key] and round(plan[key], 2) for key, title in figures.items()}
 
 
 @app.command(rich_help_panel=STUDIES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from search.sampling.samplers import make_pruner
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
 from search.space.feasible import Limit
-from search.statistics.effects import Training, estimate, variance_intervals
+from search.statistics.effects import Training, estimate, variance_draws, variance_intervals
 from search.statistics.lengths import transfer
 from search.statistics.plans import Recommendation, Situation, recommend
 from search.statistics.score import reliabilities, scores
@@ -47,6 +47,7 @@ _DRAWS_FROM = -4  # the stream of seeds that candidates of pilots are drawn from
 _FEWEST = 7  # trainings: three of the base, two of each of two candidates
 _REPEATS = 2  # seeds of a candidate
 _MOST_DRAWS = 500
+_POSSIBLE = 10  # situations that the plans are simulated in
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _found(plan: Plan, size: Size, folder: Path, tasks: TaskResults) -> dict[str
         transfer={(length, epochs): found.correlation for length, found in transfers.items()},
     )
     budget = _budget(config, epochs, tasks)
-    recommended = recommend(situation, budget, lengths, pauses)
+    recommended = recommend(situation, budget, lengths, pauses, possible=_possible(situation, scored, epochs))
     return {
         "score": score,
         "epochs": epochs,
@@ -207,10 +208,24 @@ def _found(plan: Plan, size: Size, folder: Path, tasks: TaskResults) -> dict[str
         "size": asdict(size),
         "budget": budget,
         "measured": {str(length): at for length, at in measured.items()},
-        "transfer": {str(length): found._asdict() for length, found in transfers.items()},
+        "transfer": {str(at): of._asdict() | {"interval": list(of.interval)} for at, of in transfers.items()},
         "reliability": _reliability(_trained(tasks, epochs)),
         **_recommended(recommended),
     }
+
+
+def _possible(situation: Situation, scored: Mapping[int, Sequence[Training]], epochs: int) -> list[Situation]:
+    """Return situations that a pilot's few trainings allow, as likely as they make them."""
+    drawn = {length: variance_draws(trainings, "base", _POSSIBLE) for length, trainings in scored.items()}
+    return [
+        replace(
+            situation,
+            within={length: float(of.within[n]) for length, of in drawn.items()},
+            between={length: float(of.between[n]) for length, of in drawn.items()},
+            middle=float(drawn[epochs].middle[n]),
+        )
+        for n in range(_POSSIBLE)
+    ]
 
 
 def _trained(tasks: TaskResults, length: int) -> list[Ran]:

@@ -150,6 +150,15 @@ class Intervals(NamedTuple):
     middle: Interval
 
 
+class Drawn(NamedTuple):
+    """Draws of what a pilot estimates, each (draws,)."""
+
+    within: np.ndarray
+    between: np.ndarray
+    reliability: np.ndarray
+    middle: np.ndarray
+
+
 class _Design(NamedTuple):
     """The trainings as matrices; N trainings, n candidates.
 
@@ -214,10 +223,8 @@ def estimate(trainings: Sequence[Training], base: str, variances: Variances | No
     )
 
 
-def variance_intervals(
-    trainings: Sequence[Training], base: str, level: float = LEVEL, draws: int = 4000, seed: int = 0
-) -> Intervals:
-    """Return intervals of noise, spread, reliability and middle, by draws from the posterior that `estimate` averages.
+def variance_draws(trainings: Sequence[Training], base: str, draws: int, seed: int = 0) -> Drawn:
+    """Return noise, spread, reliability and middle as the trainings allow them: draws from their posterior.
 
     Raises
     ------
@@ -238,8 +245,15 @@ def variance_intervals(
     )
     mean, sd = np.array(middles)[at].T
     middle = mean + sd * stretch * rng.standard_normal(draws)
+    return Drawn(within * stretch, between * stretch, reliability, middle)
+
+
+def variance_intervals(
+    trainings: Sequence[Training], base: str, level: float = LEVEL, draws: int = 4000, seed: int = 0
+) -> Intervals:
+    """Return intervals of noise, spread, reliability and middle, by `variance_draws`."""
     ends = [(1 - level) / 2, (1 + level) / 2]
-    found = (np.quantile(values, ends) for values in (within * stretch, between * stretch, reliability, middle))
+    found = (np.quantile(values, ends) for values in variance_draws(trainings, base, draws, seed))
     return Intervals(*((float(low), float(high)) for low, high in found))
 
 

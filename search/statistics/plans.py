@@ -16,7 +16,7 @@ from search.statistics.effects import Variances
 
 PAYS = 0.8  # the chance that what is chosen beats the base, from which on a search pays
 RUNS = 400  # simulated races of a plan
-_FIRST_RUNS, _FINALISTS = 80, 6  # all plans are looked at in few races, the best ones in all
+_FIRST_RUNS, _FINALISTS = 80, 3  # all plans are looked at in few races, the best ones in all
 _SHARES = (0.0, 0.25, 0.45)  # of work for further seeds
 _KEEPS = (0.5, 0.25)  # of those that reach the pause
 _BASE_SEEDS = 3
@@ -107,12 +107,16 @@ class Expected(NamedTuple):
     chance : share of races whose choice is truly better than the base.
     said : mean gain that the race itself would state, at its own length.
     epochs : mean work.
+    low, high : the gain's quantiles of 10 and 90 % over the situations that a pilot allows, the gain their median;
+        None of a single situation.
     """
 
     gain: float
     chance: float
     said: float
     epochs: float
+    low: float | None = None
+    high: float | None = None
 
 
 class Verdict(NamedTuple):
@@ -277,10 +281,14 @@ def recommend(
     pauses: Sequence[int] = (),
     runs: int = RUNS,
     seed: int = 0,
+    possible: Sequence[Situation] = (),
 ) -> Recommendation:
     """Return all plans for a budget, the largest expected gain first, and whether the best one pays.
 
-    If it does not, the verdict says what would: more budget, longer trainings, draws closer to the base. The six best
+    A pilot knows its situation roughly. With `possible` situations, drawn as it allows them, the best plans' figures
+    are taken over these: one that was taken for sure promises too much.
+
+    If it does not, the verdict says what would: more budget, longer trainings, draws closer to the base. The three best
     of all plans are simulated `runs` times, the others less. Time grows with the square of the candidates: seconds
     for a hundred.
 
@@ -289,17 +297,18 @@ def recommend(
     InputError
         A length is not in the situation, or the budget has no room for any plan.
     """
-    possible = plans(budget_epochs, lengths, pauses, situation.around is not None)
-    if not possible:
+    fitting = plans(budget_epochs, lengths, pauses, situation.around is not None)
+    if not fitting:
         raise InputError(
             f"A race needs {MIN_COMPLETE} candidates and the base; {budget_epochs:g} epochs are too few for "
             f"trainings of {min(lengths)} epochs."
         )
-    found = _simulated(possible, situation, budget_epochs, min(runs, _FIRST_RUNS), seed)
+    found = _simulated(fitting, [situation], budget_epochs, min(runs, _FIRST_RUNS), seed)
     finalists = [plan for plan, _ in found[:_FINALISTS]]
-    found[:_FINALISTS] = _simulated(finalists, situation, budget_epochs, runs, seed)
+    found = _simulated(finalists, possible or [situation], budget_epochs, runs, seed) + found[_FINALISTS:]
     plan, expected = found[0]
-    what = f"gains {expected.gain:+.2f} points; it beats the base with a chance of {expected.chance:.0%}"
+    sure = f" ({expected.low:+.2f} to {expected.high:+.2f})" if possible else ""
+    what = f"gains {expected.gain:+.2f} points{sure}; it beats the base with a chance of {expected.chance:.0%}"
     if expected.chance >= PAYS:
         return Recommendation(found, Verdict(True, f"This search pays: the best plan {what}."))
     multiple = _multiple(plan, situation, budget_epochs, runs, seed)
@@ -310,10 +319,27 @@ def recommend(
 
 
 def _simulated(
-    possible: Sequence[RacePlan], situation: Situation, budget: float, runs: int, seed: int
+    fitting: Sequence[RacePlan], situations: Sequence[Situation], budget: float, runs: int, seed: int
 ) -> list[tuple[RacePlan, Expected]]:
-    found = [(plan, simulate(plan, situation, budget, runs, seed)) for plan in possible]
+    """Return plans with what they promise over situations, the largest gain first."""
+    if len(situations) == 1:
+        found = [(plan, simulate(plan, situations[0], budget, runs, seed)) for plan in fitting]
+        return sorted(found, key=lambda pair: -pair[1].gain)
+    each = max(1, runs // len(situations))
+    found = []
+    for plan in fitting:
+        outcomes = [simulate(plan, of, budget, each, seed + number) for number, of in enumerate(situations)]
+        found.append((plan, _over_situations(outcomes)))
     return sorted(found, key=lambda pair: -pair[1].gain)
+
+
+def _over_situations(outcomes: Sequence[Expected]) -> Expected:
+    """Return medians of gains, as a few draws of a large spread would carry their mean; the others are means."""
+    gains = [outcome.gain for outcome in outcomes]
+    said = float(np.median([outcome.said for outcome in outcomes]))
+    chance, epochs = (float(np.mean([getattr(of, name) for of in outcomes])) for name in ("chance", "epochs"))
+    low, high = np.quantile(gains, [0.1, 0.9])
+    return Expected(float(np.median(gains)), chance, said, epochs, float(low), float(high))
 
 
 def _multiple(plan: RacePlan, situation: Situation, budget: float, runs: int, seed: int) -> int | None:
