@@ -159,8 +159,8 @@ def races(runs: int, seed: int = 0) -> dict[str, dict[str, float]]:
     return {name: _rounded(simulate(plan, SITUATION, BUDGET, runs, seed)._asdict()) for name, plan in PLANS.items()}
 
 
-def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in figures.items()}
+def _rounded(figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items() if value is not None}
 
 
 def pilots(space: str, count: int, seed: int = 0) -> dict[str, float]:

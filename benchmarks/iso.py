@@ -21,7 +21,7 @@ from optuna.samplers import RandomSampler
 
 import arch
 import search
-from arch.specs.edit import searchable
+from arch.specs.edit import searchable, split_of
 from search.record.environment import environment
 from search.record.files import write_json
 from search.space.axes.arguments import Kernel
@@ -56,9 +56,9 @@ def measure(space: Space, count: int) -> dict[str, Any]:
     solved, seconds, misses = 0, [], []
     for _ in range(count):
         drawn = decode(space, base, recipe, Sampled(study.ask())).spec
-        rows = [row.name for row in searchable(drawn)]
+        proportions = {row.name: split_of(row) for row in searchable(drawn)}
         start = time.process_time()
-        found = solve(drawn, rows, macs, GOAL)
+        found = solve(drawn, proportions, macs, GOAL)
         seconds.append(time.process_time() - start)
         misses.append(abs(arch.cost(found.spec).macs / macs - 1))
         solved += not found.missed

@@ -16,13 +16,13 @@ PAUSING = {"name": "rungs", "first": 1, "factor": 4.0, "better": 1, "keep": 0.5}
 
 
 def race(**changes: Any) -> dict[str, Any]:
-    """The study: a budget of 120 epochs, a pilot, trainings that pause after their first epoch."""
+    """The study: a budget of 200 epochs, a pilot, trainings that pause after their first epoch."""
     return study(
         **{
             "recipe": {"base": "default", "epochs": 4, "batch": 128, "precision": "fp32"},
-            "race": {"base_seeds": 3, "replicates": 0.4, "pilot": 0.3},
+            "race": {"base_seeds": 4, "replicates": 0.4, "pilot": 0.2},
             "pruner": PAUSING,
-            "budget": {"epochs": 120},
+            "budget": {"epochs": 200},
             "trials": 0,
             **changes,
         }

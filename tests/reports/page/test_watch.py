@@ -99,7 +99,7 @@ def test_what_a_report_writes_is_no_news(begun: Path) -> None:
 def test_how_far_a_study_and_its_confirmation_are() -> None:
     assert str(progress(reports.load(RESULTS / "splits_cifar10"))) == "16 of 16 trials"
     half = run_with(confirmation(base=BASE, trial_1=["", "", "", "failed", "", 0.7]))
-    assert progress(half) == (8, 12, "trainings of the confirmation")
+    assert progress(half) == (8, 12, "trainings of the confirmation", False)
     assert progress(run_with(confirmation(base=BASE, trial_1=BASE))).complete
 
 

@@ -109,7 +109,7 @@ def test_the_answer_comes_first(race_run: Path, tmp_path: Path) -> None:
     assert f"{leader['chance']:.0f} %" in answer(run)
     assert f"{leader['expected']:+.2f} points (95 % from {leader['low']:+.2f} to {leader['high']:+.2f})" in answer(run)
     assert f"seen were {leader['seen']:+.2f}" in answer(run)
-    assert said.question.count("A budget of 120 epochs, trainings of 4 epochs each") == 1
+    assert said.question.count("A budget of 200 epochs, trainings of 4 epochs each") == 1
     assert "Before the search, its pilot said: This search" in said.certainty
     page = report(Path(shutil.copytree(race_run, tmp_path / "micro"))).read_text()
     places = [
@@ -166,7 +166,7 @@ def test_evidence_in_words(chance: float, words: str) -> None:
 def test_status_of_a_race(race_run: Path) -> None:
     found, trials = status(race_run), list(results_of(race_run))
     assert found["of"] is None
-    assert found["work"] == f"{work_of(race_run).epochs} of 120 epochs"
+    assert found["work"] == f"{work_of(race_run).epochs} of 200 epochs"
     own = [result for result in trials if "duplicate_of" not in result]
     assert found["repeated"] == sum("replicate_of" in result for result in own) > 0
     assert found["paused"] == len(list(race_run.glob("trials/*/checkpoint.pt"))) > 0
