@@ -33,6 +33,7 @@ from search.sampling.samplers import make_pruner
 from search.space.candidates import Candidate, decode
 from search.space.choosers import Sampled
 from search.space.feasible import Limit
+from search.statistics.allocation import MIN_COMPLETE
 from search.statistics.effects import Training, estimate, variance_draws, variance_intervals
 from search.statistics.lengths import transfer
 from search.statistics.plans import Recommendation, Situation, recommend
@@ -210,7 +211,7 @@ def _found(plan: Plan, size: Size, folder: Path, tasks: TaskResults) -> dict[str
         "measured": {str(length): at for length, at in measured.items()},
         "transfer": {str(at): of._asdict() | {"interval": list(of.interval)} for at, of in transfers.items()},
         "reliability": _reliability(_trained(tasks, epochs)),
-        **_recommended(recommended),
+        **_recommended(recommended, size.candidates),
     }
 
 
@@ -281,9 +282,14 @@ def _budget(config: StudyConfig, epochs: int, tasks: TaskResults) -> int:
     return math.floor(config.budget.core_hours * 3600 / each)
 
 
-def _recommended(recommended: Recommendation) -> dict[str, Any]:
+def _recommended(recommended: Recommendation, candidates: int) -> dict[str, Any]:
+    """Return plans and verdict for the record; of too few candidates `pays` is None: they do not show the spread."""
     plans = [
         asdict(plan) | {f"expected_{k}": v for k, v in expected._asdict().items()}
         for plan, expected in recommended.plans
     ]
-    return {"plans": plans, **recommended.verdict._asdict()}
+    verdict = recommended.verdict._asdict()
+    if candidates < MIN_COMPLETE:
+        few = f"{candidates} candidates say too little of a space to promise anything; {MIN_COMPLETE} are the least."
+        verdict |= {"pays": None, "text": f"{few} Taken at their word: {verdict['text']}"}
+    return {"plans": plans, **verdict}

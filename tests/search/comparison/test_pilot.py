@@ -80,6 +80,16 @@ def test_what_it_finds(tmp_path: Path) -> None:
     assert plan["test"] is False
     gains = [plan["expected_gain"] for plan in found["plans"]]
     assert gains == sorted(gains, reverse=True)
+    assert size["candidates"] < 5
+    assert found["pays"] is None
+    assert found["text"].startswith(f"{size['candidates']} candidates say too little")
+
+
+def test_enough_candidates_get_a_verdict(tmp_path: Path) -> None:
+    found = run_pilot(piloted(budget={"epochs": 300}, pruner=PAUSING), tmp_path).found
+    assert found
+    assert found["size"]["candidates"] >= 5
+    assert found["pays"] in (True, False)
     assert found["text"].startswith("This search")
 
 
