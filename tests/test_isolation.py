@@ -29,7 +29,7 @@ def begin_ray() -> None:
 
 
 LEFT: dict[str, Callable[[], object]] = {
-    "handler of SIGINT": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    "handler of SIGINT": lambda: signal.signal(signal.SIGINT, lambda *_: None),
     "handler of SIGTERM": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "working directory": lambda: os.chdir("/"),
     "environment": lambda: os.environ.update(LEFT_BY_A_TEST="1", HOME="/nowhere"),
