@@ -69,7 +69,7 @@ class RaceConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Step:
-    """What starts next: a `candidate` drawn anew, another `seed` of a known one, or the `rest` of a paused training.
+    """What starts next: a new `candidate`, another `seed` of a known one, or the `rest` of a paused training.
 
     `of` is the trial that is repeated or continues, by its number; `base`: the base network.
     """
