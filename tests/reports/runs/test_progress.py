@@ -11,8 +11,8 @@ from reports.runs.progress import progress
 def test_a_budget_counts_its_work_and_ends_where_no_training_fits(race_run: Path) -> None:
     run = reports.load(race_run)
     done = progress(run)
-    assert str(done) == f"{run.work.epochs} of 120 epochs"
-    assert done.done < 120
+    assert str(done) == f"{run.work.epochs} of 200 epochs"
+    assert done.done < 200
     assert done.complete
     stopped = replace(run, attempts=[*run.attempts, {"ended": "interrupted"}])
     assert not progress(stopped).complete

@@ -110,7 +110,7 @@ def test_the_answer_comes_first(race_run: Path, tmp_path: Path) -> None:
     assert f"{leader['expected']:+.2f} points (95 % from {leader['low']:+.2f} to {leader['high']:+.2f})" in answer(run)
     assert f"seen were {leader['seen']:+.2f}" in answer(run)
     assert said.question.count("A budget of 200 epochs, trainings of 4 epochs each") == 1
-    assert "Before the search, its pilot said: This search" in said.certainty
+    assert "Before the search, its pilot said: 3 candidates say too little" in said.certainty
     page = report(Path(shutil.copytree(race_run, tmp_path / "micro"))).read_text()
     places = [
         page.index(f'id="table-{name}"') for name in ("candidates", "pilot", "pilot_plans", "predicted", "trials")
