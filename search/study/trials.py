@@ -165,7 +165,10 @@ class Trials:
     def _remember(self, result: Mapping[str, Any]) -> None:
         """Take over the result of the base network or a trial."""
         self.trained.remember(result)
-        if not self.race or result["state"] == "infeasible":
+        if not self.race:
+            return
+        if result["state"] == "infeasible":
+            self.race.barred.add(result["key"])
             return
         if result["trial"] == BASE:
             self.race.ended(result)

@@ -119,6 +119,7 @@ class Race:
         self.epochs, self.score = epochs, score
         self.known: dict[str, _Known] = {base: _Known()}
         self.ran: dict[tuple[str, int], Ran] = {}  # by key and seed
+        self.barred: set[str] = set()  # candidates that a limit refuses: one may come after they were trained
         self.paused: dict[int, tuple[int, int]] = {}  # trial -> its seed, and the epoch after which it waits
 
     def begun(self, number: int, key: str, seed: int, continues: int | None = None) -> None:
@@ -169,7 +170,10 @@ class Race:
         if effects is None:
             return None
         rng = np.random.default_rng(mix(self.seed, _CHOICES_FROM, number))
-        chosen = top_two(effects.gain, effects.sd, rng)
+        open_to = np.array([key not in self.barred for key in effects.candidates])
+        if not open_to.any():
+            return None
+        chosen = top_two(np.where(open_to, effects.gain, -np.inf), effects.sd, rng)
         candidate, base = self.known[effects.candidates[int(chosen)]], self.known[self.base]
         # The base first: it is the control of every seed.
         if len(candidate.seeds) >= len(base.seeds):

@@ -187,6 +187,15 @@ def test_a_race_that_finds_nothing_ends_early_where_the_study_says_so(gain: floa
     assert (50 <= work_of(tmp_path).epochs <= 56) == (ended == "hopeless")
 
 
+def test_a_candidate_that_a_later_limit_refuses_is_not_repeated(tmp_path: Path) -> None:
+    run_study(race(budget={"epochs": 60}), tmp_path)
+    macs = sorted(trial["macs"] for trial in found(tmp_path) if "replicate_of" not in trial)
+    before = len(found(tmp_path))
+    run_study(race(max_macs=macs[len(macs) // 2]), tmp_path, allow=["max_macs"])
+    refused = [trial["key"] for trial in found(tmp_path)[before:] if trial["state"] == "infeasible"]
+    assert len(set(refused)) == len(refused)
+
+
 def test_where_the_candidates_stand(tmp_path: Path) -> None:
     run_study(race(budget={"epochs": 200}), tmp_path)
     stand = standing(tmp_path)
