@@ -2,7 +2,7 @@
 
 A study draws 24 candidates around a middle, trains each once and the base three times, and gives 16 further seeds by
 top-two sampling, each with noise and a common effect of its seed. The middle is drawn uniformly for each study, so
-that all chances occur. What is then said of the chosen candidate is compared with the truth:
+that all chances occur. The gain stated for the chosen candidate is compared with the truth:
 
     known       the variances are given to `estimate`, as a pilot of any length would know them
     estimated   `estimate` finds them in the study's own trainings: right on average over spaces of any reliability
@@ -55,7 +55,7 @@ PLANS = {
 
 
 class Outcome(NamedTuple):
-    """What a study said of its choice, and the truth: gains over the base."""
+    """What a study states of its choice, and the truth: gains over the base."""
 
     said: float
     chance: float
@@ -82,7 +82,7 @@ class World:
 
 
 def study(variances: Variances, middle: float, rng: numpy.random.Generator, known: bool) -> Outcome:
-    """Race in a world and compare what is said of the choice with its truth."""
+    """Race in a world and compare the stated gain of the choice with its truth."""
     world = World(variances, middle, CANDIDATES, rng)
     for seed in range(BASE_SEEDS):
         world.train(None, seed)

@@ -168,7 +168,7 @@ class Trials:
         if not self.race:
             return
         if result["state"] == "infeasible":
-            self.race.barred.add(result["key"])
+            self.race.refused(result)
             return
         if result["trial"] == BASE:
             self.race.ended(result)
@@ -203,7 +203,8 @@ class Trials:
         key, candidate = key_of(trial.number), self._candidate_of(trial)
         about = {"trial": trial.number, "key": candidate.key, "searched": trial.params} | _more_about(trial)
         about |= self.objectives.of_network(candidate.spec)
-        if reason := self.limit.why_not(candidate):
+        control = trial.user_attrs.get("replicate_of") == BASE  # trained over the limit too, as the base always is
+        if not control and (reason := self.limit.why_not(candidate)):
             self._record(trial, candidate, about | {"state": "infeasible", "reason": reason})
             return False
         self.trained.tried.add(candidate.key)

@@ -132,6 +132,11 @@ class Race:
             candidate.number = number
         candidate.seeds.add(seed)
 
+    def refused(self, result: Mapping[str, Any]) -> None:
+        """Record a trial that a limit refuses: its candidate is neither repeated nor continued."""
+        self.barred.add(result["key"])
+        self.paused.pop(result.get("continues", -1), None)
+
     def ended(self, result: Mapping[str, Any]) -> None:
         """Record the result of a training; a duplicate's is that of its original."""
         if "duplicate_of" in result:

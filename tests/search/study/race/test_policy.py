@@ -187,13 +187,29 @@ def test_a_race_that_finds_nothing_ends_early_where_the_study_says_so(gain: floa
     assert (50 <= work_of(tmp_path).epochs <= 56) == (ended == "hopeless")
 
 
-def test_a_candidate_that_a_later_limit_refuses_is_not_repeated(tmp_path: Path) -> None:
-    run_study(race(budget={"epochs": 60}), tmp_path)
-    macs = sorted(trial["macs"] for trial in found(tmp_path) if "replicate_of" not in trial)
-    before = len(found(tmp_path))
-    run_study(race(max_macs=macs[len(macs) // 2]), tmp_path, allow=["max_macs"])
-    refused = [trial["key"] for trial in found(tmp_path)[before:] if trial["state"] == "infeasible"]
-    assert len(set(refused)) == len(refused)
+@pytest.mark.parametrize("pruner", [{"name": "none"}, PAUSING])
+def test_a_candidate_that_a_later_limit_refuses_is_neither_repeated_nor_continued(
+    pruner: dict[str, Any], tmp_path: Path
+) -> None:
+    run_study(race(pruner=pruner, budget={"epochs": 80}), tmp_path)
+    before = found(tmp_path)
+    stand = standing(tmp_path)
+    assert stand
+    limit = before[stand.ranked[0]]["macs"] - 1  # the leader is over it
+    run_study(race(pruner=pruner, max_macs=limit, budget={"epochs": 140}), tmp_path, allow=["max_macs"])
+    refused = [r for r in found(tmp_path)[len(before) :] if r["state"] == "infeasible"]
+    again = [r["key"] for r in refused if {"replicate_of", "continues"} & set(r)]
+    assert stand.effects.candidates[stand.effects.order()[0]] in again or pruner["name"] == "rungs"
+    assert len(set(again)) == len(again)
+
+
+def test_a_base_over_the_limit_is_the_control_all_the_same(tmp_path: Path) -> None:
+    run_study(race(budget={"epochs": 20}), tmp_path / "free")
+    macs = read_json(tmp_path / "free" / BASE / "result.json")["macs"]
+    assert run_study(race(max_macs=macs - 1), tmp_path / "run").ended == "complete"
+    base = [r for r in found(tmp_path / "run") if r.get("replicate_of") == BASE]
+    assert len(base) >= 3
+    assert {r["state"] for r in base} == {"complete"}
 
 
 def test_where_the_candidates_stand(tmp_path: Path) -> None:
